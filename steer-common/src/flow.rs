@@ -1,0 +1,84 @@
+//! What is remembered of a socket or a client: what was dialled, whom it was given.
+
+use crate::{
+    addr::Peer,
+    service::{ServiceId, SplitId},
+};
+
+/// Socket storage ORIGIN: what a steered socket dialled and what it was given.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// What the application dialled.
+    pub dialled: Peer,
+    /// The endpoint it was given.
+    pub endpoint: Peer,
+    /// The service.
+    pub service: ServiceId,
+    /// The split it drew from.
+    pub split: SplitId,
+    /// Which destination of the route.
+    pub destination: u32,
+    /// The generation that decided.
+    pub generation: u32,
+}
+
+/// Key of UDP_REPLY: a socket that sends without connecting, and an endpoint it was sent to.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReplyKey {
+    /// The kernel's cookie of the socket.
+    pub socket: u64,
+    /// Where the datagram went.
+    pub endpoint: Peer,
+    /// Always zero.
+    pub pad: u32,
+}
+
+/// Key of AFFINITY: a client of a split. A client is its network namespace, hence its pod.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AffinityKey {
+    /// The network-namespace cookie.
+    pub client: u64,
+    /// The split.
+    pub split: SplitId,
+    /// Always zero.
+    pub pad: u32,
+}
+
+/// Value of AFFINITY.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Affinity {
+    /// Nanoseconds of the monotonic clock when it was last used.
+    pub seen_ns: u64,
+    /// The endpoint it was given.
+    pub endpoint: Peer,
+    /// Always zero.
+    pub pad: u32,
+}
+
+/// Key of MEMBERS: an endpoint that a split with affinity may still be given.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct MemberKey {
+    /// The split.
+    pub split: SplitId,
+    /// The endpoint.
+    pub endpoint: Peer,
+}
+
+/// Value of MEMBERS: where that endpoint stands in the route.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Member {
+    /// Row of ENDPOINTS.
+    pub endpoint: u32,
+    /// Index of the destination in the route.
+    pub destination: u32,
+}
+
+const _: () = assert!(size_of::<Origin>() == 56 && size_of::<ReplyKey>() == 32);
+const _: () = assert!(size_of::<AffinityKey>() == 16 && size_of::<Affinity>() == 32);
+const _: () = assert!(size_of::<MemberKey>() == 24 && size_of::<Member>() == 8);

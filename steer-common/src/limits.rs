@@ -1,0 +1,43 @@
+//! Every capacity and bound, each with its reason and what it costs.
+//!
+//! Going over one is a finding before any map is touched, never a truncation.
+
+/// Destinations of one route (a VirtualService rule's `route` list). 16 bytes of each row each;
+/// the kernel walks them in a loop of constant length.
+pub const DESTINATIONS_MAX: usize = 16;
+
+/// Service ports (rows of SERVICES for class 0) that fit by default: 100,000.
+pub const SERVICES_MAX: u32 = 100_000;
+
+/// Rows of SERVICES beyond class 0, for clients whose rules differ: a quarter of the services.
+pub const CLASS_ROWS_PER_SERVICE_INVERSE: u32 = 4;
+
+/// Spare rows of an immutable table, as a divisor: a change needs a free row before the old one
+/// can be taken back, so each table holds one eighth more than may be in use.
+pub const SPARE_INVERSE: u32 = 8;
+
+/// Endpoints per service port that fit on average. 24 bytes each.
+pub const ENDPOINTS_PER_SERVICE: u32 = 4;
+
+/// Destinations per route that fit on average: counters are handed out densely. 8 bytes per CPU
+/// each, and creating the map costs about 0.6 us for each.
+pub const COUNTERS_PER_SERVICE: u32 = 2;
+
+/// Clients with `sessionAffinity` that are remembered. About 100 bytes each.
+pub const AFFINITY_MAX: u32 = 65_536;
+
+/// Unconnected UDP sockets whose replies are restored. About 90 bytes each.
+pub const UDP_REPLIES_MAX: u32 = 65_536;
+
+/// Network namespaces (pods) of one node. The kubelet's default is 110 pods, large nodes run 250.
+pub const SOURCES_MAX: u32 = 4_096;
+
+/// Counters that belong to reasons; the counters of routes start behind them.
+pub const REASON_COUNTERS: u32 = 64;
+
+/// How often a reader looks again when the row it was sent to belongs to another service by now.
+pub const ROW_RETRIES: u32 = 3;
+
+/// The largest sum of weights after division by their greatest common divisor: it fits 32 bits,
+/// so that residue times stride fits 64.
+pub const WEIGHT_SUM_MAX: u64 = u32::MAX as u64;

@@ -1,0 +1,167 @@
+//! The decision of `connect` and `sendmsg`: which endpoint, or why none.
+//!
+//! Fails open: whatever cannot be looked up leaves the connection as it was dialled. Only a
+//! service that is known and has nowhere to go refuses.
+
+use crate::{
+    addr::{Addr, Peer, Port, Proto},
+    endpoint::Endpoint,
+    flow::Member,
+    limits::ROW_RETRIES,
+    logic::split::draw,
+    reason::Reason,
+    service::{
+        CLASS_ANYONE, ClassId, ROUTE_AFFINITY, ROUTE_HIDDEN, ROUTE_VARIES, Route, RowId,
+        ServiceKey, SplitId,
+    },
+};
+
+/// What an application asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Dialled {
+    /// The address.
+    pub addr: Addr,
+    /// The port.
+    pub port: Port,
+    /// The transport.
+    pub proto: Proto,
+}
+
+impl Dialled {
+    /// Address and port.
+    #[inline(always)]
+    pub const fn peer(&self) -> Peer {
+        Peer::new(self.addr, self.port)
+    }
+}
+
+/// What the decision looks up. The kernel reads maps, `steer explain` a copy of them.
+pub trait Maps {
+    /// SERVICES.
+    fn row(&self, key: &ServiceKey) -> Option<RowId>;
+    /// ROUTES.
+    fn route(&self, row: RowId) -> Option<&Route>;
+    /// ENDPOINTS.
+    fn endpoint(&self, index: u32) -> Option<&Endpoint>;
+    /// TICKETS: takes the next one.
+    fn take_ticket(&self, split: SplitId) -> Option<u64>;
+    /// SOURCES: the class of the client that asks.
+    fn class(&self) -> Option<ClassId>;
+    /// AFFINITY and MEMBERS: what this client was given before, if it still holds.
+    fn recall(&self, route: &Route) -> Option<Member>;
+    /// AFFINITY: notes what this client was given.
+    fn remember(&self, route: &Route, endpoint: &Endpoint);
+}
+
+/// Where a connection goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Steer<'a> {
+    /// The route that decided.
+    pub route: &'a Route,
+    /// Index of the destination in the route.
+    pub destination: u32,
+    /// The endpoint.
+    pub endpoint: &'a Endpoint,
+    /// Drawn or remembered.
+    pub reason: Reason,
+}
+
+/// What becomes of a connection.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub enum Decision<'a> {
+    /// Left as dialled.
+    Pass(Reason),
+    /// Refused with ECONNREFUSED.
+    Refuse(Reason),
+    /// Sent to an endpoint.
+    Steer(Steer<'a>),
+}
+
+/// Decides for one connection or datagram.
+#[inline(always)]
+pub fn decide<'a, M: Maps>(maps: &'a M, dialled: &Dialled) -> Decision<'a> {
+    let route = match find(maps, dialled) {
+        Ok(route) => route,
+        Err(reason) => return Decision::Pass(reason),
+    };
+    if route.has(ROUTE_HIDDEN) {
+        return Decision::Pass(Reason::NotVisible);
+    }
+    if route.has(ROUTE_AFFINITY)
+        && let Some(member) = maps.recall(route)
+        && let Some(endpoint) = maps.endpoint(member.endpoint)
+    {
+        let (destination, reason) = (member.destination, Reason::Remembered);
+        return Decision::Steer(Steer { route, destination, endpoint, reason });
+    }
+    take(maps, route)
+}
+
+/// The route of what was dialled, for this client.
+#[inline(always)]
+fn find<'a, M: Maps>(maps: &'a M, dialled: &Dialled) -> Result<&'a Route, Reason> {
+    let mut key = ServiceKey::new(CLASS_ANYONE, dialled.addr, dialled.port, dialled.proto);
+    let route = look_up(maps, &key)?;
+    if !route.has(ROUTE_VARIES) {
+        return Ok(route);
+    }
+    match maps.class() {
+        None | Some(CLASS_ANYONE) => Ok(route),
+        Some(class) => {
+            key.class = class;
+            match look_up(maps, &key) {
+                Ok(own) => Ok(own),
+                // This class sees what everyone sees.
+                Err(Reason::NotAService) => Ok(route),
+                Err(reason) => Err(reason),
+            }
+        }
+    }
+}
+
+/// SERVICES leads to ROUTES; the row says whose it is, since a hash element may be re-used for
+/// another key while it is being read.
+#[inline(always)]
+fn look_up<'a, M: Maps>(maps: &'a M, key: &ServiceKey) -> Result<&'a Route, Reason> {
+    let mut tries = 0;
+    while tries < ROW_RETRIES {
+        let row = maps.row(key).ok_or(Reason::NotAService)?;
+        let route = maps.route(row).ok_or(Reason::RouteMissing)?;
+        if route.key == *key {
+            return Ok(route);
+        }
+        tries += 1;
+    }
+    Err(Reason::RowMoved)
+}
+
+/// Draws a ticket and follows it to an endpoint.
+#[inline(always)]
+fn take<'a, M: Maps>(maps: &'a M, route: &'a Route) -> Decision<'a> {
+    if route.total == 0 {
+        return Decision::Refuse(Reason::NoDestination);
+    }
+    let Some(ticket) = maps.take_ticket(route.split) else {
+        return Decision::Pass(Reason::TicketMissing);
+    };
+    let Some(drawn) = draw(route, ticket) else {
+        return Decision::Refuse(Reason::NoDestination);
+    };
+    // The index is below DESTINATIONS_MAX by construction; the mask lets the verifier know.
+    let destination = &route.destinations[(drawn.destination & 15) as usize];
+    if destination.count == 0 {
+        return Decision::Refuse(Reason::NoEndpoint);
+    }
+    let offset = (drawn.turn % u64::from(destination.count)) as u32;
+    let Some(endpoint) = maps.endpoint(destination.first.wrapping_add(offset)) else {
+        return Decision::Pass(Reason::EndpointMissing);
+    };
+    if route.has(ROUTE_AFFINITY) {
+        maps.remember(route, endpoint);
+    }
+    let (destination, reason) = (drawn.destination, Reason::Drawn);
+    Decision::Steer(Steer { route, destination, endpoint, reason })
+}
+
+const _: () = assert!(crate::limits::DESTINATIONS_MAX == 16, "the mask in `take`");

@@ -1,0 +1,165 @@
+//! Services and their routes: who dials what, and between which destinations it is split.
+
+use crate::{
+    addr::{Addr, Port, Proto},
+    limits::DESTINATIONS_MAX,
+};
+
+/// Number of a client class. Class 0 is everyone for whom no rule says otherwise.
+pub type ClassId = u32;
+/// Number of a service in the agent's names file.
+pub type ServiceId = u32;
+/// Number of a workload in the agent's names file; 0 is unknown.
+pub type WorkloadId = u32;
+/// Number of a split: which ticket counter a route draws from.
+pub type SplitId = u32;
+/// Number of a row of ROUTES.
+pub type RowId = u32;
+
+/// Class 0: everyone else.
+pub const CLASS_ANYONE: ClassId = 0;
+
+/// Key of SERVICES: what was dialled, and by which class of client.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct ServiceKey {
+    /// The client's class.
+    pub class: ClassId,
+    /// The service address that was dialled.
+    pub addr: Addr,
+    /// The service port that was dialled.
+    pub port: Port,
+    /// `Proto` as its number.
+    pub proto: u8,
+    /// Always zero.
+    pub pad: u8,
+}
+
+impl ServiceKey {
+    /// A key from its parts.
+    #[inline(always)]
+    pub const fn new(class: ClassId, addr: Addr, port: Port, proto: Proto) -> Self {
+        Self { class, addr, port, proto: proto as u8, pad: 0 }
+    }
+}
+
+/// How deep a route must look. The numbers are stored in the row's flags.
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Depth {
+    /// Decided when the socket connects.
+    Connect = 0,
+    /// Decided on the first bytes.
+    Hello = 1,
+    /// Decided on each request.
+    Request = 2,
+}
+
+impl Depth {
+    /// The word that listings show.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Hello => "hello",
+            Self::Request => "request",
+        }
+    }
+}
+
+/// Some class of client has a row of its own for this key: look again with the client's class.
+pub const ROUTE_VARIES: u32 = 1 << 0;
+/// The service is not exported to this client: leave the connection as it was dialled.
+pub const ROUTE_HIDDEN: u32 = 1 << 1;
+/// `sessionAffinity: ClientIP`: look for what the client was given before.
+pub const ROUTE_AFFINITY: u32 = 1 << 2;
+/// Where `Depth` is kept in the flags.
+const DEPTH_SHIFT: u32 = 8;
+
+/// One destination of a route: a contiguous range of endpoints and its weight.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Destination {
+    /// First row of ENDPOINTS.
+    pub first: u32,
+    /// How many rows; 0 means no ready endpoint, and the connection is refused.
+    pub count: u32,
+    /// Weight after division by the greatest common divisor of the route's weights.
+    pub weight: u32,
+    /// Number of the destination (host, port, subset) in the agent's names file.
+    pub subset: u32,
+}
+
+/// A row of ROUTES: immutable once published.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Route {
+    /// Its own key, so that a reader who was led here by a re-used hash element can tell.
+    pub key: ServiceKey,
+    /// The service it belongs to.
+    pub service: ServiceId,
+    /// The ticket counter it draws from.
+    pub split: SplitId,
+    /// `ROUTE_*` and the depth.
+    pub flags: u32,
+    /// Sum of the weights; 0 means no destination at all.
+    pub total: u32,
+    /// Coprime to `total` and near `total`/phi.
+    pub stride: u32,
+    /// First row of COUNTERS; one for each destination follows.
+    pub counters: u32,
+    /// How many of `destinations` are in use.
+    pub destination_count: u32,
+    /// Seconds for which `sessionAffinity` holds after the last connection.
+    pub affinity_secs: u32,
+    /// The generation that published the row.
+    pub generation: u32,
+    /// The rule that made it, by its number in the agent's names file.
+    pub rule: u32,
+    /// The destinations, in the rule's order.
+    pub destinations: [Destination; DESTINATIONS_MAX],
+}
+
+impl Route {
+    /// Whether all bits of `flag` are set.
+    #[inline(always)]
+    pub const fn has(&self, flag: u32) -> bool {
+        self.flags & flag == flag
+    }
+
+    /// The depth kept in the flags; unknown bits read as the deepest, which promises least.
+    pub const fn depth(&self) -> Depth {
+        match (self.flags >> DEPTH_SHIFT) & 0xff {
+            0 => Depth::Connect,
+            1 => Depth::Hello,
+            _ => Depth::Request,
+        }
+    }
+
+    /// The flag bits that stand for `depth`.
+    pub const fn depth_bits(depth: Depth) -> u32 {
+        (depth as u32) << DEPTH_SHIFT
+    }
+
+    /// The destinations in use.
+    pub fn destinations(&self) -> &[Destination] {
+        let count = (self.destination_count as usize).min(DESTINATIONS_MAX);
+        &self.destinations[..count]
+    }
+}
+
+/// A row of SOURCES: who a network namespace is.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Source {
+    /// Its class.
+    pub class: ClassId,
+    /// Its egress policy; 0 is the node's default.
+    pub policy: u32,
+    /// The workload, by its number in the agent's names file.
+    pub workload: WorkloadId,
+}
+
+const _: () = assert!(size_of::<ServiceKey>() == 24 && align_of::<ServiceKey>() == 4);
+const _: () = assert!(size_of::<Destination>() == 16);
+const _: () = assert!(size_of::<Route>() == 64 + 16 * DESTINATIONS_MAX);
+const _: () = assert!(size_of::<Source>() == 12);

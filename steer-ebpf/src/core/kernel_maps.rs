@@ -1,0 +1,97 @@
+//! The maps as the decision sees them.
+
+use core::{
+    intrinsics::{AtomicOrdering, atomic_xadd},
+    ptr::read_volatile,
+};
+
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::{bpf_get_netns_cookie, bpf_ktime_get_coarse_ns},
+    programs::SockAddrContext,
+};
+use steer_common::{
+    endpoint::Endpoint,
+    flow::{Affinity, AffinityKey, Member, MemberKey},
+    logic::Maps,
+    service::{ClassId, Route, RowId, ServiceKey, SplitId},
+};
+
+use crate::maps::{AFFINITY, ENDPOINTS, MEMBERS, ROUTES, SERVICES, SOURCES, TICKETS};
+
+/// The maps, for the socket of one hook.
+pub(crate) struct KernelMaps<'a> {
+    pub(crate) context: &'a SockAddrContext,
+}
+
+impl KernelMaps<'_> {
+    /// The network namespace that asks: the pod.
+    #[inline(always)]
+    fn client(&self) -> u64 {
+        // SAFETY: the kernel's own context pointer.
+        unsafe { bpf_get_netns_cookie(self.context.as_ptr()) }
+    }
+}
+
+impl Maps for KernelMaps<'_> {
+    #[inline(always)]
+    fn row(&self, key: &ServiceKey) -> Option<RowId> {
+        // SAFETY: the value is one aligned u32, updated in place by the agent: read once.
+        SERVICES.get_ptr(key).map(|row| unsafe { read_volatile(row) })
+    }
+
+    #[inline(always)]
+    fn route(&self, row: RowId) -> Option<&Route> {
+        ROUTES.get(row)
+    }
+
+    #[inline(always)]
+    fn endpoint(&self, index: u32) -> Option<&Endpoint> {
+        ENDPOINTS.get(index)
+    }
+
+    #[inline(always)]
+    fn take_ticket(&self, split: SplitId) -> Option<u64> {
+        let ticket = TICKETS.get_ptr_mut(split)?;
+        // SeqCst, because LLVM turns a Relaxed fetch-and-add into an add without a fetch on this
+        // target (rustc 1.96), and every connection would draw ticket 1.
+        // SAFETY: a valid, aligned u64 of the map.
+        Some(unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(ticket, 1) })
+    }
+
+    #[inline(always)]
+    fn class(&self) -> Option<ClassId> {
+        // SAFETY: one aligned u32 of a row that the agent updates in place: read once.
+        SOURCES
+            .get_ptr(self.client())
+            .map(|source| unsafe { read_volatile(&raw const (*source).class) })
+    }
+
+    #[inline(always)]
+    fn recall(&self, route: &Route) -> Option<Member> {
+        let key = AffinityKey { client: self.client(), split: route.split, pad: 0 };
+        let memory = AFFINITY.get_ptr_mut(key)?;
+        // SAFETY: a helper without arguments.
+        let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
+        // SAFETY: a valid row of the map; only programs of the same client write it.
+        let Affinity { seen_ns, endpoint, .. } = unsafe { *memory };
+        if now_ns.wrapping_sub(seen_ns) > u64::from(route.affinity_secs) * 1_000_000_000 {
+            return None;
+        }
+        let member = MEMBERS.get_ptr(MemberKey { split: route.split, endpoint })?;
+        // SAFETY: as above; the hold starts anew with each connection.
+        unsafe { (*memory).seen_ns = now_ns };
+        // SAFETY: a valid row of the map, written whole by the agent.
+        Some(unsafe { *member })
+    }
+
+    #[inline(always)]
+    fn remember(&self, route: &Route, endpoint: &Endpoint) {
+        let key = AffinityKey { client: self.client(), split: route.split, pad: 0 };
+        // SAFETY: a helper without arguments.
+        let seen_ns = unsafe { bpf_ktime_get_coarse_ns() };
+        let value = Affinity { seen_ns, endpoint: endpoint.peer(), pad: 0 };
+        // An LRU map makes room by itself; should it fail, the client draws anew next time.
+        let _forgotten = AFFINITY.insert(key, value, 0);
+    }
+}

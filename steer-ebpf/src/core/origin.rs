@@ -1,0 +1,60 @@
+//! What a socket dialled, kept beside the socket.
+
+use core::ptr;
+
+use aya_ebpf::{
+    bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
+    helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get},
+};
+use steer_common::flow::Origin;
+
+use super::sock::Sock;
+use crate::maps::ORIGIN;
+
+/// Notes it; false if there was no memory.
+#[inline(always)]
+pub(crate) fn store(sock: &impl Sock, mut origin: Origin) -> bool {
+    let kept = get(sock, &raw mut origin, u64::from(BPF_SK_STORAGE_GET_F_CREATE));
+    if kept.is_null() {
+        return false;
+    }
+    // SAFETY: not null, hence a valid value of the map. Copied even if just created from the same
+    // value: a socket may dial twice.
+    unsafe { *kept = origin };
+    true
+}
+
+/// What was noted.
+#[inline(always)]
+pub(crate) fn load(sock: &impl Sock) -> Option<&'static Origin> {
+    let kept = get(sock, ptr::null_mut(), 0);
+    // SAFETY: null or a valid value of the map, which lives as long as the socket.
+    unsafe { kept.as_ref() }
+}
+
+/// Forgets it: the socket dials something that is not steered.
+#[inline(always)]
+pub(crate) fn clear(sock: &impl Sock) {
+    // SAFETY: the map's own address and the context's own socket.
+    unsafe { bpf_sk_storage_delete((&raw const ORIGIN).cast_mut().cast(), socket(sock).cast()) };
+}
+
+#[inline(always)]
+fn get(sock: &impl Sock, value: *mut Origin, flags: u64) -> *mut Origin {
+    // SAFETY: the map's own address and the context's own socket.
+    unsafe {
+        bpf_sk_storage_get(
+            (&raw const ORIGIN).cast_mut().cast(),
+            socket(sock).cast(),
+            value.cast(),
+            flags,
+        )
+    }
+    .cast()
+}
+
+#[inline(always)]
+fn socket(sock: &impl Sock) -> *mut bpf_sock {
+    // SAFETY: the kernel hands a valid context; the union's only real member is the socket.
+    unsafe { (*sock.context().sock_addr).__bindgen_anon_1.sk }
+}

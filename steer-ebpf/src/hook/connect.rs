@@ -1,0 +1,41 @@
+//! cgroup/connect4 and connect6: an endpoint is chosen when a socket connects.
+//!
+//! Fails open: what cannot be decided goes where it was dialled. A known service without an
+//! endpoint refuses.
+
+use aya_ebpf::{macros::cgroup_sock_addr, programs::SockAddrContext};
+use steer_common::{addr::Peer, flow::Origin, logic::Steer, reason::Reason};
+
+use super::steer::steer;
+use crate::core::{
+    origin,
+    sock::{Sock, V4, V6},
+};
+
+/// AF_INET sockets.
+#[cgroup_sock_addr(connect4)]
+pub fn steer_connect4(ctx: SockAddrContext) -> i32 {
+    steer(&V4(&ctx), remember, origin::clear).literal()
+}
+
+/// AF_INET6 sockets, those that dial IPv4 among them.
+#[cgroup_sock_addr(connect6)]
+pub fn steer_connect6(ctx: SockAddrContext) -> i32 {
+    steer(&V6(&ctx), remember, origin::clear).literal()
+}
+
+#[inline(always)]
+fn remember<S: Sock>(sock: &S, dialled: Peer, steered: &Steer<'_>) -> Reason {
+    let stored = origin::store(
+        sock,
+        Origin {
+            dialled,
+            endpoint: steered.endpoint.peer(),
+            service: steered.route.service,
+            split: steered.route.split,
+            destination: steered.destination,
+            generation: steered.route.generation,
+        },
+    );
+    if stored { steered.reason } else { Reason::OriginNotStored }
+}

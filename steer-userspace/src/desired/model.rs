@@ -1,0 +1,137 @@
+//! The meaning of a configuration, free of Istio's rules of precedence: they have been applied.
+
+use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
+
+use serde::Serialize;
+use steer_common::{
+    Proto,
+    service::{ClassId, Depth},
+};
+
+use crate::finding::{Finding, ObjectRef, Position};
+
+/// What the node shall do.
+#[derive(Clone, Debug, Default)]
+pub struct Desired {
+    /// Services, by namespace and name.
+    pub services: Vec<Service>,
+    /// Which class each pod of this node belongs to; absent means class 0.
+    pub classes: BTreeMap<PodRef, ClassId>,
+    /// What a class stands for, for listings: e.g. `namespace=shop,app=webapp`.
+    pub class_names: BTreeMap<ClassId, String>,
+    /// What is not enforced, or only in part, or refused; sorted.
+    pub findings: Vec<Finding>,
+}
+
+/// A pod, or another workload that has an address.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+pub struct PodRef {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for PodRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// One service of the registry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Service {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its fully qualified host name.
+    pub host: String,
+    /// Its addresses, at most one a family; none for a headless service.
+    pub addresses: Vec<IpAddr>,
+    /// Its ports.
+    pub ports: Vec<Port>,
+}
+
+/// One port of a service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Port {
+    /// The number that clients dial.
+    pub number: u16,
+    /// Its name.
+    pub name: String,
+    /// The transport.
+    pub proto: Proto,
+    /// What is spoken on it, e.g. `HTTP`; as listings show it.
+    pub protocol: String,
+    /// Seconds of `sessionAffinity: ClientIP`.
+    pub affinity_secs: Option<u32>,
+    /// What each class of client sees. Class 0 is always there; a class that is not sees the same.
+    pub views: BTreeMap<ClassId, View>,
+}
+
+/// What one class of client sees of a port.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum View {
+    /// Not exported to it: connections are left as dialled.
+    Hidden,
+    /// A route.
+    Route(Route),
+}
+
+/// Where connections go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Route {
+    /// How deep one must look to enforce the rule in full.
+    pub depth: Depth,
+    /// What made it.
+    pub rule: Rule,
+    /// Where to, in the rule's order, weights as written.
+    pub destinations: Vec<Destination>,
+}
+
+/// What made a route.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+pub enum Rule {
+    /// No VirtualService: the service itself.
+    Service,
+    /// A rule of a VirtualService.
+    VirtualService {
+        /// The VirtualService.
+        object: ObjectRef,
+        /// The field, e.g. `spec.http[0]`.
+        field: String,
+        /// The rule's `name`.
+        name: Option<String>,
+        /// Where it stands.
+        position: Option<Position>,
+    },
+}
+
+/// One destination of a route.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Destination {
+    /// The host, fully qualified.
+    pub host: String,
+    /// The service port.
+    pub port: u16,
+    /// The subset.
+    pub subset: Option<String>,
+    /// Its weight as written; 0 is never drawn.
+    pub weight: u32,
+    /// The DestinationRules that apply, merged, oldest first.
+    pub destination_rules: Vec<ObjectRef>,
+    /// Its usable endpoints, sorted by address and port; none refuses.
+    pub endpoints: Arc<[Endpoint]>,
+}
+
+/// Where a connection may land.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Endpoint {
+    /// Its address.
+    pub ip: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// The pod behind it.
+    pub pod: Option<PodRef>,
+}

@@ -1,0 +1,1 @@
+//! What every map will hold. Knows nothing of Istio.

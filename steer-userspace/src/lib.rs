@@ -1,0 +1,18 @@
+//! steer reads Istio and Kubernetes resources and keeps the kernel's maps as they ask.
+//!
+//! One pipeline, pure until its last step:
+//!
+//! ```text
+//! source    ->  desired        ->  image             ->  plan       ->  kernel
+//! what was      what it means:     what every map        ordered        the maps,
+//! written       services, routes,  will hold, row        steps from     links and
+//! (files)       findings           by row                live to wanted pins
+//! ```
+//!
+//! `source` (but for its edge `files`), `desired` and `image` are functions of their input: no
+//! clock, no I/O, no aya. `kernel` is the only module that imports aya. `control` wires them.
+
+pub mod desired;
+pub mod finding;
+pub mod image;
+pub mod source;

@@ -1,0 +1,3 @@
+//! The command `steer`.
+
+fn main() {}

@@ -1,0 +1,13 @@
+//! Kubernetes objects, the part of each that steer reads.
+
+mod endpoint_slice;
+mod namespace;
+mod pod;
+mod service;
+
+pub use endpoint_slice::{SERVICE_NAME_LABEL, Conditions, EndpointSlice, SliceEndpoint, SlicePort, TargetRef};
+pub use namespace::Namespace;
+pub use pod::{Container, ContainerPort, Pod, PodCondition, PodIp, PodStatus};
+pub use service::{
+    ClientIpConfig, Service, ServicePort, SessionAffinityConfig, TargetPort,
+};

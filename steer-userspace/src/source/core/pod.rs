@@ -1,0 +1,81 @@
+//! Pod (`v1`): who asks, and what an endpoint's labels are.
+
+use serde::Deserialize;
+
+use crate::source::object::Kind;
+
+/// The parts of a Pod's `spec` and `status` that are read.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Pod {
+    /// `spec.nodeName`.
+    pub node_name: Option<String>,
+    /// `spec.hostNetwork`.
+    pub host_network: bool,
+    /// `spec.serviceAccountName`.
+    pub service_account_name: Option<String>,
+    /// `spec.containers`.
+    pub containers: Vec<Container>,
+    /// `status`.
+    #[serde(skip)]
+    pub status: PodStatus,
+}
+
+impl Kind for Pod {
+    const KIND: &'static str = "Pod";
+}
+
+/// `spec.containers[]`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Container {
+    /// Its ports; a Service's `targetPort` may name one.
+    pub ports: Vec<ContainerPort>,
+}
+
+/// `spec.containers[].ports[]`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerPort {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its number.
+    pub container_port: u16,
+    /// TCP (default), UDP, SCTP.
+    pub protocol: Option<String>,
+}
+
+/// `status`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodStatus {
+    /// Pending, Running, Succeeded, Failed.
+    pub phase: Option<String>,
+    /// Its first address.
+    #[serde(rename = "podIP")]
+    pub pod_ip: Option<String>,
+    /// All addresses, at most one a family.
+    #[serde(rename = "podIPs")]
+    pub pod_ips: Vec<PodIp>,
+    /// Ready and others.
+    pub conditions: Vec<PodCondition>,
+}
+
+/// `status.podIPs[]`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PodIp {
+    /// The address.
+    pub ip: String,
+}
+
+/// `status.conditions[]`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PodCondition {
+    /// E.g. Ready.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// True, False, Unknown.
+    pub status: String,
+}

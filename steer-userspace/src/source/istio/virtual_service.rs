@@ -1,0 +1,214 @@
+//! VirtualService: where the clients of a host are sent.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::StringMatch;
+use crate::source::object::Kind;
+
+/// `VirtualService.spec`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct VirtualService {
+    /// The hosts it is about.
+    pub hosts: Vec<String>,
+    /// Where it applies: `mesh` (default when empty) and gateways.
+    pub gateways: Vec<String>,
+    /// Rules for HTTP ports, first match wins.
+    pub http: Vec<HttpRoute>,
+    /// Rules for TLS that is passed through.
+    pub tls: Vec<TlsRoute>,
+    /// Rules for other ports.
+    pub tcp: Vec<TcpRoute>,
+    /// Who may see it; empty means everyone.
+    pub export_to: Vec<String>,
+}
+
+impl Kind for VirtualService {
+    const KIND: &'static str = "VirtualService";
+}
+
+/// `http[]`. What is not enforced is kept as it was written, so that findings can name it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HttpRoute {
+    /// For logs and listings.
+    pub name: Option<String>,
+    /// Any of these; none means everything.
+    #[serde(rename = "match")]
+    pub matches: Vec<HttpMatch>,
+    /// Where to, by weight.
+    pub route: Vec<RouteDestination>,
+    /// Answer with a redirect.
+    pub redirect: Option<Value>,
+    /// Answer at once.
+    pub direct_response: Option<Value>,
+    /// Another VirtualService decides.
+    pub delegate: Option<Delegate>,
+    /// Change path or authority.
+    pub rewrite: Option<Value>,
+    /// Of the whole request.
+    pub timeout: Option<Value>,
+    /// How often and when.
+    pub retries: Option<Value>,
+    /// Delays and aborts.
+    pub fault: Option<Value>,
+    /// A copy of each request.
+    pub mirror: Option<Value>,
+    /// Copies of each request.
+    pub mirrors: Option<Value>,
+    /// Deprecated.
+    pub mirror_percent: Option<Value>,
+    /// How many requests are copied.
+    pub mirror_percentage: Option<Value>,
+    /// Cross-origin requests.
+    pub cors_policy: Option<Value>,
+    /// Change headers.
+    pub headers: Option<Value>,
+}
+
+/// `http[].match[]`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HttpMatch {
+    /// For logs and listings.
+    pub name: Option<String>,
+    /// The path.
+    pub uri: Option<StringMatch>,
+    /// The scheme.
+    pub scheme: Option<StringMatch>,
+    /// The method.
+    pub method: Option<StringMatch>,
+    /// Host or :authority.
+    pub authority: Option<StringMatch>,
+    /// Headers that must match.
+    pub headers: BTreeMap<String, StringMatch>,
+    /// Headers that must not match.
+    pub without_headers: BTreeMap<String, StringMatch>,
+    /// Query parameters that must match.
+    pub query_params: BTreeMap<String, StringMatch>,
+    /// Compare the path without case.
+    pub ignore_uri_case: bool,
+    /// The port that was dialled.
+    pub port: Option<u32>,
+    /// The client's labels.
+    pub source_labels: BTreeMap<String, String>,
+    /// The client's namespace.
+    pub source_namespace: Option<String>,
+    /// Where it applies, instead of the VirtualService's list.
+    pub gateways: Vec<String>,
+    /// Prefix of statistics.
+    pub stat_prefix: Option<String>,
+}
+
+/// `http[].route[]`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RouteDestination {
+    /// Where to.
+    pub destination: Destination,
+    /// Its share is this by the sum of the weights.
+    pub weight: i64,
+    /// Change headers.
+    pub headers: Option<Value>,
+}
+
+/// `destination`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Destination {
+    /// A host of the registry; a name without a dot is of the resource's namespace.
+    pub host: String,
+    /// A subset of its DestinationRule.
+    pub subset: Option<String>,
+    /// Its port; may be left out if it has one only.
+    pub port: Option<PortSelector>,
+}
+
+/// `destination.port`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PortSelector {
+    /// The number.
+    pub number: u32,
+}
+
+/// `http[].delegate`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Delegate {
+    /// Its name.
+    pub name: String,
+    /// Its namespace; the root's by default.
+    pub namespace: Option<String>,
+}
+
+/// `tcp[]`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TcpRoute {
+    /// Any of these; none means everything.
+    #[serde(rename = "match")]
+    pub matches: Vec<L4Match>,
+    /// Where to, by weight.
+    pub route: Vec<WeightedDestination>,
+}
+
+/// `tcp[].match[]`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct L4Match {
+    /// The address that was dialled.
+    pub destination_subnets: Vec<String>,
+    /// The port that was dialled.
+    pub port: Option<u32>,
+    /// Deprecated.
+    pub source_subnet: Option<String>,
+    /// The client's labels.
+    pub source_labels: BTreeMap<String, String>,
+    /// The client's namespace.
+    pub source_namespace: Option<String>,
+    /// Where it applies, instead of the VirtualService's list.
+    pub gateways: Vec<String>,
+}
+
+/// `tls[]`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TlsRoute {
+    /// Any of these.
+    #[serde(rename = "match")]
+    pub matches: Vec<TlsMatch>,
+    /// Where to, by weight.
+    pub route: Vec<WeightedDestination>,
+}
+
+/// `tls[].match[]`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TlsMatch {
+    /// Names in the ClientHello.
+    pub sni_hosts: Vec<String>,
+    /// The address that was dialled.
+    pub destination_subnets: Vec<String>,
+    /// The port that was dialled.
+    pub port: Option<u32>,
+    /// The client's labels.
+    pub source_labels: BTreeMap<String, String>,
+    /// The client's namespace.
+    pub source_namespace: Option<String>,
+    /// Where it applies, instead of the VirtualService's list.
+    pub gateways: Vec<String>,
+}
+
+/// `tcp[].route[]` and `tls[].route[]`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WeightedDestination {
+    /// Where to.
+    pub destination: Destination,
+    /// Its share is this by the sum of the weights.
+    pub weight: i64,
+}

@@ -1,0 +1,3 @@
+//! `cargo xtask`: everything a developer does with steer.
+
+fn main() {}

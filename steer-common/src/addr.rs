@@ -27,7 +27,9 @@ impl Addr {
     /// From one word in network order, as `bpf_sock_addr.user_ip4` holds it.
     #[inline(always)]
     pub const fn from_v4_word(word: u32) -> Self {
-        Self { words: [0, 0, MAPPED, word] }
+        Self {
+            words: [0, 0, MAPPED, word],
+        }
     }
 
     /// The four words, in network order.
@@ -242,8 +244,14 @@ mod tests {
         let addr = Addr::from(ip);
         assert!(addr.is_v4());
         assert_eq!(addr.to_ip(), ip);
-        assert_eq!(addr, Addr::from_v4_word(u32::from_ne_bytes([10, 200, 1, 92])));
-        assert_eq!(addr, Addr::from("::ffff:10.200.1.92".parse::<Ipv6Addr>().unwrap()));
+        assert_eq!(
+            addr,
+            Addr::from_v4_word(u32::from_ne_bytes([10, 200, 1, 92]))
+        );
+        assert_eq!(
+            addr,
+            Addr::from("::ffff:10.200.1.92".parse::<Ipv6Addr>().unwrap())
+        );
     }
 
     #[test]

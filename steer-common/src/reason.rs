@@ -162,7 +162,10 @@ mod tests {
     fn all_is_in_order_and_names_are_unique() {
         for (index, reason) in Reason::ALL.iter().enumerate() {
             assert_eq!(reason.index() as usize, index);
-            let same = Reason::ALL.iter().filter(|other| other.name() == reason.name()).count();
+            let same = Reason::ALL
+                .iter()
+                .filter(|other| other.name() == reason.name())
+                .count();
             assert_eq!(same, 1, "{}", reason.name());
         }
     }

@@ -39,7 +39,13 @@ impl ServiceKey {
     /// A key from its parts.
     #[inline(always)]
     pub const fn new(class: ClassId, addr: Addr, port: Port, proto: Proto) -> Self {
-        Self { class, addr, port, proto: proto as u8, pad: 0 }
+        Self {
+            class,
+            addr,
+            port,
+            proto: proto as u8,
+            pad: 0,
+        }
     }
 }
 

@@ -3,10 +3,10 @@
 
 use std::{fmt, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How bad it is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth knowing; what was asked is done.
@@ -28,7 +28,7 @@ impl fmt::Display for Severity {
 }
 
 /// An object of the configuration.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct ObjectRef {
     /// Its kind, e.g. `VirtualService`.
     pub kind: String,
@@ -49,7 +49,7 @@ impl fmt::Display for ObjectRef {
 }
 
 /// A place in a file. Lines and columns count from 1.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Position {
     /// The file, as it was named to steer; or where else the object came from.
     pub file: Arc<str>,

@@ -15,4 +15,6 @@
 pub mod desired;
 pub mod finding;
 pub mod image;
+pub mod kernel;
+pub mod plan;
 pub mod source;

@@ -93,7 +93,12 @@ pub fn decide<'a, M: Maps>(maps: &'a M, dialled: &Dialled) -> Decision<'a> {
         && let Some(endpoint) = maps.endpoint(member.endpoint)
     {
         let (destination, reason) = (member.destination, Reason::Remembered);
-        return Decision::Steer(Steer { route, destination, endpoint, reason });
+        return Decision::Steer(Steer {
+            route,
+            destination,
+            endpoint,
+            reason,
+        });
     }
     take(maps, route)
 }
@@ -161,7 +166,12 @@ fn take<'a, M: Maps>(maps: &'a M, route: &'a Route) -> Decision<'a> {
         maps.remember(route, endpoint);
     }
     let (destination, reason) = (drawn.destination, Reason::Drawn);
-    Decision::Steer(Steer { route, destination, endpoint, reason })
+    Decision::Steer(Steer {
+        route,
+        destination,
+        endpoint,
+        reason,
+    })
 }
 
 const _: () = assert!(crate::limits::DESTINATIONS_MAX == 16, "the mask in `take`");

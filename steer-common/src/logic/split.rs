@@ -37,7 +37,10 @@ pub fn draw(route: &Route, ticket: u64) -> Option<Draw> {
         let weight = u64::from(route.destinations[index].weight);
         if position < below + weight {
             let turn = period * weight + (position - below);
-            return Some(Draw { destination: index as u32, turn });
+            return Some(Draw {
+                destination: index as u32,
+                turn,
+            });
         }
         below += weight;
         index += 1;
@@ -69,12 +72,19 @@ pub struct Scale {
 /// Divides `weights` by their greatest common divisor and picks the stride. All zero gives total 0.
 pub fn scale(weights: &[u32]) -> Result<Scale, WeightError> {
     let divisor = weights.iter().fold(0, |a, &b| gcd(a, b)).max(1);
-    let sum: u64 = weights.iter().map(|&weight| u64::from(weight / divisor)).sum();
+    let sum: u64 = weights
+        .iter()
+        .map(|&weight| u64::from(weight / divisor))
+        .sum();
     let total = match u32::try_from(sum) {
         Ok(total) if sum <= WEIGHT_SUM_MAX => total,
         Ok(_) | Err(_) => return Err(WeightError::SumTooLarge { sum }),
     };
-    Ok(Scale { divisor, total, stride: stride(total) })
+    Ok(Scale {
+        divisor,
+        total,
+        stride: stride(total),
+    })
 }
 
 /// A number coprime to `total`, as near to `total`/phi as there is: consecutive tickets then land

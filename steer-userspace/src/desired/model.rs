@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use steer_common::{
     Proto,
     service::{ClassId, Depth},
@@ -24,7 +24,7 @@ pub struct Desired {
 }
 
 /// A pod, or another workload that has an address.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct PodRef {
     /// Its namespace.
     pub namespace: String,
@@ -91,7 +91,7 @@ pub struct Route {
 }
 
 /// What made a route.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum Rule {
     /// No VirtualService: the service itself.
     Service,

@@ -71,10 +71,18 @@ impl Place {
         let mut path = field;
         loop {
             if let Some(&(line, column)) = self.fields.get(path) {
-                return Position { file: Arc::clone(&self.file), line, column };
+                return Position {
+                    file: Arc::clone(&self.file),
+                    line,
+                    column,
+                };
             }
             if path.is_empty() {
-                return Position { file: Arc::clone(&self.file), line: 0, column: 0 };
+                return Position {
+                    file: Arc::clone(&self.file),
+                    line: 0,
+                    column: 0,
+                };
             }
             path = path.rfind(['.', '[']).map_or("", |end| &path[..end]);
         }

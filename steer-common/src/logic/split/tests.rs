@@ -40,7 +40,11 @@ fn ninety_ten_is_exact_in_every_window_of_a_hundred() {
     let route = route(&[90, 10]);
     assert_eq!((route.total, route.destinations[1].weight), (10, 1));
     for start in 0..1000 {
-        assert_eq!(count(&route, start..start + 100)[..2], [90, 10], "from ticket {start}");
+        assert_eq!(
+            count(&route, start..start + 100)[..2],
+            [90, 10],
+            "from ticket {start}"
+        );
     }
 }
 
@@ -53,15 +57,29 @@ fn no_weight_draws_nothing() {
 fn one_destination_takes_all_and_rotates_by_ticket() {
     let route = route(&[100]);
     for ticket in 0..50 {
-        assert_eq!(draw(&route, ticket), Some(Draw { destination: 0, turn: ticket }));
+        assert_eq!(
+            draw(&route, ticket),
+            Some(Draw {
+                destination: 0,
+                turn: ticket
+            })
+        );
     }
 }
 
 #[test]
 fn sums_beyond_32_bits_are_refused() {
     let weights = [u32::MAX, u32::MAX - 1];
-    assert_eq!(scale(&weights), Err(WeightError::SumTooLarge { sum: 2 * 4_294_967_295 - 1 }));
-    assert!(scale(&[u32::MAX, u32::MAX]).is_ok(), "equal weights divide to 1 and 1");
+    assert_eq!(
+        scale(&weights),
+        Err(WeightError::SumTooLarge {
+            sum: 2 * 4_294_967_295 - 1
+        })
+    );
+    assert!(
+        scale(&[u32::MAX, u32::MAX]).is_ok(),
+        "equal weights divide to 1 and 1"
+    );
 }
 
 proptest! {

@@ -5,9 +5,9 @@ mod namespace;
 mod pod;
 mod service;
 
-pub use endpoint_slice::{SERVICE_NAME_LABEL, Conditions, EndpointSlice, SliceEndpoint, SlicePort, TargetRef};
+pub use endpoint_slice::{
+    Conditions, EndpointSlice, SERVICE_NAME_LABEL, SliceEndpoint, SlicePort, TargetRef,
+};
 pub use namespace::Namespace;
 pub use pod::{Container, ContainerPort, Pod, PodCondition, PodIp, PodStatus};
-pub use service::{
-    ClientIpConfig, Service, ServicePort, SessionAffinityConfig, TargetPort,
-};
+pub use service::{ClientIpConfig, Service, ServicePort, SessionAffinityConfig, TargetPort};

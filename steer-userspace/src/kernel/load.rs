@@ -1,0 +1,144 @@
+//! Loads the programs, with maps of the wanted size or those of an earlier agent, and puts them
+//! in force.
+
+use std::path::PathBuf;
+
+use aya::{
+    Btf, Ebpf, EbpfError, EbpfLoader,
+    maps::{MapError, MapInfo},
+    programs::CgroupSockAddr,
+};
+
+use super::{
+    KernelError, Maps, Pins, attach, cgroup,
+    object::{MAPS, OBJECT, PROGRAMS},
+};
+use crate::plan::Capacity;
+
+/// Where and how large.
+#[derive(Clone, Debug)]
+pub struct KernelSettings {
+    /// Where maps and links are pinned.
+    pub pins: Pins,
+    /// The cgroup whose sockets are steered.
+    pub cgroup: PathBuf,
+    /// The sizes of the maps.
+    pub capacity: Capacity,
+}
+
+/// The kernel's side of a running agent.
+pub struct Kernel {
+    maps: Maps,
+    adopted: bool,
+}
+
+impl Kernel {
+    /// Loads, pins and attaches. What an earlier agent left stays in force until it is replaced.
+    pub fn start(settings: &KernelSettings) -> Result<Self, KernelError> {
+        let target = cgroup::open(&settings.cgroup)?;
+        let btf = Btf::from_sys_fs().map_err(|_| KernelError::NoBtf)?;
+        settings.pins.create()?;
+        let adopted = settings.pins.exist();
+        if adopted {
+            check_shapes(settings)?;
+        }
+        let mut loaded = load(settings, &btf)?;
+        let names = programs(&mut loaded, &btf)?;
+        for name in names {
+            let program = program(&mut loaded, name)?;
+            attach::attach(name, program, &target, &settings.pins)?;
+        }
+        Ok(Self {
+            maps: Maps::open(&settings.pins)?,
+            adopted,
+        })
+    }
+
+    /// The maps.
+    pub fn maps(&mut self) -> &mut Maps {
+        &mut self.maps
+    }
+
+    /// Whether the maps are those of an earlier agent.
+    pub fn adopted(&self) -> bool {
+        self.adopted
+    }
+}
+
+/// The rows of each map that the settings decide; 0 leaves what the object says.
+fn rows(name: &str, capacity: &Capacity) -> u32 {
+    match name {
+        "SERVICES" => capacity.keys,
+        "ROUTES" | "TICKETS" => capacity.rows,
+        "ENDPOINTS" | "MEMBERS" => capacity.endpoints,
+        "COUNTERS" => capacity.counters,
+        "SOURCES" => capacity.sources,
+        _ => 0,
+    }
+}
+
+fn load(settings: &KernelSettings, btf: &Btf) -> Result<Ebpf, KernelError> {
+    let mut loader = EbpfLoader::new();
+    loader.btf(Some(btf));
+    for name in MAPS {
+        loader.map_pin_path(name, settings.pins.map(name));
+        let rows = rows(name, &settings.capacity);
+        if rows > 0 {
+            loader.map_max_entries(name, rows);
+        }
+    }
+    loader.load(OBJECT).map_err(|source| match source {
+        EbpfError::MapError(MapError::CreateError { io_error, .. })
+            if io_error.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            KernelError::NotPermitted {
+                action: "creating maps",
+            }
+        }
+        source => KernelError::Load {
+            source: Box::new(source),
+        },
+    })
+}
+
+/// Loads all programs before any map is taken from the object.
+fn programs(loaded: &mut Ebpf, _btf: &Btf) -> Result<[&'static str; PROGRAMS.len()], KernelError> {
+    for name in PROGRAMS {
+        program(loaded, name)?
+            .load()
+            .map_err(KernelError::program(name))?;
+    }
+    Ok(PROGRAMS)
+}
+
+fn program<'a>(
+    loaded: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut CgroupSockAddr, KernelError> {
+    let program = loaded
+        .program_mut(name)
+        .ok_or(KernelError::Missing { name })?;
+    program.try_into().map_err(KernelError::program(name))
+}
+
+/// aya re-uses a pinned map unchecked: another value size would surface as a verifier error,
+/// another capacity as E2BIG at an insert.
+fn check_shapes(settings: &KernelSettings) -> Result<(), KernelError> {
+    for name in MAPS {
+        let path = settings.pins.map(name);
+        if !path.exists() {
+            continue;
+        }
+        let info = MapInfo::from_pin(&path).map_err(KernelError::map(name))?;
+        let wanted = rows(name, &settings.capacity);
+        if wanted > 0 && info.max_entries() != wanted {
+            let found = format!("{} rows", info.max_entries());
+            return Err(KernelError::ShapeDiffers {
+                map: name,
+                found,
+                wanted: format!("{wanted} rows (--max-services)"),
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! The pinned maps, typed. The agent and the listings open them the same way.
+
+use std::{os::fd::OwnedFd, path::Path};
+
+use aya::{
+    Pod,
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray},
+};
+use steer_common::{
+    endpoint::Endpoint,
+    flow::{Affinity, AffinityKey, Member, MemberKey},
+    service::{Route, ServiceKey, Source},
+};
+
+use super::{KernelError, Pins, sys};
+
+/// The maps that user space reads or writes.
+pub struct Maps {
+    pub(super) services: HashMap<MapData, ServiceKey, u32>,
+    pub(super) routes: Array<MapData, Route>,
+    pub(super) endpoints: Array<MapData, Endpoint>,
+    /// ENDPOINTS again, for batches.
+    pub(super) endpoints_fd: OwnedFd,
+    pub(super) tickets: Array<MapData, u64>,
+    pub(super) sources: HashMap<MapData, u64, Source>,
+    pub(super) affinity: HashMap<MapData, AffinityKey, Affinity>,
+    pub(super) members: HashMap<MapData, MemberKey, Member>,
+    pub(super) counters: PerCpuArray<MapData, u64>,
+    pub(super) cpus: usize,
+}
+
+impl Maps {
+    /// Opens them.
+    pub fn open(pins: &Pins) -> Result<Self, KernelError> {
+        if !pins.exist() {
+            return Err(KernelError::NothingPinned {
+                path: pins.root().to_owned(),
+            });
+        }
+        let cpus = aya::util::nr_cpus().map_err(|(path, source)| KernelError::Io {
+            action: "reading",
+            path: path.into(),
+            source,
+        })?;
+        Ok(Self {
+            services: hash(pins, "SERVICES", Map::HashMap)?,
+            routes: array(pins, "ROUTES")?,
+            endpoints: array(pins, "ENDPOINTS")?,
+            endpoints_fd: sys::open_pin(&pins.map("ENDPOINTS")).map_err(|source| {
+                KernelError::Bpf {
+                    call: "OBJ_GET",
+                    name: "ENDPOINTS".to_owned(),
+                    source,
+                }
+            })?,
+            tickets: array(pins, "TICKETS")?,
+            sources: hash(pins, "SOURCES", Map::HashMap)?,
+            affinity: hash(pins, "AFFINITY", Map::LruHashMap)?,
+            members: hash(pins, "MEMBERS", Map::HashMap)?,
+            counters: PerCpuArray::try_from(Map::PerCpuArray(data(
+                &pins.map("COUNTERS"),
+                "COUNTERS",
+            )?))
+            .map_err(KernelError::map("COUNTERS"))?,
+            cpus,
+        })
+    }
+}
+
+fn data(path: &Path, name: &'static str) -> Result<MapData, KernelError> {
+    MapData::from_pin(path).map_err(|source| match source {
+        MapError::SyscallError(error)
+            if error.io_error.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            KernelError::NotPermitted {
+                action: "reading the maps",
+            }
+        }
+        source => KernelError::Map {
+            name,
+            source: Box::new(source),
+        },
+    })
+}
+
+fn array<V: Pod>(pins: &Pins, name: &'static str) -> Result<Array<MapData, V>, KernelError> {
+    Array::try_from(Map::Array(data(&pins.map(name), name)?)).map_err(KernelError::map(name))
+}
+
+fn hash<K: Pod, V: Pod>(
+    pins: &Pins,
+    name: &'static str,
+    kind: fn(MapData) -> Map,
+) -> Result<HashMap<MapData, K, V>, KernelError> {
+    HashMap::try_from(kind(data(&pins.map(name), name)?)).map_err(KernelError::map(name))
+}

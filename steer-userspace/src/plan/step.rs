@@ -1,0 +1,128 @@
+//! The steps of a plan, in the order in which they are safe.
+
+use steer_common::{
+    endpoint::Endpoint,
+    flow::{Member, MemberKey},
+    service::{Route, RowId, ServiceKey, Source, SplitId},
+};
+
+/// One write to one map.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Step {
+    /// Fills unused rows of ENDPOINTS.
+    Endpoints {
+        /// The first row.
+        first: u32,
+        /// The rows.
+        rows: Vec<Endpoint>,
+    },
+    /// Starts a new split at ticket 0.
+    StartTickets {
+        /// The split.
+        split: SplitId,
+    },
+    /// Starts unused rows of COUNTERS at 0.
+    StartCounters {
+        /// The first row.
+        first: u32,
+        /// How many.
+        count: u32,
+    },
+    /// Fills an unused row of ROUTES.
+    Route {
+        /// The row.
+        row: RowId,
+        /// Its content.
+        route: Box<Route>,
+    },
+    /// Says that an endpoint may still be given to clients that had it.
+    AddMember {
+        /// Which.
+        key: MemberKey,
+        /// Where it stands.
+        member: Member,
+    },
+    /// Points a service to its row: from here on it is in force.
+    Publish {
+        /// The service.
+        key: ServiceKey,
+        /// The row.
+        row: RowId,
+    },
+    /// Says who a network namespace is.
+    SetSource {
+        /// Its cookie.
+        cookie: u64,
+        /// Who it is.
+        source: Source,
+    },
+    /// Forgets a network namespace.
+    RemoveSource {
+        /// Its cookie.
+        cookie: u64,
+    },
+    /// A service is no more: connections are left as dialled.
+    Unpublish {
+        /// The service.
+        key: ServiceKey,
+    },
+    /// Clients that had this endpoint draw anew.
+    RemoveMember {
+        /// Which.
+        key: MemberKey,
+    },
+}
+
+/// What leads from the live layout to the wanted one.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Plan {
+    /// The generation that will be in force.
+    pub generation: u32,
+    /// In order.
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// Nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Services whose routes change, appear or go.
+    pub fn services_changed(&self) -> usize {
+        let moves = |step: &&Step| matches!(step, Step::Publish { .. } | Step::Unpublish { .. });
+        self.steps.iter().filter(moves).count()
+    }
+}
+
+/// Why there is no plan. Nothing was touched.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A map is too small.
+    #[error(
+        "{map} holds {capacity} rows and this configuration needs {needed}; start the agent with \
+         a larger --max-services, or remove services"
+    )]
+    Full {
+        /// The map.
+        map: &'static str,
+        /// What it holds.
+        capacity: u32,
+        /// What is needed, at least.
+        needed: u64,
+    },
+    /// Enough rows exist, but rows that were just replaced are not free yet.
+    #[error("{map} has no free row before the next grace period")]
+    Busy {
+        /// The map.
+        map: &'static str,
+    },
+    /// The weights of a route do not fit.
+    #[error("the weights of a route of {service} sum to {sum} after division by their gcd")]
+    Weights {
+        /// Whose.
+        service: String,
+        /// The sum.
+        sum: u64,
+    },
+}

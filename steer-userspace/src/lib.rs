@@ -12,9 +12,12 @@
 //! `source` (but for its edge `files`), `desired` and `image` are functions of their input: no
 //! clock, no I/O, no aya. `kernel` is the only module that imports aya. `control` wires them.
 
+pub mod cli;
+pub mod control;
 pub mod desired;
 pub mod finding;
 pub mod image;
 pub mod kernel;
+pub mod live;
 pub mod plan;
 pub mod source;

@@ -1,3 +1,7 @@
 //! The command `steer`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    steer::cli::main()
+}

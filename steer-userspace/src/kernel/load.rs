@@ -55,7 +55,12 @@ impl Kernel {
     }
 
     /// The maps.
-    pub fn maps(&mut self) -> &mut Maps {
+    pub fn maps(&self) -> &Maps {
+        &self.maps
+    }
+
+    /// The maps, to write to.
+    pub fn maps_mut(&mut self) -> &mut Maps {
         &mut self.maps
     }
 

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Contiguous ranges of one map, first fit.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Ranges {
+pub(super) struct Ranges {
     /// Start -> length of each hole; neighbours are always joined.
     holes: BTreeMap<u32, u32>,
 }
 
 impl Ranges {
     /// All rows of `first..end` are free.
-    pub fn new(first: u32, end: u32) -> Self {
+    pub(super) fn new(first: u32, end: u32) -> Self {
         let mut ranges = Self {
             holes: BTreeMap::new(),
         };
@@ -20,7 +20,7 @@ impl Ranges {
     }
 
     /// Takes `count` rows in a row; `None` if no hole is large enough. Zero rows start anywhere.
-    pub fn take(&mut self, count: u32) -> Option<u32> {
+    pub(super) fn take(&mut self, count: u32) -> Option<u32> {
         if count == 0 {
             return Some(0);
         }
@@ -33,7 +33,7 @@ impl Ranges {
     }
 
     /// Takes exactly `start..start + count`; false if some of it is not free.
-    pub fn take_at(&mut self, start: u32, count: u32) -> bool {
+    pub(super) fn take_at(&mut self, start: u32, count: u32) -> bool {
         if count == 0 {
             return true;
         }
@@ -55,7 +55,7 @@ impl Ranges {
     }
 
     /// Gives rows back.
-    pub fn free(&mut self, start: u32, count: u32) {
+    pub(super) fn free(&mut self, start: u32, count: u32) {
         if count == 0 {
             return;
         }
@@ -75,14 +75,15 @@ impl Ranges {
     }
 
     /// How many rows are free.
-    pub fn available(&self) -> u32 {
+    #[cfg(test)]
+    pub(super) fn available(&self) -> u32 {
         self.holes.values().sum()
     }
 }
 
 /// Single rows of one map, the lowest free one first.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Slots {
+pub(super) struct Slots {
     returned: BTreeSet<u32>,
     next: u32,
     end: u32,
@@ -90,7 +91,7 @@ pub struct Slots {
 
 impl Slots {
     /// Rows `0..end` are free.
-    pub fn new(end: u32) -> Self {
+    pub(super) fn new(end: u32) -> Self {
         Self {
             returned: BTreeSet::new(),
             next: 0,
@@ -99,7 +100,7 @@ impl Slots {
     }
 
     /// Takes a row; `None` if all are taken.
-    pub fn take(&mut self) -> Option<u32> {
+    pub(super) fn take(&mut self) -> Option<u32> {
         if let Some(slot) = self.returned.pop_first() {
             return Some(slot);
         }
@@ -110,7 +111,7 @@ impl Slots {
     }
 
     /// Takes exactly `slot`; false if it is not free.
-    pub fn take_at(&mut self, slot: u32) -> bool {
+    pub(super) fn take_at(&mut self, slot: u32) -> bool {
         if slot >= self.end {
             return false;
         }
@@ -123,12 +124,13 @@ impl Slots {
     }
 
     /// Gives a row back.
-    pub fn free(&mut self, slot: u32) {
+    pub(super) fn free(&mut self, slot: u32) {
         self.returned.insert(slot);
     }
 
     /// How many rows are free.
-    pub fn available(&self) -> u32 {
+    #[cfg(test)]
+    pub(super) fn available(&self) -> u32 {
         self.end - self.next + u32::try_from(self.returned.len()).unwrap_or(u32::MAX)
     }
 }

@@ -14,7 +14,7 @@ use steer_common::{
 
 use super::{
     allocate::{Ranges, Slots},
-    names::{Names, Numbers},
+    names::{Name, Names, Numbers},
     step::{Plan, PlanError, Step},
 };
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
     image::{DestinationName, Image, Route, ServiceName, Source},
 };
 
+mod adopt;
 mod prepare;
 
 use prepare::Prepared;
@@ -151,14 +152,10 @@ impl Layout {
     /// What the numbers in the rows mean.
     pub fn names(&self) -> Names {
         Names {
-            abi: steer_common::ABI_VERSION,
-            generation: self.generation,
             services: self.tables.services.table(),
             rules: self.tables.rules.table(),
             destinations: self.tables.destinations.table(),
             workloads: self.tables.workloads.table(),
-            classes: BTreeMap::new(),
-            findings: Vec::new(),
         }
     }
 
@@ -208,6 +205,7 @@ impl Layout {
         let plan = Plan {
             generation,
             steps: steps.in_order(),
+            names: self.tables.fresh(),
         };
         if !plan.is_empty() {
             self.generation = generation;
@@ -231,6 +229,13 @@ impl Layout {
                 needed: needed as u64,
             })
         };
+        let destinations = image
+            .routes
+            .values()
+            .map(|route| route.destinations.len())
+            .max();
+        let most = u32::try_from(limits::DESTINATIONS_MAX).unwrap_or(u32::MAX);
+        fits("a row of ROUTES", destinations.unwrap_or_default(), most)?;
         fits("SERVICES", anyone, self.capacity.services)?;
         fits("SERVICES", image.routes.len(), self.capacity.keys)?;
         fits("SOURCES", image.sources.len(), self.capacity.sources)
@@ -320,7 +325,7 @@ impl Layout {
             .collect();
         for cookie in gone {
             if let Some((old, _)) = self.sources.remove(&cookie) {
-                self.tables.workloads.release(&Arc::new(old.pod));
+                self.tables.workloads.release(&old.pod);
                 steps.clear.push(Step::RemoveSource { cookie });
             }
         }
@@ -339,7 +344,7 @@ impl Layout {
                 workload,
             };
             if let Some((old, _)) = self.sources.insert(cookie, (source.clone(), row)) {
-                self.tables.workloads.release(&Arc::new(old.pod));
+                self.tables.workloads.release(&old.pod);
             }
             steps.sources.push(Step::SetSource {
                 cookie,
@@ -350,6 +355,20 @@ impl Layout {
 }
 
 impl Tables {
+    /// Names that were given numbers since this was last asked.
+    fn fresh(&mut self) -> Vec<(u32, Name)> {
+        let services = self.services.take_fresh().into_iter();
+        let rules = self.rules.take_fresh().into_iter();
+        let destinations = self.destinations.take_fresh().into_iter();
+        let workloads = self.workloads.take_fresh().into_iter();
+        services
+            .map(|(number, name)| (number, Name::Service(name)))
+            .chain(rules.map(|(number, name)| (number, Name::Rule(name))))
+            .chain(destinations.map(|(number, name)| (number, Name::Destination(name))))
+            .chain(workloads.map(|(number, name)| (number, Name::Workload(name))))
+            .collect()
+    }
+
     fn release_route(&mut self, route: &Route) {
         self.services.release(&route.service);
         self.rules.release(&route.rule);
@@ -379,7 +398,7 @@ impl Tables {
             .iter()
             .filter_map(|endpoint| endpoint.pod.as_ref())
         {
-            self.workloads.release(&Arc::new(pod.clone()));
+            self.workloads.release(pod);
         }
     }
 }

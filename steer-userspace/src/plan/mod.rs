@@ -10,7 +10,6 @@ mod layout;
 mod names;
 mod step;
 
-pub use allocate::{Ranges, Slots};
 pub use layout::{Capacity, Layout, Placed};
-pub use names::{Names, Numbers};
+pub use names::{Name, Names};
 pub use step::{Plan, PlanError, Step};

@@ -3,20 +3,80 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use steer_common::service::ClassId;
 
 use super::allocate::Slots;
 use crate::{
     desired::model::{PodRef, Rule},
-    finding::Finding,
     image::{DestinationName, ServiceName},
 };
 
+/// A number and the name it was given to: a line of the names file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "name", rename_all = "snake_case")]
+pub enum Name {
+    /// A service port.
+    Service(Arc<ServiceName>),
+    /// A rule.
+    Rule(Arc<Rule>),
+    /// A destination.
+    Destination(Arc<DestinationName>),
+    /// A workload.
+    Workload(Arc<PodRef>),
+}
+
+/// What the numbers in the rows mean.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Names {
+    /// Number -> service port.
+    pub services: BTreeMap<u32, Arc<ServiceName>>,
+    /// Number -> rule.
+    pub rules: BTreeMap<u32, Arc<Rule>>,
+    /// Number -> destination.
+    pub destinations: BTreeMap<u32, Arc<DestinationName>>,
+    /// Number -> workload.
+    pub workloads: BTreeMap<u32, Arc<PodRef>>,
+}
+
+impl Names {
+    /// Notes one name; a number that named something else names this from now on.
+    pub fn learn(&mut self, number: u32, name: Name) {
+        match name {
+            Name::Service(name) => drop(self.services.insert(number, name)),
+            Name::Rule(name) => drop(self.rules.insert(number, name)),
+            Name::Destination(name) => drop(self.destinations.insert(number, name)),
+            Name::Workload(name) => drop(self.workloads.insert(number, name)),
+        }
+    }
+
+    /// All of them, in the order of kinds and numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, Name)> + '_ {
+        let services = self
+            .services
+            .iter()
+            .map(|(&n, name)| (n, Name::Service(Arc::clone(name))));
+        let rules = self
+            .rules
+            .iter()
+            .map(|(&n, name)| (n, Name::Rule(Arc::clone(name))));
+        let destinations = self
+            .destinations
+            .iter()
+            .map(|(&n, name)| (n, Name::Destination(Arc::clone(name))));
+        let workloads = self
+            .workloads
+            .iter()
+            .map(|(&n, name)| (n, Name::Workload(Arc::clone(name))));
+        services.chain(rules).chain(destinations).chain(workloads)
+    }
+}
+
 /// Numbers given to names of one kind. A name keeps its number while something uses it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Numbers<T> {
+pub(super) struct Numbers<T> {
     by_name: BTreeMap<Arc<T>, (u32, usize)>,
     slots: Slots,
+    /// Given since they were last asked for.
+    fresh: Vec<(u32, Arc<T>)>,
 }
 
 impl<T: Ord> Default for Numbers<T> {
@@ -27,24 +87,27 @@ impl<T: Ord> Default for Numbers<T> {
         Self {
             by_name: BTreeMap::new(),
             slots,
+            fresh: Vec::new(),
         }
     }
 }
 
 impl<T: Ord> Numbers<T> {
-    /// From what a names file says.
-    pub fn from_table(table: &BTreeMap<u32, Arc<T>>) -> Self {
-        let mut numbers = Self::default();
-        for (&number, name) in table {
-            if numbers.slots.take_at(number) {
-                numbers.by_name.insert(Arc::clone(name), (number, 0));
-            }
+    /// Takes over a number that is in use. False if it is in use for another name.
+    pub(super) fn adopt(&mut self, number: u32, name: &Arc<T>) -> bool {
+        if let Some((known, uses)) = self.by_name.get_mut(name) {
+            *uses += 1;
+            return *known == number;
         }
-        numbers
+        let free = self.slots.take_at(number);
+        if free {
+            self.by_name.insert(Arc::clone(name), (number, 1));
+        }
+        free
     }
 
     /// The number of a name, counting one more use.
-    pub fn hold(&mut self, name: &Arc<T>) -> u32 {
+    pub(super) fn hold(&mut self, name: &Arc<T>) -> u32 {
         if let Some((number, uses)) = self.by_name.get_mut(name) {
             *uses += 1;
             return *number;
@@ -52,11 +115,12 @@ impl<T: Ord> Numbers<T> {
         // 2^32 names do not fit into memory, let alone the maps.
         let number = self.slots.take().unwrap_or(0);
         self.by_name.insert(Arc::clone(name), (number, 1));
+        self.fresh.push((number, Arc::clone(name)));
         number
     }
 
     /// One use less; a name without uses is forgotten, its number may name another.
-    pub fn release(&mut self, name: &Arc<T>) {
+    pub(super) fn release(&mut self, name: &T) {
         if let Some((number, uses)) = self.by_name.get_mut(name) {
             *uses = uses.saturating_sub(1);
             if *uses == 0 {
@@ -66,33 +130,16 @@ impl<T: Ord> Numbers<T> {
         }
     }
 
-    /// Number -> name, as a names file keeps them.
-    pub fn table(&self) -> BTreeMap<u32, Arc<T>> {
+    /// The numbers given since this was last asked.
+    pub(super) fn take_fresh(&mut self) -> Vec<(u32, Arc<T>)> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// Number -> name.
+    pub(super) fn table(&self) -> BTreeMap<u32, Arc<T>> {
         self.by_name
             .iter()
             .map(|(name, &(number, _))| (number, Arc::clone(name)))
             .collect()
     }
-}
-
-/// The agent's names file: what the numbers in the kernel's rows mean.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-pub struct Names {
-    /// The layout version the numbers belong to.
-    pub abi: u32,
-    /// The generation they belong to.
-    pub generation: u32,
-    /// Number -> service port.
-    pub services: BTreeMap<u32, Arc<ServiceName>>,
-    /// Number -> rule.
-    pub rules: BTreeMap<u32, Arc<Rule>>,
-    /// Number -> destination.
-    pub destinations: BTreeMap<u32, Arc<DestinationName>>,
-    /// Number -> workload.
-    pub workloads: BTreeMap<u32, Arc<PodRef>>,
-    /// Class -> what it stands for.
-    pub classes: BTreeMap<ClassId, String>,
-    /// What is not enforced, or only in part, or refused.
-    #[serde(skip_deserializing)]
-    pub findings: Vec<Finding>,
 }

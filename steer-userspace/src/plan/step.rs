@@ -6,6 +6,8 @@ use steer_common::{
     service::{Route, RowId, ServiceKey, Source, SplitId},
 };
 
+use super::names::Name;
+
 /// One write to one map.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Step {
@@ -80,6 +82,8 @@ pub struct Plan {
     pub generation: u32,
     /// In order.
     pub steps: Vec<Step>,
+    /// Names for numbers that the steps use for the first time.
+    pub names: Vec<(u32, Name)>,
 }
 
 impl Plan {

@@ -1,38 +1,13 @@
-//! A copy of what the maps hold: for listings, `explain`, and an agent that takes over.
-
-use std::collections::BTreeMap;
+//! Reads back what the maps hold.
 
 use steer_common::{
-    endpoint::Endpoint,
-    flow::{Member, MemberKey},
     limits::REASON_COUNTERS,
-    logic::Maps as Lookups,
     reason::Reason,
-    service::{ClassId, Route, RowId, ServiceKey, Source, SplitId},
+    service::{Route, RowId},
 };
 
 use super::{KernelError, Maps};
-
-/// What the maps hold, as far as a service leads to it.
-#[derive(Clone, Debug, Default)]
-pub struct Live {
-    /// SERVICES.
-    pub services: BTreeMap<ServiceKey, RowId>,
-    /// ROUTES, by row.
-    pub routes: BTreeMap<RowId, Route>,
-    /// ENDPOINTS, by row.
-    pub endpoints: BTreeMap<u32, Endpoint>,
-    /// TICKETS: how many each split has given out.
-    pub tickets: BTreeMap<SplitId, u64>,
-    /// SOURCES, by network-namespace cookie.
-    pub sources: BTreeMap<u64, Source>,
-    /// MEMBERS.
-    pub members: BTreeMap<MemberKey, Member>,
-    /// COUNTERS of the routes, by row, summed over the CPUs.
-    pub counters: BTreeMap<u32, u64>,
-    /// COUNTERS of the reasons.
-    pub reasons: BTreeMap<Reason, u64>,
-}
+use crate::live::Live;
 
 impl Maps {
     /// Reads everything that services lead to.
@@ -96,41 +71,4 @@ impl Maps {
             .map_err(KernelError::map("COUNTERS"))?;
         Ok(values.iter().sum())
     }
-}
-
-/// The copy, asked by one client: the very decision the kernel takes, without taking a ticket.
-pub struct Asked<'a> {
-    /// The copy.
-    pub live: &'a Live,
-    /// The client's class.
-    pub class: Option<ClassId>,
-}
-
-impl Lookups for Asked<'_> {
-    fn row(&self, key: &ServiceKey) -> Option<RowId> {
-        self.live.services.get(key).copied()
-    }
-
-    fn route(&self, row: RowId) -> Option<&Route> {
-        self.live.routes.get(&row)
-    }
-
-    fn endpoint(&self, index: u32) -> Option<&Endpoint> {
-        self.live.endpoints.get(&index)
-    }
-
-    fn take_ticket(&self, split: SplitId) -> Option<u64> {
-        self.live.tickets.get(&split).copied()
-    }
-
-    fn class(&self) -> Option<ClassId> {
-        self.class
-    }
-
-    fn recall(&self, _route: &Route) -> Option<Member> {
-        // Whether this client is remembered is shown apart: its memory ends at a moment.
-        None
-    }
-
-    fn remember(&self, _route: &Route, _endpoint: &Endpoint) {}
 }

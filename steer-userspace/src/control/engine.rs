@@ -1,0 +1,150 @@
+//! The engine: images in, generations in force out.
+
+use std::{
+    io,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use super::{names_file::NamesFile, read_names};
+use crate::{
+    image::Image,
+    kernel::{Grace, Kernel, KernelError, KernelSettings},
+    plan::{Layout, PlanError},
+};
+
+/// What an engine needs.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// Where and how large.
+    pub kernel: KernelSettings,
+    /// The directory of the names file.
+    pub state: PathBuf,
+}
+
+/// Why an image is not in force. What was in force before still is.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// It does not fit.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The kernel refused.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The names could not be written.
+    #[error("writing the names file")]
+    Names(#[source] io::Error),
+}
+
+/// An image is in force.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Applied {
+    /// Its generation.
+    pub generation: u32,
+    /// How many writes it took.
+    pub steps: usize,
+    /// Services whose routes changed, appeared or went.
+    pub services_changed: usize,
+    /// From the image to the last write.
+    pub took: Duration,
+}
+
+/// Replaced rows are taken back once this many wait.
+const WAITING_MAX: usize = 256;
+
+/// Keeps the kernel's maps as the images ask.
+pub struct Engine {
+    settings: EngineSettings,
+    kernel: Kernel,
+    grace: Grace,
+    layout: Layout,
+    names: NamesFile,
+}
+
+impl Engine {
+    /// Loads the programs and takes over what an earlier agent left in the maps.
+    pub fn start(settings: EngineSettings) -> Result<Self, EngineError> {
+        let kernel = Kernel::start(&settings.kernel)?;
+        let grace = Grace::new()?;
+        let layout = if kernel.adopted() {
+            let known = read_names(&settings.state).map_err(EngineError::Names)?;
+            Layout::adopt(settings.kernel.capacity, &kernel.maps().read()?, &known)
+        } else {
+            Layout::new(settings.kernel.capacity)
+        };
+        // Rows that the earlier agent had replaced may still be read.
+        grace.wait()?;
+        let names =
+            NamesFile::create(&settings.state, &layout.names()).map_err(EngineError::Names)?;
+        Ok(Self {
+            settings,
+            kernel,
+            grace,
+            layout,
+            names,
+        })
+    }
+
+    /// The generation in force.
+    pub fn generation(&self) -> u32 {
+        self.layout.generation()
+    }
+
+    /// What is where.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The kernel's side.
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// Puts an image in force.
+    pub fn apply(&mut self, image: &Image) -> Result<Applied, EngineError> {
+        let started = Instant::now();
+        if self.layout.waiting() >= WAITING_MAX {
+            self.settle()?;
+        }
+        let plan = match self.layout.plan(image) {
+            Err(PlanError::Busy { .. }) => {
+                self.settle()?;
+                self.layout.plan(image)?
+            }
+            other => other?,
+        };
+        let done = self
+            .names
+            .append(&plan.names)
+            .map_err(EngineError::Names)
+            .and_then(|()| Ok(self.kernel.maps_mut().apply(&plan)?));
+        if let Err(error) = done {
+            self.resume()?;
+            return Err(error);
+        }
+        Ok(Applied {
+            generation: self.layout.generation(),
+            steps: plan.steps.len(),
+            services_changed: plan.services_changed(),
+            took: started.elapsed(),
+        })
+    }
+
+    /// Waits for a grace period and takes replaced rows back. About 11 ms: for idle moments.
+    pub fn settle(&mut self) -> Result<(), EngineError> {
+        if self.layout.waiting() > 0 {
+            self.grace.wait()?;
+            self.layout.reclaim();
+        }
+        Ok(())
+    }
+
+    /// A plan stopped half-way: the maps, not the plan, say what is in force.
+    fn resume(&mut self) -> Result<(), EngineError> {
+        let live = self.kernel.maps().read()?;
+        let known = self.layout.names();
+        self.layout = Layout::adopt(self.settings.kernel.capacity, &live, &known);
+        self.grace.wait()?;
+        Ok(())
+    }
+}

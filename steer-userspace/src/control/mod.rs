@@ -1,0 +1,14 @@
+//! Wires the pipeline: what was written comes in, the kernel changes, the state is told.
+
+mod engine;
+mod lock;
+mod names_file;
+mod status;
+
+pub use engine::{Applied, Engine, EngineError, EngineSettings};
+pub use lock::{Lock, LockError};
+pub use names_file::{NamesFile, read_names};
+pub use status::{State, Status, read_status};
+
+/// Where the agent keeps its names, status and lock by default.
+pub const DEFAULT_STATE: &str = "/run/steer";

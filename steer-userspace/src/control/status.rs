@@ -1,0 +1,62 @@
+//! What the agent says of itself, in a file, so that it can be read when the agent is gone.
+
+use std::{collections::BTreeMap, fs, io, io::Write as _, path::Path};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use steer_common::service::ClassId;
+
+use crate::finding::Finding;
+
+/// Whether what is written is in force.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// What is written is in force.
+    Applied,
+    /// What is written cannot be used; the last good configuration is in force.
+    Refused,
+}
+
+/// The agent's status.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Status {
+    /// The process.
+    pub pid: u32,
+    /// The version of steer.
+    pub version: &'static str,
+    /// What is read.
+    pub config: Vec<String>,
+    /// The cgroup whose sockets are steered.
+    pub cgroup: String,
+    /// When this was written (RFC 3339).
+    pub written: String,
+    /// The generation in force.
+    pub generation: u32,
+    /// Whether what is written is in force.
+    pub state: State,
+    /// Class -> what it stands for.
+    pub classes: BTreeMap<ClassId, String>,
+    /// Findings of what is written, whether or not it is in force.
+    pub findings: Vec<Finding>,
+}
+
+impl Status {
+    /// Replaces the status of a state directory.
+    pub fn write(&self, state: &Path) -> io::Result<()> {
+        let mut fresh = tempfile::NamedTempFile::new_in(state)?;
+        serde_json::to_writer_pretty(&mut fresh, self)?;
+        fresh.write_all(b"\n")?;
+        fresh.persist(state.join("status.json"))?;
+        Ok(())
+    }
+}
+
+/// The status of a state directory; `None` if no agent has run there.
+pub fn read_status(state: &Path) -> io::Result<Option<Value>> {
+    match fs::read(state.join("status.json")) {
+        Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,194 @@
+//! The layout that an earlier agent left in the maps, so that its rows stay in force.
+//!
+//! A row whose names are not known is kept in force and replaced by the first plan.
+
+use std::sync::Arc;
+
+use steer_common::service::{
+    Destination as DestinationRow, ROUTE_HIDDEN, ROUTE_VARIES, Route as RouteRow, ServiceKey,
+};
+
+use super::{Capacity, Layout, Placed, Pool};
+use crate::{
+    desired::model::{Endpoint, Rule},
+    image::{Destination, Route, ServiceName, Source},
+    live::Live,
+    plan::Names,
+};
+
+impl Layout {
+    /// Takes over what is live.
+    pub fn adopt(capacity: Capacity, live: &Live, names: &Names) -> Self {
+        let mut layout = Self::new(capacity);
+        for (&key, &row) in &live.services {
+            if let Some(found) = live.routes.get(&row) {
+                layout.generation = layout.generation.max(found.generation);
+                layout.adopt_route(key, row, found, live, names);
+            }
+        }
+        for (&cookie, &found) in &live.sources {
+            if let Some(pod) = names.workloads.get(&found.workload)
+                && layout.tables.workloads.adopt(found.workload, pod)
+            {
+                let source = Source {
+                    class: found.class,
+                    pod: (**pod).clone(),
+                };
+                layout.sources.insert(cookie, (source, found));
+            }
+        }
+        layout
+    }
+
+    fn adopt_route(
+        &mut self,
+        key: ServiceKey,
+        row: u32,
+        found: &RouteRow,
+        live: &Live,
+        names: &Names,
+    ) {
+        self.rows.take_at(row);
+        self.splits.take_at(found.split);
+        let count = found.destination_count;
+        let counters = if self.counters.take_at(found.counters, count) {
+            (found.counters, count)
+        } else {
+            (0, 0)
+        };
+        let route = self.known(found, live, names).unwrap_or_else(|| {
+            let ranges = found
+                .destinations()
+                .iter()
+                .map(|found| (found.first, found.count));
+            for (first, count) in ranges {
+                if self.endpoints.take_at(first, count) {
+                    self.retired.endpoints.push((first, count));
+                }
+            }
+            unknown()
+        });
+        let members = live
+            .members
+            .iter()
+            .filter(|(member, _)| member.split == found.split)
+            .map(|(&member, &value)| (member, value))
+            .collect();
+        let route = Arc::new(route);
+        self.placed.insert(
+            key,
+            Placed {
+                row,
+                split: found.split,
+                counters,
+                route,
+                members,
+            },
+        );
+    }
+
+    /// What the row says, by name; `None` if a name or an endpoint is not known.
+    fn known(&mut self, found: &RouteRow, live: &Live, names: &Names) -> Option<Route> {
+        let service = names.services.get(&found.service)?;
+        let rule = names.rules.get(&found.rule)?;
+        let mut destinations = Vec::new();
+        for row in found.destinations() {
+            let name = names.destinations.get(&row.subset)?;
+            let endpoints = endpoints(row, live, names)?;
+            destinations.push((
+                row,
+                Destination {
+                    name: Arc::clone(name),
+                    endpoints,
+                },
+            ));
+        }
+        let fits = destinations
+            .iter()
+            .all(|(row, found)| match self.pools.get(&found.endpoints) {
+                Some(pool) => (pool.first, pool.count) == (row.first, row.count),
+                None => true,
+            });
+        if !fits {
+            return None;
+        }
+        self.tables.services.adopt(found.service, service);
+        self.tables.rules.adopt(found.rule, rule);
+        for (row, found) in &destinations {
+            self.tables.destinations.adopt(row.subset, &found.name);
+            self.adopt_pool(row, &found.endpoints, live, names);
+        }
+        Some(Route {
+            service: Arc::clone(service),
+            rule: Arc::clone(rule),
+            hidden: found.has(ROUTE_HIDDEN),
+            varies: found.has(ROUTE_VARIES),
+            depth: found.depth(),
+            affinity_secs: found.affinity_secs,
+            destinations: destinations.into_iter().map(|(_, found)| found).collect(),
+        })
+    }
+
+    fn adopt_pool(
+        &mut self,
+        row: &DestinationRow,
+        endpoints: &Arc<[Endpoint]>,
+        live: &Live,
+        names: &Names,
+    ) {
+        if let Some(pool) = self.pools.get_mut(endpoints) {
+            pool.uses += 1;
+            return;
+        }
+        self.endpoints.take_at(row.first, row.count);
+        let pool = Pool {
+            first: row.first,
+            count: row.count,
+            uses: 1,
+        };
+        self.pools.insert(Arc::clone(endpoints), pool);
+        for index in row.first..row.first.saturating_add(row.count) {
+            let number = live.endpoints.get(&index).map_or(0, |found| found.workload);
+            if let Some(pod) = names.workloads.get(&number) {
+                self.tables.workloads.adopt(number, pod);
+            }
+        }
+    }
+}
+
+/// The endpoints of a destination, by name.
+fn endpoints(row: &DestinationRow, live: &Live, names: &Names) -> Option<Arc<[Endpoint]>> {
+    (row.first..row.first.checked_add(row.count)?)
+        .map(|index| {
+            let found = live.endpoints.get(&index)?;
+            let pod = match found.workload {
+                0 => None,
+                number => Some((**names.workloads.get(&number)?).clone()),
+            };
+            Some(Endpoint {
+                ip: found.addr.to_ip(),
+                port: found.port.number(),
+                pod,
+            })
+        })
+        .collect()
+}
+
+/// Differs from every route that can be wanted.
+fn unknown() -> Route {
+    Route {
+        service: Arc::new(ServiceName {
+            namespace: String::new(),
+            name: String::new(),
+            host: String::new(),
+            port_name: String::new(),
+            protocol: String::new(),
+        }),
+        rule: Arc::new(Rule::Service),
+        hidden: true,
+        varies: false,
+        depth: steer_common::Depth::Connect,
+        affinity_secs: 0,
+        destinations: Vec::new(),
+    }
+}

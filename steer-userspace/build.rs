@@ -1,19 +1,26 @@
-//! Tells the crate where the BPF object is.
+//! Tells the crate where the compiled kernel programs are.
 
-use std::{env, path::PathBuf};
+use std::{env, path::PathBuf, process};
+
+/// Where `cargo xtask build-ebpf` puts them.
+const BUILT: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../target/bpf/bpfel-unknown-none/release/steer"
+);
 
 fn main() {
     println!("cargo::rerun-if-env-changed=STEER_EBPF_OBJ");
-    let built = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../target/bpf/bpfel-unknown-none/release/steer"
-    );
-    let object = env::var_os("STEER_EBPF_OBJ").map_or_else(|| PathBuf::from(built), PathBuf::from);
+    let object = PathBuf::from(env::var_os("STEER_EBPF_OBJ").unwrap_or_else(|| BUILT.into()));
     println!("cargo::rerun-if-changed={}", object.display());
-    assert!(
-        object.exists(),
-        "there is no BPF object at {}: run `cargo xtask build-ebpf` first",
-        object.display()
-    );
-    println!("cargo::rustc-env=STEER_EBPF_OBJECT={}", object.display());
+    // An absolute path: `include_bytes!` reads a relative one from the source file's folder.
+    match object.canonicalize() {
+        Ok(object) => println!("cargo::rustc-env=STEER_EBPF_OBJECT={}", object.display()),
+        Err(error) => {
+            println!(
+                "cargo::error=no compiled kernel programs at {} ({error}); type: cargo xtask build-ebpf",
+                object.display()
+            );
+            process::exit(1);
+        }
+    }
 }

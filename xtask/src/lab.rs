@@ -1,0 +1,23 @@
+//! `cargo xtask lab`: a lab of network namespaces to play in.
+
+use anyhow::Result;
+
+use crate::{
+    build_ebpf, harness,
+    setup::{self, Group},
+};
+
+/// Raise, enter, list or take down a lab: up, shell, exec, down, list
+#[derive(clap::Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Args {
+    /// What to do, with its arguments; `--help` lists it
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, num_args = 0..)]
+    arguments: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    setup::ensure(&[Group::Build, Group::Test])?;
+    build_ebpf::build_and_gate()?;
+    harness::become_program("steer-lab", &args.arguments, false)
+}

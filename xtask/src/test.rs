@@ -1,0 +1,171 @@
+//! `cargo xtask test`: every layer, from arithmetic to real connections, and one count at the end.
+
+use std::{
+    ffi::OsString,
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    build_ebpf, harness,
+    process::{self, colours, is_root, lines, paint, say},
+    setup::{self, Group},
+    workspace::{Metadata, TESTS, cargo},
+};
+
+mod count;
+
+use count::Count;
+
+/// Run every layer of the tests, or one suite
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// `unit`, `doc`, or a suite of the tests' package (`--list` names them); all if absent
+    suite: Option<String>,
+
+    /// Only tests whose name contains this
+    filter: Option<String>,
+
+    /// Full counts instead of short ones: hours instead of minutes
+    #[arg(long)]
+    full: bool,
+
+    /// Build with all optimisations
+    #[arg(long)]
+    release: bool,
+
+    /// Name the suites and stop
+    #[arg(long)]
+    list: bool,
+}
+
+/// Tests without a kernel: unit, golden and property tests.
+const UNIT: &str = "unit";
+/// Examples in the documentation.
+const DOC: &str = "doc";
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let metadata = Metadata::read()?;
+    let mut layers = vec![UNIT.to_owned(), DOC.to_owned()];
+    layers.extend(metadata.targets(TESTS, "test"));
+    if args.list {
+        for layer in &layers {
+            println!("{layer}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(suite) = &args.suite {
+        if !layers.contains(suite) {
+            bail!(
+                "there is no suite {suite}; there are: {}",
+                layers.join(", ")
+            );
+        }
+        layers.retain(|layer| layer == suite);
+    }
+    setup::ensure(&[Group::Build, Group::Test])?;
+    build_ebpf::build_and_gate()?;
+    let steer = harness::build_steer(&metadata, args.release)?;
+
+    let mut total = Count::default();
+    let mut failed = Vec::new();
+    for layer in &layers {
+        say(&format!("{layer} tests"));
+        let mut counts = Vec::new();
+        let mut ok = true;
+        for mut command in commands(layer, args, &steer) {
+            ok &= lines(&mut command, |line| {
+                println!("{line}");
+                counts.extend(Count::read(line));
+            })?;
+        }
+        let mut count: Count = counts.iter().copied().sum();
+        if counts.is_empty() || (!ok && count.failed == 0) {
+            // It did not build, or died before it could count.
+            ok = false;
+            count.failed += 1;
+        }
+        if !ok {
+            failed.push(layer.as_str());
+        }
+        total += count;
+    }
+    Ok(conclude(total, &failed, args))
+}
+
+/// The last line is the count alone; what went wrong stands before it.
+fn conclude(total: Count, failed: &[&str], args: &Args) -> ExitCode {
+    if !failed.is_empty() {
+        say(&paint("1;31", &format!("failed: {}", failed.join(", "))));
+    }
+    if total.skipped > 0 {
+        say(&format!(
+            "{} tests were skipped: each says why above",
+            total.skipped
+        ));
+    }
+    let nothing = total == Count::default();
+    if nothing && let Some(filter) = &args.filter {
+        say(&format!("no test is named like {filter}"));
+    }
+    println!("{total}");
+    if failed.is_empty() && !nothing {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// The commands of one layer.
+fn commands(layer: &str, args: &Args, steer: &PathBuf) -> Vec<Command> {
+    let selections: &[&[&str]] = match layer {
+        UNIT => &[
+            &[
+                "--workspace",
+                "--exclude",
+                TESTS,
+                "--lib",
+                "--bins",
+                "--tests",
+            ],
+            &["--package", TESTS, "--lib", "--bins"],
+        ],
+        DOC => &[&["--workspace", "--doc"]],
+        suite => &[&["--package", TESTS, "--test", suite]],
+    };
+    let suite = !matches!(layer, UNIT | DOC);
+    selections
+        .iter()
+        .map(|selection| {
+            let mut command = cargo(&["test", "--no-fail-fast"]);
+            command.args(*selection).envs(environment(args, steer));
+            if args.release {
+                command.arg("--release");
+            }
+            if suite && !is_root() {
+                // Only the suite gets root, not the compiler.
+                command.args(["--config", r#"target."cfg(all())".runner=["sudo","-E"]"#]);
+            }
+            command.arg("--");
+            command.args(&args.filter);
+            if colours() {
+                command.arg("--color=always");
+            }
+            command
+        })
+        .collect()
+}
+
+/// What the tests are told.
+fn environment(args: &Args, steer: &PathBuf) -> Vec<(&'static str, OsString)> {
+    let mut environment = vec![("STEER_NO_SKIP", "1".into()), ("STEER_BIN", steer.into())];
+    if args.full {
+        environment.push(("STEER_FULL", "1".into()));
+    }
+    if process::find("envoy").is_none() {
+        environment.push(("STEER_ENVOY", setup::envoy::binary().into()));
+    }
+    environment
+}

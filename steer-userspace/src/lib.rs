@@ -19,5 +19,6 @@ pub mod finding;
 pub mod image;
 pub mod kernel;
 pub mod live;
+pub mod node;
 pub mod plan;
 pub mod source;

@@ -8,6 +8,7 @@ mod error;
 mod grace;
 mod load;
 mod maps;
+pub mod netns;
 mod object;
 mod pins;
 mod read;

@@ -1,0 +1,14 @@
+//! The node as the kernel shows it: which network namespaces are pods, and by which interface they
+//! hang on it. No container runtime is asked.
+
+mod cgroup;
+pub mod discover;
+mod error;
+mod findings;
+mod netlink;
+mod owners;
+mod pairs;
+mod process;
+mod visit;
+
+pub use error::NodeError;

@@ -93,7 +93,8 @@ impl Scanner {
         })
     }
 
-    /// Looks at the node, and says which namespace is which of `pods`, given by address.
+    /// Looks at the node, and says which namespace is which of `pods`, given by address. It blocks
+    /// for some milliseconds: call it where that is allowed.
     pub fn scan(&mut self, pods: &BTreeMap<IpAddr, PodRef>) -> Result<Scan, NodeError> {
         self.scans += 1;
         let walk = process::walk()?;
@@ -228,7 +229,11 @@ impl Scanner {
                 addresses: &namespace.addresses,
             })
             .collect();
-        let owners = owners::owners(&claims, pods);
+        let routes: BTreeMap<IpAddr, u32> = owners::contested(&claims, pods)
+            .into_iter()
+            .filter_map(|ip| Some((ip, self.node.interface_to(ip).ok().flatten()?)))
+            .collect();
+        let owners = owners::owners(&claims, pods, &routes);
         let mut scan = Scan::default();
         for (pod, (cookie, at)) in owners.pods {
             let namespace = by_cookie.get(&cookie).into_iter();

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::IpAddr,
     os::fd::{AsFd, AsRawFd as _},
 };
 
@@ -9,10 +10,11 @@ use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::{
-    RouteNetlinkMessage,
+    AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage, AddressScope},
     link::{InfoKind, LinkAttribute, LinkExtentMask, LinkInfo, LinkMessage},
     nsid::{NsidAttribute, NsidMessage},
+    route::{RouteAttribute, RouteMessage},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
@@ -73,6 +75,35 @@ impl Netlink {
                     .iter()
                     .find_map(|attribute| match attribute {
                         NsidAttribute::Id(number) if *number >= 0 => Some(*number),
+                        _ => None,
+                    })
+            }
+            _ => None,
+        }))
+    }
+
+    /// The interface to which this namespace sends what is for `ip`.
+    pub(super) fn interface_to(&self, ip: IpAddr) -> io::Result<Option<u32>> {
+        let mut request = RouteMessage::default();
+        (
+            request.header.address_family,
+            request.header.destination_prefix_length,
+        ) = match ip {
+            IpAddr::V4(_) => (AddressFamily::Inet, 32),
+            IpAddr::V6(_) => (AddressFamily::Inet6, 128),
+        };
+        request
+            .attributes
+            .push(RouteAttribute::Destination(ip.into()));
+        self.send(&RouteNetlinkMessage::GetRoute(request), NLM_F_REQUEST)?;
+        let (answers, _) = self.receive(false)?;
+        Ok(answers.iter().find_map(|answer| match answer {
+            RouteNetlinkMessage::NewRoute(route) => {
+                route
+                    .attributes
+                    .iter()
+                    .find_map(|attribute| match attribute {
+                        RouteAttribute::Oif(index) => Some(*index),
                         _ => None,
                     })
             }

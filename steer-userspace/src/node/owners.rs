@@ -43,41 +43,68 @@ pub(super) struct Dispute {
     pub(super) claimant: Option<PodRef>,
 }
 
-/// Matches namespaces with pods. A namespace is the pod of its first address that is one's; among
-/// several that would be the same pod, the one that was seen first is, then the older cookie.
-pub(super) fn owners(claims: &[Claim<'_>], pods: &BTreeMap<IpAddr, PodRef>) -> Owners {
-    let mut by_age: Vec<&Claim<'_>> = claims.iter().collect();
-    by_age.sort_by_key(|claim| (claim.seen, claim.cookie));
-    let mut owners = Owners::default();
-    for claim in &by_age {
-        let first = claim
-            .addresses
-            .iter()
-            .find_map(|attached| Some((pods.get(&attached.ip)?, *attached)));
-        if let Some((pod, attached)) = first {
-            owners
-                .pods
-                .entry(pod.clone())
-                .or_insert((claim.cookie, attached));
+/// The addresses of pods that more than one namespace could be: the node's routes may decide.
+pub(super) fn contested(claims: &[Claim<'_>], pods: &BTreeMap<IpAddr, PodRef>) -> BTreeSet<IpAddr> {
+    let mut claimants: BTreeMap<&PodRef, (BTreeSet<u64>, BTreeSet<IpAddr>)> = BTreeMap::new();
+    for claim in claims {
+        for attached in claim.addresses {
+            if let Some(pod) = pods.get(&attached.ip) {
+                let (cookies, addresses) = claimants.entry(pod).or_default();
+                cookies.insert(claim.cookie);
+                addresses.insert(attached.ip);
+            }
         }
     }
-    let by_cookie: BTreeMap<u64, PodRef> = owners
-        .pods
+    claimants
+        .into_values()
+        .filter(|(cookies, _)| cookies.len() > 1)
+        .flat_map(|(_, addresses)| addresses)
+        .collect()
+}
+
+/// Matches namespaces with pods, one to one. `routes` are the interfaces of the node to which it
+/// sends what is for a contested address: who receives it is its owner. Where that does not tell
+/// (a bridge), the namespace that was seen first is, then the lower cookie (not always
+/// the older: each CPU hands them out in batches). A namespace that could be several pods is the
+/// one of its first address.
+pub(super) fn owners(
+    claims: &[Claim<'_>],
+    pods: &BTreeMap<IpAddr, PodRef>,
+    routes: &BTreeMap<IpAddr, u32>,
+) -> Owners {
+    let mut matches: Vec<_> = claims
         .iter()
-        .map(|(pod, owner)| (owner.0, pod.clone()))
+        .flat_map(|claim| {
+            claim
+                .addresses
+                .iter()
+                .map(move |attached| (claim, attached))
+        })
+        .filter_map(|(claim, attached)| Some((pods.get(&attached.ip)?, claim, attached)))
         .collect();
-    for claim in by_age {
-        let mine = by_cookie.get(&claim.cookie);
-        for attached in claim.addresses {
-            if let Some(pod) = pods.get(&attached.ip).filter(|&pod| Some(pod) != mine) {
-                owners.disputes.insert(Dispute {
-                    pod: pod.clone(),
-                    ip: attached.ip,
-                    cookie: claim.cookie,
-                    host_index: attached.host.index,
-                    claimant: mine.cloned(),
-                });
-            }
+    // Stable: the addresses of a namespace keep their order.
+    matches.sort_by_key(|(_, claim, attached)| {
+        let is_routed_here = routes.get(&attached.ip) == Some(&attached.host.index);
+        (!is_routed_here, claim.seen, claim.cookie)
+    });
+    let mut owners = Owners::default();
+    let mut by_cookie: BTreeMap<u64, &PodRef> = BTreeMap::new();
+    for &(pod, claim, attached) in &matches {
+        if !owners.pods.contains_key(pod) && !by_cookie.contains_key(&claim.cookie) {
+            owners.pods.insert(pod.clone(), (claim.cookie, *attached));
+            by_cookie.insert(claim.cookie, pod);
+        }
+    }
+    for (pod, claim, attached) in matches {
+        let claimant = by_cookie.get(&claim.cookie).copied();
+        if claimant != Some(pod) {
+            owners.disputes.insert(Dispute {
+                pod: pod.clone(),
+                ip: attached.ip,
+                cookie: claim.cookie,
+                host_index: attached.host.index,
+                claimant: claimant.cloned(),
+            });
         }
     }
     owners
@@ -139,7 +166,7 @@ mod tests {
         let v2 = [at(6, "10.10.0.13")];
         let none = [at(7, "10.10.0.99")];
         let claims = [claim(3, 1, &v1), claim(4, 1, &v2), claim(5, 1, &none)];
-        let found = owners(&claims, &pods());
+        let found = owners(&claims, &pods(), &BTreeMap::new());
         assert_eq!(cookies(&found), [("v1", 3), ("v2", 4)]);
         assert_eq!(found.pods[&pod("v1")].1, v1[0]);
         assert!(found.disputes.is_empty());
@@ -149,12 +176,20 @@ mod tests {
     fn the_first_that_was_seen_keeps_the_address() {
         let (early, late) = ([at(5, "10.10.0.12")], [at(6, "10.10.0.12")]);
         // The later one has the lower cookie, and stands first.
-        let found = owners(&[claim(1, 9, &late), claim(2, 8, &early)], &pods());
+        let found = owners(
+            &[claim(1, 9, &late), claim(2, 8, &early)],
+            &pods(),
+            &BTreeMap::new(),
+        );
         assert_eq!(cookies(&found), [("v1", 2)]);
         let disputes: Vec<u64> = found.disputes.iter().map(|found| found.cookie).collect();
         assert_eq!(disputes, [1]);
-        // Of the same scan, the older cookie.
-        let found = owners(&[claim(7, 8, &late), claim(2, 8, &early)], &pods());
+        // Of the same scan, the lower cookie.
+        let found = owners(
+            &[claim(7, 8, &late), claim(2, 8, &early)],
+            &pods(),
+            &BTreeMap::new(),
+        );
         assert_eq!(cookies(&found), [("v1", 2)]);
     }
 
@@ -162,7 +197,11 @@ mod tests {
     fn a_pod_cannot_be_two() {
         let both = [at(6, "10.10.0.13"), at(6, "10.10.0.12")];
         let real = [at(5, "10.10.0.12")];
-        let found = owners(&[claim(1, 1, &both), claim(2, 2, &real)], &pods());
+        let found = owners(
+            &[claim(1, 1, &both), claim(2, 2, &real)],
+            &pods(),
+            &BTreeMap::new(),
+        );
         assert_eq!(cookies(&found), [("v1", 2), ("v2", 1)]);
         let dispute = found.disputes.first().expect("one claim is not granted");
         assert_eq!(
@@ -176,8 +215,44 @@ mod tests {
     fn half_of_a_pod_cannot_be_taken() {
         let real = [at(5, "10.10.0.12")];
         let other_family = [at(6, "fd00::12")];
-        let found = owners(&[claim(2, 1, &other_family), claim(1, 1, &real)], &pods());
+        let found = owners(
+            &[claim(2, 1, &other_family), claim(1, 1, &real)],
+            &pods(),
+            &BTreeMap::new(),
+        );
         assert_eq!(cookies(&found), [("v1", 1)]);
+        assert_eq!(found.disputes.len(), 1);
+    }
+
+    #[test]
+    fn the_route_decides_where_there_is_one() {
+        // A pod that took the address of another, and gave up its own, before the other came.
+        let thief = [at(5, "10.10.0.12")];
+        let real = [at(6, "10.10.0.12"), at(6, "fd00::12")];
+        let other = [at(7, "10.10.0.13")];
+        let claims = [claim(1, 1, &thief), claim(2, 2, &real), claim(3, 2, &other)];
+        let pods = pods();
+        let contested = contested(&claims, &pods);
+        let ips: Vec<String> = contested.iter().map(IpAddr::to_string).collect();
+        assert_eq!(ips, ["10.10.0.12", "fd00::12"]);
+        let all_to = |index| contested.iter().map(|&ip| (ip, index)).collect();
+        let routed = owners(&claims, &pods, &all_to(6));
+        assert_eq!(cookies(&routed), [("v1", 2), ("v2", 3)]);
+        assert_eq!(routed.disputes.len(), 1);
+        // To a bridge: it tells nothing.
+        let bridged = owners(&claims, &pods, &all_to(99));
+        assert_eq!(cookies(&bridged), [("v1", 1), ("v2", 3)]);
+        assert_eq!(bridged.disputes.len(), 2);
+    }
+
+    #[test]
+    fn who_loses_an_address_may_be_the_pod_of_another() {
+        let both = [at(5, "10.10.0.12"), at(5, "10.10.0.13")];
+        let real = [at(6, "10.10.0.12")];
+        let claims = [claim(1, 1, &both), claim(2, 2, &real)];
+        let routes = [("10.10.0.12".parse().expect("is an address"), 6)].into();
+        let found = owners(&claims, &pods(), &routes);
+        assert_eq!(cookies(&found), [("v1", 2), ("v2", 1)]);
         assert_eq!(found.disputes.len(), 1);
     }
 }

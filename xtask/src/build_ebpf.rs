@@ -14,7 +14,6 @@ pub(crate) struct Args {
     /// Accepted for symmetry: the kernel programs are always optimised, or the verifier refuses
     /// them
     #[arg(long)]
-    #[expect(dead_code, reason = "there is only one way to build them")]
     release: bool,
 }
 

@@ -8,9 +8,9 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use steer_common::{
+    addr::Peer,
     endpoint::Endpoint,
     flow::{Affinity, AffinityKey, Member, MemberKey, Origin, ReplyKey},
-    addr::Peer,
     limits,
     service::{Route, ServiceKey, Source},
 };

@@ -37,7 +37,9 @@ impl Maps for KernelMaps<'_> {
     #[inline(always)]
     fn row(&self, key: &ServiceKey) -> Option<RowId> {
         // SAFETY: the value is one aligned u32, updated in place by the agent: read once.
-        SERVICES.get_ptr(key).map(|row| unsafe { read_volatile(row) })
+        SERVICES
+            .get_ptr(key)
+            .map(|row| unsafe { read_volatile(row) })
     }
 
     #[inline(always)]
@@ -69,16 +71,25 @@ impl Maps for KernelMaps<'_> {
 
     #[inline(always)]
     fn recall(&self, route: &Route) -> Option<Member> {
-        let key = AffinityKey { client: self.client(), split: route.split, pad: 0 };
+        let key = AffinityKey {
+            client: self.client(),
+            split: route.split,
+            pad: 0,
+        };
         let memory = AFFINITY.get_ptr_mut(key)?;
         // SAFETY: a helper without arguments.
         let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
         // SAFETY: a valid row of the map; only programs of the same client write it.
-        let Affinity { seen_ns, endpoint, .. } = unsafe { *memory };
+        let Affinity {
+            seen_ns, endpoint, ..
+        } = unsafe { *memory };
         if now_ns.wrapping_sub(seen_ns) > u64::from(route.affinity_secs) * 1_000_000_000 {
             return None;
         }
-        let member = MEMBERS.get_ptr(MemberKey { split: route.split, endpoint })?;
+        let member = MEMBERS.get_ptr(MemberKey {
+            split: route.split,
+            endpoint,
+        })?;
         // SAFETY: as above; the hold starts anew with each connection.
         unsafe { (*memory).seen_ns = now_ns };
         // SAFETY: a valid row of the map, written whole by the agent.
@@ -87,10 +98,18 @@ impl Maps for KernelMaps<'_> {
 
     #[inline(always)]
     fn remember(&self, route: &Route, endpoint: &Endpoint) {
-        let key = AffinityKey { client: self.client(), split: route.split, pad: 0 };
+        let key = AffinityKey {
+            client: self.client(),
+            split: route.split,
+            pad: 0,
+        };
         // SAFETY: a helper without arguments.
         let seen_ns = unsafe { bpf_ktime_get_coarse_ns() };
-        let value = Affinity { seen_ns, endpoint: endpoint.peer(), pad: 0 };
+        let value = Affinity {
+            seen_ns,
+            endpoint: endpoint.peer(),
+            pad: 0,
+        };
         // An LRU map makes room by itself; should it fail, the client draws anew next time.
         let _forgotten = AFFINITY.insert(key, value, 0);
     }

@@ -14,7 +14,11 @@ use crate::maps::ORIGIN;
 /// Notes it; false if there was no memory.
 #[inline(always)]
 pub(crate) fn store(sock: &impl Sock, mut origin: Origin) -> bool {
-    let kept = get(sock, &raw mut origin, u64::from(BPF_SK_STORAGE_GET_F_CREATE));
+    let kept = get(
+        sock,
+        &raw mut origin,
+        u64::from(BPF_SK_STORAGE_GET_F_CREATE),
+    );
     if kept.is_null() {
         return false;
     }

@@ -44,7 +44,12 @@ impl Sock for V4<'_> {
     #[inline(always)]
     fn set_peer(&self, peer: Peer) {
         // SAFETY: a valid context; user_ip4 is writable in the v4 hooks.
-        unsafe { write_volatile(addr_of_mut!((*self.0.sock_addr).user_ip4), peer.addr.v4_word()) };
+        unsafe {
+            write_volatile(
+                addr_of_mut!((*self.0.sock_addr).user_ip4),
+                peer.addr.v4_word(),
+            )
+        };
         set_port(self.0.sock_addr, peer.port);
     }
 }

@@ -37,5 +37,9 @@ fn remember<S: Sock>(sock: &S, dialled: Peer, steered: &Steer<'_>) -> Reason {
             generation: steered.route.generation,
         },
     );
-    if stored { steered.reason } else { Reason::OriginNotStored }
+    if stored {
+        steered.reason
+    } else {
+        Reason::OriginNotStored
+    }
 }

@@ -53,7 +53,11 @@ fn dialled<S: Sock>(sock: &S, from: Peer) -> Option<Peer> {
     }
     // SAFETY: the kernel's own context pointer.
     let socket = unsafe { bpf_get_socket_cookie(sock.context().as_ptr()) };
-    let key = ReplyKey { socket, endpoint: from, pad: 0 };
+    let key = ReplyKey {
+        socket,
+        endpoint: from,
+        pad: 0,
+    };
     // SAFETY: a valid row of the map, copied out at once.
     UDP_REPLY.get_ptr(key).map(|dialled| unsafe { *dialled })
 }

@@ -31,7 +31,11 @@ pub fn steer_sendmsg6(ctx: SockAddrContext) -> i32 {
 fn remember<S: Sock>(sock: &S, dialled: Peer, steered: &Steer<'_>) -> Reason {
     // SAFETY: the kernel's own context pointer.
     let socket = unsafe { bpf_get_socket_cookie(sock.context().as_ptr()) };
-    let key = ReplyKey { socket, endpoint: steered.endpoint.peer(), pad: 0 };
+    let key = ReplyKey {
+        socket,
+        endpoint: steered.endpoint.peer(),
+        pad: 0,
+    };
     if UDP_REPLY.get_ptr(key).is_some_and(|known| {
         // SAFETY: a valid row of the map; a torn read at worst writes the same value again.
         unsafe { *known == dialled }

@@ -22,7 +22,9 @@ pub(super) fn steer<S: Sock>(
     };
     let Peer { addr, port, .. } = sock.peer();
     let dialled = Dialled { addr, port, proto };
-    let maps = KernelMaps { context: sock.context() };
+    let maps = KernelMaps {
+        context: sock.context(),
+    };
     match decide(&maps, &dialled) {
         Decision::Pass(reason) => {
             forget(sock);

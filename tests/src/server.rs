@@ -1,0 +1,5 @@
+//! Real servers, started on hosts of a lab.
+
+pub mod dns;
+pub mod http;
+pub mod identity;

@@ -4,11 +4,13 @@ mod engine;
 mod lock;
 mod names_file;
 mod status;
+mod watch;
 
 pub use engine::{Applied, Engine, EngineError, EngineSettings};
 pub use lock::{Lock, LockError};
 pub use names_file::{NamesFile, read_names};
 pub use status::{State, Status, read_status};
+pub use watch::Watch;
 
 /// Where the agent keeps its names, status and lock by default.
 pub const DEFAULT_STATE: &str = "/run/steer";

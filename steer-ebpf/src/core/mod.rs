@@ -5,3 +5,4 @@ pub(crate) mod kernel_maps;
 pub(crate) mod origin;
 pub(crate) mod sock;
 pub(crate) mod verdict;
+pub(crate) mod words;

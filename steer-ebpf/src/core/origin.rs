@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use steer_common::flow::Origin;
 
-use super::sock::Sock;
+use super::{sock::Sock, words};
 use crate::maps::ORIGIN;
 
 /// Notes it; false if there was no memory.
@@ -22,9 +22,9 @@ pub(crate) fn store(sock: &impl Sock, mut origin: Origin) -> bool {
     if kept.is_null() {
         return false;
     }
-    // SAFETY: not null, hence a valid value of the map. Copied even if just created from the same
-    // value: a socket may dial twice.
-    unsafe { *kept = origin };
+    // Copied even if just created from the same value: a socket may dial twice.
+    // SAFETY: not null, hence a valid value of the map; `Origin` is made of words.
+    unsafe { words::copy(&raw const origin, kept) };
     true
 }
 

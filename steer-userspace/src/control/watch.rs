@@ -43,11 +43,20 @@ impl Watch {
             if path.is_dir() {
                 watcher.watch(path, RecursiveMode::Recursive)?;
             } else {
-                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-                watcher.watch(parent.unwrap_or(Path::new(".")), RecursiveMode::NonRecursive)?;
+                let parent = path
+                    .parent()
+                    .filter(|parent| !parent.as_os_str().is_empty());
+                watcher.watch(
+                    parent.unwrap_or(Path::new(".")),
+                    RecursiveMode::NonRecursive,
+                )?;
             }
         }
-        Ok(Self { _watcher: watcher, events, unfinished: BTreeSet::new() })
+        Ok(Self {
+            _watcher: watcher,
+            events,
+            unfinished: BTreeSet::new(),
+        })
     }
 
     /// Returns when something changed and nothing is half-written. Safe to cancel.
@@ -89,10 +98,15 @@ impl Watch {
             EventKind::Create(_) => {
                 // A regular file is told once more when it is closed; a link or directory is not.
                 let written = |path: &&PathBuf| {
-                    path.symlink_metadata().is_ok_and(|found| found.file_type().is_file())
+                    path.symlink_metadata()
+                        .is_ok_and(|found| found.file_type().is_file())
                 };
-                self.unfinished.extend(event.paths.iter().filter(written).cloned());
-                event.paths.iter().any(|path| !self.unfinished.contains(path))
+                self.unfinished
+                    .extend(event.paths.iter().filter(written).cloned());
+                event
+                    .paths
+                    .iter()
+                    .any(|path| !self.unfinished.contains(path))
             }
             EventKind::Modify(_) => {
                 self.unfinished.extend(event.paths.iter().cloned());
@@ -110,7 +124,9 @@ mod tests {
     use super::*;
 
     async fn soon(watch: &mut Watch) -> bool {
-        timeout(Duration::from_millis(300), watch.changed()).await.is_ok()
+        timeout(Duration::from_millis(300), watch.changed())
+            .await
+            .is_ok()
     }
 
     #[tokio::test]

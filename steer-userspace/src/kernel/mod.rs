@@ -12,6 +12,7 @@ pub mod netns;
 mod object;
 mod pins;
 mod read;
+mod stats;
 mod sys;
 
 pub use error::KernelError;
@@ -20,3 +21,4 @@ pub use load::{Kernel, KernelSettings};
 pub use maps::Maps;
 pub use object::{MAPS, PROGRAMS};
 pub use pins::{DEFAULT as DEFAULT_PINS, Pins};
+pub use stats::{Programs, Runs};

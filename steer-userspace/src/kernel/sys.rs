@@ -20,6 +20,7 @@ use aya::Pod;
 const MAP_CREATE: i64 = 0;
 const MAP_UPDATE_ELEM: i64 = 2;
 const OBJ_GET: i64 = 7;
+const PROG_GET_FD_BY_ID: i64 = 13;
 const OBJ_GET_INFO_BY_FD: i64 = 15;
 const MAP_UPDATE_BATCH: i64 = 26;
 const LINK_UPDATE: i64 = 29;
@@ -130,6 +131,24 @@ pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     // SAFETY: `info` outlives the call and is as long as `length` says.
     unsafe { bpf(OBJ_GET_INFO_BY_FD, &attribute)? };
     Ok(info)
+}
+
+#[repr(C)]
+struct ById {
+    id: u32,
+    next_id: u32,
+    flags: u32,
+}
+
+/// Opens a program by its number.
+pub(super) fn program_by_id(id: u32) -> io::Result<OwnedFd> {
+    let attribute = ById {
+        id,
+        next_id: 0,
+        flags: 0,
+    };
+    // SAFETY: no pointers; the result is a new descriptor.
+    unsafe { owned(bpf(PROG_GET_FD_BY_ID, &attribute)?) }
 }
 
 #[repr(C)]

@@ -2,10 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{
-    build_ebpf, harness,
-    setup::{self, Group},
-};
+use crate::{harness, setup::Group};
 
 /// Measure: split, connect, throughput, apply
 #[derive(clap::Args)]
@@ -17,7 +14,6 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    setup::ensure(&[Group::Build, Group::Test, Group::Bench])?;
-    build_ebpf::build_and_gate()?;
-    harness::become_program("steer-bench", &args.arguments, true)
+    let groups = [Group::Build, Group::Test, Group::Bench];
+    harness::Program::find("steer-bench")?.build_and_become(&groups, &args.arguments, true)
 }

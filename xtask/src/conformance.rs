@@ -2,10 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{
-    build_ebpf, harness,
-    setup::{self, Group},
-};
+use crate::{harness, setup::Group};
 
 /// Read case tables and say how many cases of each hold
 #[derive(clap::Args)]
@@ -17,7 +14,6 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    setup::ensure(&[Group::Build])?;
-    build_ebpf::build_and_gate()?;
-    harness::become_program("steer-conformance", &args.arguments, true)
+    let groups = [Group::Build];
+    harness::Program::find("steer-conformance")?.build_and_become(&groups, &args.arguments, true)
 }

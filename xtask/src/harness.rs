@@ -5,29 +5,51 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
+    build_ebpf,
     process::{as_root, exec, run},
-    setup::envoy,
+    setup::{self, Group, envoy},
     workspace::{Metadata, TESTS, cargo},
 };
 
-/// Builds steer and one program of the tests' package, and becomes that program.
-pub(crate) fn become_program(name: &str, arguments: &[String], release: bool) -> Result<()> {
-    let metadata = Metadata::read()?;
-    if !metadata
-        .targets(TESTS, "bin")
-        .iter()
-        .any(|target| target == name)
-    {
-        bail!("this checkout has no {name}: package {TESTS} defines no such program");
+/// A program of the tests' package that this checkout has.
+pub(crate) struct Program {
+    name: &'static str,
+    metadata: Metadata,
+}
+
+impl Program {
+    /// Looked for before anything is installed or built for it.
+    pub(crate) fn find(name: &'static str) -> Result<Self> {
+        let metadata = Metadata::read()?;
+        if !metadata
+            .targets(TESTS, "bin")
+            .iter()
+            .any(|target| target == name)
+        {
+            bail!("this checkout has no {name}: package {TESTS} defines no such program");
+        }
+        Ok(Self { name, metadata })
     }
-    let steer = build_steer(&metadata, release)?;
-    run(&mut build(TESTS, name, release)).with_context(|| format!("{name} does not build"))?;
-    exec(
-        as_root(&metadata.binary(name, release))
-            .args(arguments)
-            .env("STEER_BIN", steer)
-            .env("STEER_ENVOY", envoy::binary()),
-    )
+
+    /// Makes the machine ready, builds the kernel programs, steer and the program, and becomes it.
+    pub(crate) fn build_and_become(
+        &self,
+        groups: &[Group],
+        arguments: &[String],
+        release: bool,
+    ) -> Result<()> {
+        setup::ensure(groups)?;
+        build_ebpf::build_and_gate()?;
+        let steer = build_steer(&self.metadata, release)?;
+        run(&mut build(TESTS, self.name, release))
+            .with_context(|| format!("{} does not build", self.name))?;
+        exec(
+            as_root(&self.metadata.binary(self.name, release))
+                .args(arguments)
+                .env("STEER_BIN", steer)
+                .env("STEER_ENVOY", envoy::binary()),
+        )
+    }
 }
 
 /// Builds the command `steer`; says where it is.

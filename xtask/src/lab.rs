@@ -2,10 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{
-    build_ebpf, harness,
-    setup::{self, Group},
-};
+use crate::{harness, setup::Group};
 
 /// Raise, enter, list or take down a lab: up, shell, exec, down, list
 #[derive(clap::Args)]
@@ -17,7 +14,6 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    setup::ensure(&[Group::Build, Group::Test])?;
-    build_ebpf::build_and_gate()?;
-    harness::become_program("steer-lab", &args.arguments, false)
+    let groups = [Group::Build, Group::Test];
+    harness::Program::find("steer-lab")?.build_and_become(&groups, &args.arguments, false)
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask lint`: format, clippy for the host, clippy for the kernel programs.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     build_ebpf,
@@ -16,23 +16,50 @@ pub(crate) struct Args {}
 
 pub(crate) fn run(_args: &Args) -> Result<()> {
     setup::ensure(&[Group::Build, Group::Lint])?;
-    run_command(&mut cargo(&["fmt", "--all", "--check"])).context("type: cargo fmt --all")?;
-    let ebpf = ["--manifest-path", "steer-ebpf/Cargo.toml"];
-    run_command(cargo(&["fmt", "--check"]).args(ebpf))
-        .context("type: cargo fmt --manifest-path steer-ebpf/Cargo.toml")?;
     // The build script of steer-userspace wants the object.
     build_ebpf::build_and_gate()?;
-    // One run for both targets would link the panic handler of the kernel programs twice.
-    run_command(&mut cargo(&[
+    let checks = [
+        format(),
+        format_kernel_programs(),
+        host(),
+        kernel_programs(),
+    ];
+    let failures: Vec<String> = checks
+        .into_iter()
+        .filter_map(Result::err)
+        .map(|error| format!("{error:#}"))
+        .collect();
+    ensure!(failures.is_empty(), "{}", failures.join("; "));
+    Ok(())
+}
+
+fn format() -> Result<()> {
+    run_command(&mut cargo(&["fmt", "--all", "--check"])).context("type: cargo fmt --all")
+}
+
+fn format_kernel_programs() -> Result<()> {
+    let ebpf = [
+        "fmt",
+        "--manifest-path",
+        "steer-ebpf/Cargo.toml",
+        "--package",
+        "steer-ebpf",
+    ];
+    run_command(cargo(&ebpf).arg("--check"))
+        .with_context(|| format!("type: cargo {}", ebpf.join(" ")))
+}
+
+/// One run for both targets would link the panic handler of the kernel programs twice.
+fn host() -> Result<()> {
+    let all = [
         "clippy",
         "--workspace",
         "--all-targets",
-        "--quiet",
+        "--keep-going",
         "--",
         "-Dwarnings",
-    ]))
-    .context("clippy is not content")?;
-    kernel_programs()
+    ];
+    run_command(&mut cargo(&all)).context("clippy is not content")
 }
 
 /// clippy of the compiler that builds them; without one, the compiler's own warnings.

@@ -22,9 +22,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     if args.steer.is_empty() {
-        setup::ensure(&[Group::Build, Group::Test])?;
-        build_ebpf::build_and_gate()?;
-        return harness::become_program("steer-demo", &[], args.release);
+        let groups = [Group::Build, Group::Test];
+        return harness::Program::find("steer-demo")?.build_and_become(&groups, &[], args.release);
     }
     setup::ensure(&[Group::Build])?;
     build_ebpf::build_and_gate()?;

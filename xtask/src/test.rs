@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     build_ebpf, harness,
-    process::{self, colours, is_root, lines, paint, say},
+    process::{colours, is_root, lines, paint, say},
     setup::{self, Group},
     workspace::{Metadata, TESTS, cargo},
 };
@@ -163,9 +163,6 @@ fn environment(args: &Args, steer: &PathBuf) -> Vec<(&'static str, OsString)> {
     let mut environment = vec![("STEER_NO_SKIP", "1".into()), ("STEER_BIN", steer.into())];
     if args.full {
         environment.push(("STEER_FULL", "1".into()));
-    }
-    if process::find("envoy").is_none() {
-        environment.push(("STEER_ENVOY", setup::envoy::binary().into()));
     }
     environment
 }

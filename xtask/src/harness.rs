@@ -1,6 +1,9 @@
 //! The programs of package `steer-tests` (demonstration, lab, benches), built and run.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -41,7 +44,7 @@ impl Program {
         setup::ensure(groups)?;
         build_ebpf::build_and_gate()?;
         let steer = build_steer(&self.metadata, release)?;
-        run(&mut build(TESTS, self.name, release))
+        run(&mut build(self.name, release))
             .with_context(|| format!("{} does not build", self.name))?;
         exec(
             as_root(&self.metadata.binary(self.name, release))
@@ -54,7 +57,7 @@ impl Program {
 
 /// Builds the command `steer`; says where it is.
 pub(crate) fn build_steer(metadata: &Metadata, release: bool) -> Result<PathBuf> {
-    run(&mut build("steer-userspace", "steer", release)).context("steer does not build")?;
+    run(&mut build("steer", release)).context("steer does not build")?;
     Ok(metadata.binary("steer", release))
 }
 
@@ -63,8 +66,9 @@ pub(crate) fn become_root_program(program: &Path, arguments: &[String]) -> Resul
     exec(as_root(program).args(arguments))
 }
 
-fn build(package: &str, name: &str, release: bool) -> std::process::Command {
-    let mut command = cargo(&["build", "--package", package, "--bin", name]);
+/// Always with the whole workspace selected: one set of features, one build of each dependency.
+fn build(name: &str, release: bool) -> Command {
+    let mut command = cargo(&["build", "--workspace", "--bin", name]);
     if release {
         command.arg("--release");
     }

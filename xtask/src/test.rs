@@ -1,8 +1,7 @@
 //! `cargo xtask test`: every layer, from arithmetic to real connections, and one count at the end.
 
 use std::{
-    ffi::OsString,
-    path::PathBuf,
+    path::Path,
     process::{Command, ExitCode},
 };
 
@@ -74,13 +73,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     for layer in &layers {
         say(&format!("{layer} tests"));
         let mut counts = Vec::new();
-        let mut ok = true;
-        for mut command in commands(layer, args, &steer) {
-            ok &= lines(&mut command, |line| {
-                println!("{line}");
-                counts.extend(Count::read(line));
-            })?;
-        }
+        let mut ok = lines(&mut command(layer, args, &metadata, &steer), |line| {
+            println!("{line}");
+            counts.extend(Count::read(line));
+        })?;
         let mut count: Count = counts.iter().copied().sum();
         if counts.is_empty() || (!ok && count.failed == 0) {
             // It did not build, or died before it could count.
@@ -111,58 +107,55 @@ fn conclude(total: Count, failed: &[&str], args: &Args) -> ExitCode {
         say(&format!("no test is named like {filter}"));
     }
     println!("{total}");
-    if failed.is_empty() && !nothing {
+    let skipped = total.skipped > 0 && skips_fail();
+    if failed.is_empty() && !nothing && !skipped {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
 }
 
-/// The commands of one layer.
-fn commands(layer: &str, args: &Args, steer: &PathBuf) -> Vec<Command> {
-    let selections: &[&[&str]] = match layer {
-        UNIT => &[
-            &[
-                "--workspace",
-                "--exclude",
-                TESTS,
-                "--lib",
-                "--bins",
-                "--tests",
-            ],
-            &["--package", TESTS, "--lib", "--bins"],
-        ],
-        DOC => &[&["--workspace", "--doc"]],
-        suite => &[&["--package", TESTS, "--test", suite]],
-    };
-    let suite = !matches!(layer, UNIT | DOC);
-    selections
-        .iter()
-        .map(|selection| {
-            let mut command = cargo(&["test", "--no-fail-fast"]);
-            command.args(*selection).envs(environment(args, steer));
-            if args.release {
-                command.arg("--release");
+/// The command of one layer; always with the whole workspace selected, as the builds are.
+fn command(layer: &str, args: &Args, metadata: &Metadata, steer: &Path) -> Command {
+    let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
+    match layer {
+        UNIT => {
+            command.args(["--lib", "--bins"]);
+            for name in metadata.targets_beside(TESTS, "test") {
+                command.args(["--test", &name]);
             }
-            if suite && !is_root() {
+        }
+        DOC => {
+            command.arg("--doc");
+        }
+        suite => {
+            command.args(["--test", suite]);
+            if !is_root() {
                 // Only the suite gets root, not the compiler.
                 command.args(["--config", r#"target."cfg(all())".runner=["sudo","-E"]"#]);
             }
-            command.arg("--");
-            command.args(&args.filter);
-            if colours() {
-                command.arg("--color=always");
-            }
-            command
-        })
-        .collect()
+        }
+    }
+    if args.release {
+        command.arg("--release");
+    }
+    command.env("STEER_BIN", steer);
+    if skips_fail() {
+        command.env("STEER_NO_SKIP", "1");
+    } else {
+        command.env_remove("STEER_NO_SKIP");
+    }
+    if args.full {
+        command.env("STEER_FULL", "1");
+    }
+    command.arg("--").args(&args.filter);
+    if colours() {
+        command.arg("--color=always");
+    }
+    command
 }
 
-/// What the tests are told.
-fn environment(args: &Args, steer: &PathBuf) -> Vec<(&'static str, OsString)> {
-    let mut environment = vec![("STEER_NO_SKIP", "1".into()), ("STEER_BIN", steer.into())];
-    if args.full {
-        environment.push(("STEER_FULL", "1".into()));
-    }
-    environment
+/// A test that cannot run here is a failure, unless `STEER_NO_SKIP=0` says otherwise.
+fn skips_fail() -> bool {
+    std::env::var("STEER_NO_SKIP").map_or(true, |value| value != "0")
 }

@@ -55,10 +55,19 @@ impl Metadata {
 
     /// Names of a package's targets of one kind (`bin`, `test`, `bench`), in order.
     pub(crate) fn targets(&self, package: &str, kind: &str) -> Vec<String> {
+        self.all_targets(kind, |name| name == package)
+    }
+
+    /// Names of the other packages' targets of one kind.
+    pub(crate) fn targets_beside(&self, package: &str, kind: &str) -> Vec<String> {
+        self.all_targets(kind, |name| name != package)
+    }
+
+    fn all_targets(&self, kind: &str, package: impl Fn(&str) -> bool) -> Vec<String> {
         let list = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
         let mut names: Vec<String> = list(&self.0, "packages")
             .iter()
-            .filter(|found| found["name"] == package)
+            .filter(|found| found["name"].as_str().is_some_and(&package))
             .flat_map(|found| list(found, "targets"))
             .filter(|target| list(target, "kind").iter().any(|found| found == kind))
             .filter_map(|target| target["name"].as_str().map(str::to_owned))

@@ -35,7 +35,7 @@ pub struct Attempt {
     pub local: Option<SocketAddr>,
     /// The server's first line.
     pub text: Option<String>,
-    /// Name of the error, if it failed: `ECONNREFUSED`.
+    /// Name of the error, if it failed: `ECONNREFUSED`; `TIMEOUT` if the client gave up.
     pub error: Option<String>,
     /// The call that failed.
     pub failed: Option<Call>,

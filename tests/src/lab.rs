@@ -2,10 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    env, fs,
     net::IpAddr,
     process,
     sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -20,6 +22,12 @@ use crate::{
 mod wiring;
 
 pub use wiring::Network;
+
+/// Set to 1, labs outlive their tests, for a look at what went wrong.
+pub const KEEP: &str = "STEER_LAB_KEEP";
+
+/// How long whoever sweeps a lab may hold its name.
+const CLAIM_MAX: Duration = Duration::from_millis(500);
 
 /// Name of the node among the hosts.
 pub const NODE: &str = "node";
@@ -168,10 +176,7 @@ impl Lab {
 
     /// Lets the lab live on when this process ends; `sweep` takes it down.
     pub fn keep(mut self) -> Result<()> {
-        self.record.persistent = true;
-        self.record.write(&self.dirs)?;
-        self.lock = None;
-        Ok(())
+        self.outlive()
     }
 
     /// Takes the lab `name` down, unless a living process owns it.
@@ -257,6 +262,13 @@ impl Lab {
         self.hosts.last().context("a host was just added")
     }
 
+    fn outlive(&mut self) -> Result<()> {
+        self.record.persistent = true;
+        self.record.write(&self.dirs)?;
+        self.lock = None;
+        Ok(())
+    }
+
     fn take_down(&self) -> Result<()> {
         self.dirs.cgroup().kill()?;
         for host in &self.hosts {
@@ -269,9 +281,13 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        if self.lock.is_some()
-            && let Err(error) = self.take_down()
-        {
+        if self.lock.is_none() {
+            return;
+        }
+        if env::var(KEEP).is_ok_and(|value| value == "1") && self.outlive().is_ok() {
+            return;
+        }
+        if let Err(error) = self.take_down() {
             // Nobody can be told otherwise; the next sweep finds it by its directory.
             let _ = fs::write(
                 self.dirs.run().join("take-down.error"),
@@ -283,12 +299,17 @@ impl Drop for Lab {
 
 /// Becomes the owner of the lab's name.
 fn claim(dirs: &Dirs) -> Result<Lock> {
-    let Some(lock) = dirs.lock()? else {
-        bail!(
-            "the lab {} belongs to the living process {}",
-            dirs.name(),
-            owner(dirs)
-        );
+    let started = Instant::now();
+    let lock = loop {
+        if let Some(lock) = dirs.lock()? {
+            break lock;
+        }
+        // Who sweeps a lab holds its lock for a moment.
+        if started.elapsed() > CLAIM_MAX {
+            let (name, owner) = (dirs.name(), owner(dirs));
+            bail!("the lab {name} belongs to the living process {owner}");
+        }
+        thread::sleep(Duration::from_millis(5));
     };
     if Record::read(dirs).is_ok_and(|record| record.persistent) {
         bail!("the lab {} is up already", dirs.name());

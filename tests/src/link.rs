@@ -110,7 +110,8 @@ impl Route {
         }
     }
 
-    /// Answers with "host unreachable" at once.
+    /// Refuses what goes there. TCP learns of it at its first retransmission, after a second: an error
+    /// that comes while `connect` still sends is no reason for it to give up.
     pub fn unreachable(to: (IpAddr, u8)) -> Self {
         Self {
             to,

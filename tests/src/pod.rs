@@ -7,7 +7,7 @@ use std::{
     net::{IpAddr, SocketAddr, TcpStream},
     os::fd::BorrowedFd,
     path::{Path, PathBuf},
-    process::{Child, Command},
+    process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -96,6 +96,23 @@ impl Pod {
         let mut command = Command::new(program);
         process::send_into(&mut command, Arc::clone(&self.namespaces), &self.cgroup)?;
         Ok(command)
+    }
+
+    /// Runs a program to its end and hands over what it printed. A failure is an error.
+    pub fn run<A: AsRef<OsStr>>(&self, program: &str, arguments: &[A]) -> Result<String> {
+        let mut command = self.command(program)?;
+        let output = command.args(arguments).stdin(Stdio::null()).output();
+        let output = output.with_context(|| format!("run {program} on {}", self.name()))?;
+        if !output.status.success() {
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            bail!(
+                "{program} on {}: {}: {}",
+                self.name(),
+                output.status,
+                complaint.trim_end()
+            );
+        }
+        String::from_utf8(output.stdout).with_context(|| format!("{program} printed no UTF-8"))
     }
 
     /// Runs `work` on a thread in its network namespace, but not in its cgroup: nobody steers it.

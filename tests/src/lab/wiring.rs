@@ -79,6 +79,9 @@ pub(super) fn raise_node(dirs: &Dirs, network: &Network) -> Result<Pod> {
         &[
             ("net/ipv4/ip_forward", "1"),
             ("net/ipv6/conf/all/forwarding", "1"),
+            // Every refused packet is answered, however many there are.
+            ("net/ipv4/icmp_ratemask", "0"),
+            ("net/ipv6/icmp/ratelimit", "0"),
             ("net/ipv4/conf/all/rp_filter", "0"),
             ("net/ipv4/conf/default/rp_filter", "0"),
         ],

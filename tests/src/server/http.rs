@@ -1,11 +1,19 @@
 //! nginx, one per pod, answering who it is.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::{need, pod::Pod};
+
+/// How long a request may take until it is noted.
+const NOTED_MAX: Duration = Duration::from_secs(2);
 
 /// What a pod's web server answers to every request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +75,41 @@ http {{
     pod.wait_until_listening(port, "nginx")
 }
 
-/// Every request that the pod's web server has answered, a line each.
+/// Fetches `url` from `pod` with curl.
+pub fn get(pod: &Pod, url: &str) -> Result<Answer> {
+    let mut answers = get_each(pod, url, 1)?;
+    answers.pop().context("curl printed nothing")
+}
+
+/// Fetches `url` from `pod` with curl, `count` times, each time over a new connection.
+pub fn get_each(pod: &Pod, url: &str, count: usize) -> Result<Vec<Answer>> {
+    let patience = "5";
+    let mut arguments = vec!["-sS", "--fail", "-g", "--max-time", patience];
+    arguments.extend(["-H", "Connection: close"]);
+    arguments.extend(vec![url; count]);
+    let text = pod.run("curl", &arguments)?;
+    let answers = serde_json::Deserializer::from_str(&text).into_iter();
+    answers
+        .map(|answer| answer.context("understand the web server"))
+        .collect()
+}
+
+/// Where the pod's web server writes a line for every request.
 pub fn access_log(pod: &Pod) -> PathBuf {
     pod.directory().join("access.log")
+}
+
+/// The requests that the pod's web server has noted, once there are `expected` or more. It notes a
+/// request a moment after it has answered.
+pub fn requests(pod: &Pod, expected: usize) -> Result<Vec<String>> {
+    let path = access_log(pod);
+    let started = Instant::now();
+    loop {
+        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        if lines.len() >= expected || started.elapsed() > NOTED_MAX {
+            return Ok(lines);
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
 }

@@ -64,7 +64,7 @@ impl Dialler {
             peer: found.peer,
             local: found.local,
             text: found.text,
-            error: outcome.err().map(|(_, errno)| format!("{errno:?}")),
+            error: outcome.err().map(name),
             failed: outcome.err().map(|(call, _)| call),
         }
     }
@@ -171,6 +171,16 @@ impl Dialler {
             }
             _ => address,
         }
+    }
+}
+
+/// A call that ran into the client's own timeout says so in the words of non-blocking sockets.
+fn name((call, errno): Failure) -> String {
+    match (call, errno) {
+        (Call::Connect, Errno::EINPROGRESS) | (Call::Send | Call::Receive, Errno::EAGAIN) => {
+            "TIMEOUT".to_owned()
+        }
+        _ => format!("{errno:?}"),
     }
 }
 

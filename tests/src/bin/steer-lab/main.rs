@@ -5,13 +5,19 @@ use std::{
     ffi::OsString,
     io::{self, Write as _},
     os::unix::process::CommandExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand};
-use steer_tests::{dirs::Dirs, exit, lab::Lab, record::Record, topology};
+use steer_tests::{
+    dirs::Dirs,
+    exit,
+    lab::Lab,
+    record::{HostRecord, Record},
+    topology,
+};
 
 /// The name of a lab if none is given.
 const DEFAULT: &str = "default";
@@ -31,6 +37,8 @@ struct Args {
 enum Command {
     /// Raise the bookstore of the examples; it stays until `down`
     Up,
+    /// Raise the bookstore and hold it until standard input ends
+    Hold,
     /// Start the agent of a lab on its configuration
     Agent,
     /// Copy files into the configuration that the agent watches
@@ -79,6 +87,7 @@ fn run() -> Result<()> {
     let Args { command, name } = Args::parse();
     match command {
         Command::Up => up(&name),
+        Command::Hold => hold(&name),
         Command::Agent => {
             let agent = Lab::open(&name)?.agent()?;
             say(&format!(
@@ -117,16 +126,32 @@ fn run() -> Result<()> {
 
 fn up(name: &str) -> Result<()> {
     let lab = topology::bookstore(name)?;
+    let config = lab.dirs().config();
     let hosts: Vec<_> = lab
         .hosts()
         .iter()
         .map(|host| host.record().clone())
         .collect();
-    let config = lab.dirs().config();
     lab.keep()?;
+    show(name, &config, &hosts)
+}
+
+fn hold(name: &str) -> Result<()> {
+    let lab = topology::bookstore(name)?;
+    let hosts: Vec<_> = lab
+        .hosts()
+        .iter()
+        .map(|host| host.record().clone())
+        .collect();
+    show(name, &lab.dirs().config(), &hosts)?;
+    io::copy(&mut io::stdin().lock(), &mut io::sink()).context("wait for the end")?;
+    Ok(())
+}
+
+fn show(name: &str, config: &Path, hosts: &[HostRecord]) -> Result<()> {
+    let config = config.display();
     say(&format!(
-        "the lab {name} is up; its configuration is {}",
-        config.display()
+        "the lab {name} is up; its configuration is {config}"
     ))?;
     for host in hosts {
         let addresses: Vec<_> = host.addresses.iter().map(ToString::to_string).collect();
@@ -144,7 +169,7 @@ fn apply(lab: &Lab, files: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-fn file_name(path: &std::path::Path) -> Result<&str> {
+fn file_name(path: &Path) -> Result<&str> {
     let name = path.file_name().and_then(|name| name.to_str());
     name.with_context(|| format!("{} has no name", path.display()))
 }

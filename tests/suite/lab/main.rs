@@ -1,0 +1,15 @@
+//! The lab itself, on the running kernel.
+
+mod servers;
+mod teardown;
+mod traces;
+mod wiring;
+
+use std::process::ExitCode;
+
+use steer_tests::harness;
+
+fn main() -> ExitCode {
+    let tests = [wiring::tests(), servers::tests(), teardown::tests()];
+    harness::main(tests.into_iter().flatten().collect())
+}

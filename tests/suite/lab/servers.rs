@@ -1,0 +1,177 @@
+//! The servers and the client that other tests count on.
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::{Context as _, Result, ensure};
+use libtest_mimic::Trial;
+use steer_tests::{
+    client::{Manner, Storm, Until, tally},
+    harness::test,
+    lab::{HostSpec, Lab},
+    server::identity::Server,
+    topology,
+};
+
+pub(crate) fn tests() -> Vec<Trial> {
+    vec![
+        test("servers::names_resolve", names_resolve),
+        test("servers::identity_over_every_family_and_manner", every_way),
+        test("servers::a_storm_reports_each_attempt", storm),
+        test("servers::a_storm_ends_when_told", told),
+    ]
+}
+
+fn names_resolve() -> Result<()> {
+    let name = Lab::fresh_name("names");
+    // Without an agent nobody steers the address of the service kube-dns: ask its pod.
+    let lab = topology::bookstore_with(&name, |lab| lab.nameserver([10, 10, 0, 2].into()))?;
+    let client = lab.pod("client")?;
+    for (name, v4, v6) in [
+        ("catalog", "10.200.1.92", "fd00:200:1::92"),
+        ("catalog.istioinaction", "10.200.1.92", "fd00:200:1::92"),
+        (
+            "forum.istioinaction.svc.cluster.local",
+            "10.200.1.94",
+            "fd00:200:1::94",
+        ),
+        ("kube-dns.kube-system", "10.200.1.10", "fd00:200:1::10"),
+        (topology::OUTSIDE_NAME, "192.0.2.10", "2001:db8::10"),
+    ] {
+        for (database, expected) in [("ahostsv4", v4), ("ahostsv6", v6)] {
+            let answer = client.run("getent", &[database, name])?;
+            ensure!(
+                answer.starts_with(&format!("{expected} ")),
+                "{name} is {answer}"
+            );
+        }
+    }
+    for name in ["nothing", "catalog.kube-system", "www.example.com"] {
+        let found = client.run("getent", &["ahosts", name]);
+        // 2: the name was not found, as opposed to nobody answering.
+        let error = found
+            .err()
+            .with_context(|| format!("{name} should not exist"))?;
+        ensure!(
+            error.to_string().contains("exit status: 2"),
+            "{name}: {error:#}"
+        );
+    }
+    Ok(())
+}
+
+/// A server that has two addresses of each family, and a client.
+fn pair(purpose: &str) -> Result<Lab> {
+    let addresses = ["10.10.1.1", "10.10.1.2", "fd00:10::1:1", "fd00:10::1:2"];
+    let addresses: Vec<IpAddr> = addresses
+        .iter()
+        .map(|text| text.parse())
+        .collect::<Result<_, _>>()?;
+    let client = ["10.10.1.9", "fd00:10::1:9"];
+    let client: Vec<IpAddr> = client
+        .iter()
+        .map(|text| text.parse())
+        .collect::<Result<_, _>>()?;
+    let lab = Lab::builder(&Lab::fresh_name(purpose))
+        .host(HostSpec::pod("server", addresses))
+        .host(HostSpec::pod("client", client))
+        .build()?;
+    Server::on_port(7000).start(lab.pod("server")?)?;
+    Ok(lab)
+}
+
+fn every_way() -> Result<()> {
+    let lab = pair("ways")?;
+    let ways = lab
+        .pod("server")?
+        .record()
+        .addresses
+        .iter()
+        .flat_map(|address| {
+            let mapped: &[bool] = if address.is_ipv4() {
+                &[false, true]
+            } else {
+                &[false]
+            };
+            mapped.iter().map(move |mapped| (*address, *mapped))
+        });
+    for (address, mapped) in ways {
+        for manner in [Manner::Tcp, Manner::Udp, Manner::UdpConnected] {
+            let target = SocketAddr::new(address, 7000);
+            let storm = Storm {
+                manner,
+                mapped,
+                ..Storm::new(target, 2)
+            };
+            for attempt in storm.run(lab.pod("client")?)? {
+                ensure!(attempt.outcome() == "server", "{attempt:?}");
+                ensure!(attempt.endpoint() == Some(target), "{attempt:?}");
+                // Over UDP as well, the answer comes from the address that was asked.
+                let peer = attempt.peer.context("a peer")?;
+                ensure!(
+                    peer.ip().to_canonical() == address && peer.port() == 7000,
+                    "{attempt:?}"
+                );
+                ensure!(
+                    peer.ip().is_ipv4() == (address.is_ipv4() && !mapped),
+                    "{attempt:?}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+fn storm() -> Result<()> {
+    let lab = pair("storm")?;
+    let targets = vec![
+        "10.10.1.1:7000".parse()?,
+        "10.10.1.2:7000".parse()?,
+        "10.10.1.1:7001".parse()?,
+    ];
+    let storm = Storm {
+        targets: targets.clone(),
+        threads: 2,
+        ..Storm::new(targets[0], 3000)
+    };
+    let attempts = storm.run(lab.pod("client")?)?;
+    let counts = tally(&attempts);
+    ensure!(counts.get("server") == Some(&4000), "{counts:?}");
+    ensure!(counts.get("ECONNREFUSED") == Some(&2000), "{counts:?}");
+    for thread in 0..2 {
+        let own: Vec<_> = attempts
+            .iter()
+            .filter(|attempt| attempt.thread == thread)
+            .collect();
+        ensure!(own.len() == 3000);
+        for (n, pair) in (0..).zip(own.windows(2)) {
+            ensure!(pair[0].n == n && pair[0].target == targets[usize::try_from(n)? % 3]);
+            ensure!(
+                pair[0].start_ns + pair[0].total_ns <= pair[1].start_ns,
+                "{pair:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn told() -> Result<()> {
+    let lab = pair("told")?;
+    let target = "10.10.1.1:7000".parse()?;
+    let endless = Storm {
+        until: Until::Told,
+        rate: Some(500),
+        ..Storm::new(target, 0)
+    };
+    ensure!(endless.run(lab.pod("client")?).is_err(), "it would not end");
+    let running = endless.start(lab.pod("client")?)?;
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    let attempts = running.finish()?;
+    // 200 if the machine keeps up; never more, for the rate holds.
+    ensure!(
+        (20..=230).contains(&attempts.len()),
+        "{} attempts",
+        attempts.len()
+    );
+    ensure!(attempts.iter().all(|attempt| attempt.outcome() == "server"));
+    Ok(())
+}

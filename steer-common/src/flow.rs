@@ -23,7 +23,7 @@ pub struct Origin {
     pub generation: u32,
 }
 
-/// Key of UDP_REPLY: a socket that sends without connecting, and an endpoint it was sent to.
+/// Key of `UDP_REPLY`: a socket that sends without connecting, and an endpoint it was sent to.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReplyKey {

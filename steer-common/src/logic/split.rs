@@ -38,6 +38,7 @@ pub fn draw(route: &Route, ticket: u64) -> Option<Draw> {
         if position < below + weight {
             let turn = period * weight + (position - below);
             return Some(Draw {
+                #[expect(clippy::cast_possible_truncation, reason = "below DESTINATIONS_MAX")]
                 destination: index as u32,
                 turn,
             });
@@ -90,11 +91,11 @@ pub fn scale(weights: &[u32]) -> Result<Scale, WeightError> {
 /// A number coprime to `total`, as near to `total`/phi as there is: consecutive tickets then land
 /// far apart, so a destination's connections are spread over the period instead of bunched.
 pub fn stride(total: u32) -> u32 {
+    // 2^32 / phi, rounded: total * this >> 32 is total / phi without floating point.
+    const INVERSE_PHI_Q32: u64 = 2_654_435_769;
     if total < 3 {
         return 1;
     }
-    // 2^32 / phi, rounded: total * this >> 32 is total / phi without floating point.
-    const INVERSE_PHI_Q32: u64 = 2_654_435_769;
     let near = ((u64::from(total) * INVERSE_PHI_Q32) >> 32) as u32;
     let mut distance = 0;
     loop {

@@ -48,7 +48,7 @@ impl Sock for V4<'_> {
             write_volatile(
                 addr_of_mut!((*self.0.sock_addr).user_ip4),
                 peer.addr.v4_word(),
-            )
+            );
         };
         set_port(self.0.sock_addr, peer.port);
     }

@@ -8,6 +8,7 @@
 pub mod addr;
 pub mod endpoint;
 pub mod flow;
+pub mod index;
 pub mod limits;
 pub mod logic;
 pub mod reason;

@@ -35,9 +35,6 @@ pub const SOURCES_MAX: u32 = 4_096;
 /// Counters that belong to reasons; the counters of routes start behind them.
 pub const REASON_COUNTERS: u32 = 64;
 
-/// How often a reader looks again when the row it was sent to belongs to another service by now.
-pub const ROW_RETRIES: u32 = 3;
-
 /// The largest sum of weights after division by their greatest common divisor: it fits 32 bits,
 /// so that residue times stride fits 64.
 pub const WEIGHT_SUM_MAX: u64 = u32::MAX as u64;

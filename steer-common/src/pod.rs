@@ -4,11 +4,12 @@
 use crate::{
     endpoint::Endpoint,
     flow::{Affinity, AffinityKey, Member, MemberKey, Origin, ReplyKey},
-    service::{Route, ServiceKey, Source},
+    index::Bucket,
+    service::{Route, Source},
 };
 
 // SAFETY: `repr(C)`, integers and arrays of integers only, no padding.
-unsafe impl aya::Pod for ServiceKey {}
+unsafe impl aya::Pod for Bucket {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Route {}
 // SAFETY: as above.

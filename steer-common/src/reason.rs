@@ -30,43 +30,37 @@ pub enum Reason {
     NotVisible = 3,
     /// Neither TCP nor UDP.
     OtherProtocol = 4,
-    /// The row belonged to another service at each look.
-    RowMoved = 5,
-    /// The row of the route does not exist.
-    RouteMissing = 6,
     /// The split has no ticket counter.
-    TicketMissing = 7,
+    TicketMissing = 5,
     /// The row of the endpoint does not exist.
-    EndpointMissing = 8,
+    EndpointMissing = 6,
     /// The drawn destination has no ready endpoint.
-    NoEndpoint = 9,
+    NoEndpoint = 7,
     /// The route has no destination that may be drawn: unknown host or subset, or no endpoints.
-    NoDestination = 10,
+    NoDestination = 8,
     /// `getpeername` was answered with what was dialled.
-    PeerRestored = 11,
+    PeerRestored = 9,
     /// `getpeername` was left alone.
-    PeerUntouched = 12,
+    PeerUntouched = 10,
     /// A datagram's source was replaced by what was dialled.
-    ReplyRestored = 13,
+    ReplyRestored = 11,
     /// A datagram's source was left alone.
-    ReplyUntouched = 14,
+    ReplyUntouched = 12,
     /// What was dialled could not be stored beside the socket: steered, but `getpeername` shows
     /// the endpoint.
-    OriginNotStored = 15,
+    OriginNotStored = 13,
     /// What was dialled could not be stored for a datagram: sent, but the reply shows the endpoint.
-    ReplyNotStored = 16,
+    ReplyNotStored = 14,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 15] = [
         Self::Drawn,
         Self::Remembered,
         Self::NotAService,
         Self::NotVisible,
         Self::OtherProtocol,
-        Self::RowMoved,
-        Self::RouteMissing,
         Self::TicketMissing,
         Self::EndpointMissing,
         Self::NoEndpoint,
@@ -93,8 +87,6 @@ impl Reason {
             Self::NotAService => "not_a_service",
             Self::NotVisible => "not_visible",
             Self::OtherProtocol => "other_protocol",
-            Self::RowMoved => "row_moved",
-            Self::RouteMissing => "route_missing",
             Self::TicketMissing => "ticket_missing",
             Self::EndpointMissing => "endpoint_missing",
             Self::NoEndpoint => "no_endpoint",
@@ -117,8 +109,6 @@ impl Reason {
             Self::NotAService
             | Self::NotVisible
             | Self::OtherProtocol
-            | Self::RowMoved
-            | Self::RouteMissing
             | Self::TicketMissing
             | Self::EndpointMissing
             | Self::PeerUntouched
@@ -136,8 +126,6 @@ impl Reason {
             Self::NotAService => "the address dialled belongs to no service: left as dialled",
             Self::NotVisible => "the service is not exported to this client: left as dialled",
             Self::OtherProtocol => "neither TCP nor UDP: left as dialled",
-            Self::RowMoved => "the route changed hands at each look: left as dialled",
-            Self::RouteMissing => "the service points to no route: left as dialled",
             Self::TicketMissing => "the route has no ticket counter: left as dialled",
             Self::EndpointMissing => "the route points to no endpoint: left as dialled",
             Self::NoEndpoint => "the drawn destination has no ready endpoint: refused",

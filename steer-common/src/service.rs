@@ -19,7 +19,7 @@ pub type RowId = u32;
 /// Class 0: everyone else.
 pub const CLASS_ANYONE: ClassId = 0;
 
-/// Key of SERVICES: what was dialled, and by which class of client.
+/// What was dialled, and by which class of client: SERVICES leads from it to a row of ROUTES.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct ServiceKey {
@@ -99,7 +99,7 @@ pub struct Destination {
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Route {
-    /// Its own key, so that a reader who was led here by a re-used hash element can tell.
+    /// Its own key: SERVICES leads here by a hash, the row says whose it is.
     pub key: ServiceKey,
     /// The service it belongs to.
     pub service: ServiceId,

@@ -11,8 +11,9 @@ use steer_common::{
     addr::Peer,
     endpoint::Endpoint,
     flow::{Affinity, AffinityKey, Member, MemberKey, Origin, ReplyKey},
+    index::{Bucket, buckets},
     limits,
-    service::{Route, ServiceKey, Source},
+    service::{Route, Source},
 };
 
 const fn with_spare(rows: u32) -> usize {
@@ -26,10 +27,15 @@ const ENDPOINT_ROWS: usize = with_spare(limits::SERVICES_MAX * limits::ENDPOINTS
 const COUNTER_ROWS: usize =
     with_spare(limits::SERVICES_MAX * limits::COUNTERS_PER_SERVICE + limits::REASON_COUNTERS);
 
-/// {class, address, port, protocol} -> row of ROUTES. Writer: the agent; the only mutable pointer,
-/// publishing a route is one 4-byte update. Full: the agent refuses the configuration beforehand.
+/// {class, address, port, protocol} -> row of ROUTES, as buckets of slots (`steer_common::index`).
+/// Writer: the agent, through shared memory; the only mutable pointer, publishing a route is one
+/// 4-byte store. Full: the agent refuses the configuration beforehand.
 #[btf_map]
-pub(crate) static SERVICES: HashMap<ServiceKey, u32, { KEYS as usize }> = HashMap::new();
+pub(crate) static SERVICES: Array<Bucket, { buckets(KEYS) as usize }, MMAPABLE> = Array::new();
+
+/// How many buckets SERVICES has, less one; the agent sets it when it loads the object.
+#[unsafe(no_mangle)]
+pub(crate) static BUCKET_MASK: u32 = buckets(KEYS) - 1;
 
 /// Row -> route. Writer: the agent; immutable once published, re-used after a grace period.
 #[btf_map]
@@ -71,6 +77,9 @@ pub(crate) static MEMBERS: HashMap<MemberKey, Member, ENDPOINT_ROWS, NO_PREALLOC
 /// Reason, and destination of a route -> count. Writer: these programs.
 #[btf_map]
 pub(crate) static COUNTERS: PerCpuArray<u64, COUNTER_ROWS> = PerCpuArray::new();
+
+/// The agent maps SERVICES into its memory: slots are overwritten by atomic stores.
+const MMAPABLE: usize = aya_ebpf::bindings::BPF_F_MMAPABLE as usize;
 
 /// Few services have affinity: memory is taken when it is needed.
 const NO_PREALLOC: usize = aya_ebpf::bindings::BPF_F_NO_PREALLOC as usize;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use steer_common::{
     endpoint::Endpoint,
     flow::{Member, MemberKey},
+    index::Bucket,
     logic::Maps as Lookups,
     reason::Reason,
     service::{ClassId, Route, RowId, ServiceKey, Source, SplitId},
@@ -14,7 +15,9 @@ use steer_common::{
 /// What the maps hold, as far as a service leads to it.
 #[derive(Clone, Debug, Default)]
 pub struct Live {
-    /// SERVICES.
+    /// SERVICES, as the kernel reads it.
+    pub buckets: Vec<Bucket>,
+    /// Where SERVICES leads.
     pub services: BTreeMap<ServiceKey, RowId>,
     /// ROUTES, by row.
     pub routes: BTreeMap<RowId, Route>,
@@ -41,8 +44,14 @@ pub struct Asked<'a> {
 }
 
 impl Lookups for Asked<'_> {
-    fn row(&self, key: &ServiceKey) -> Option<RowId> {
-        self.live.services.get(key).copied()
+    fn bucket_mask(&self) -> u32 {
+        u32::try_from(self.live.buckets.len())
+            .unwrap_or_default()
+            .wrapping_sub(1)
+    }
+
+    fn bucket(&self, index: u32) -> Option<&Bucket> {
+        self.live.buckets.get(index as usize)
     }
 
     fn route(&self, row: RowId) -> Option<&Route> {

@@ -3,11 +3,13 @@
 //! Fails open: whatever cannot be looked up leaves the connection as it was dialled. Only a
 //! service that is known and has nowhere to go refuses.
 
+use core::ptr::read_volatile;
+
 use crate::{
     addr::{Addr, Peer, Port, Proto},
     endpoint::Endpoint,
     flow::Member,
-    limits::ROW_RETRIES,
+    index::{Bucket, PROBES_MAX, Place, SLOTS},
     logic::split::draw,
     reason::Reason,
     service::{
@@ -37,8 +39,10 @@ impl Dialled {
 
 /// What the decision looks up. The kernel reads maps, `steer explain` a copy of them.
 pub trait Maps {
+    /// How many buckets SERVICES has, less one.
+    fn bucket_mask(&self) -> u32;
     /// SERVICES.
-    fn row(&self, key: &ServiceKey) -> Option<RowId>;
+    fn bucket(&self, index: u32) -> Option<&Bucket>;
     /// ROUTES.
     fn route(&self, row: RowId) -> Option<&Route>;
     /// ENDPOINTS.
@@ -90,6 +94,7 @@ pub fn decide<'a, M: Maps>(maps: &'a M, dialled: &Dialled) -> Decision<'a> {
     }
     if route.has(ROUTE_AFFINITY)
         && let Some(member) = maps.recall(route)
+        && member.destination < route.destination_count
         && let Some(endpoint) = maps.endpoint(member.endpoint)
     {
         let (destination, reason) = (member.destination, Reason::Remembered);
@@ -118,27 +123,41 @@ fn find<'a, M: Maps>(maps: &'a M, dialled: &Dialled) -> Result<&'a Route, Reason
             match look_up(maps, &key) {
                 Ok(own) => Ok(own),
                 // This class sees what everyone sees.
-                Err(Reason::NotAService) => Ok(route),
-                Err(reason) => Err(reason),
+                Err(_) => Ok(route),
             }
         }
     }
 }
 
-/// SERVICES leads to ROUTES; the row says whose it is, since a hash element may be re-used for
-/// another key while it is being read.
+/// SERVICES leads to ROUTES by the key's hash, and the row says whose it is.
 #[inline(always)]
 fn look_up<'a, M: Maps>(maps: &'a M, key: &ServiceKey) -> Result<&'a Route, Reason> {
-    let mut tries = 0;
-    while tries < ROW_RETRIES {
-        let row = maps.row(key).ok_or(Reason::NotAService)?;
-        let route = maps.route(row).ok_or(Reason::RouteMissing)?;
-        if route.key == *key {
-            return Ok(route);
+    let place = Place::of(key);
+    let mask = maps.bucket_mask();
+    let mut probe = 0;
+    while probe < PROBES_MAX {
+        let bucket = maps
+            .bucket(place.bucket(probe, mask))
+            .ok_or(Reason::NotAService)?;
+        let mut index = 0;
+        while index < SLOTS {
+            // SAFETY: a reference is valid. Volatile, because the agent may overwrite the word
+            // meanwhile and it must be read once.
+            let slot = unsafe { read_volatile(&raw const bucket.slots[index]) };
+            if let Some(row) = place.row(slot)
+                && let Some(route) = maps.route(row)
+                && route.key == *key
+            {
+                return Ok(route);
+            }
+            index += 1;
         }
-        tries += 1;
+        if bucket.overflow == 0 {
+            break;
+        }
+        probe += 1;
     }
-    Err(Reason::RowMoved)
+    Err(Reason::NotAService)
 }
 
 /// Draws a ticket and follows it to an endpoint.

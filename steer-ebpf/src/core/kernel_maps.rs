@@ -13,11 +13,12 @@ use aya_ebpf::{
 use steer_common::{
     endpoint::Endpoint,
     flow::{Affinity, AffinityKey, Member, MemberKey},
+    index::Bucket,
     logic::Maps,
-    service::{ClassId, Route, RowId, ServiceKey, SplitId},
+    service::{ClassId, Route, RowId, SplitId},
 };
 
-use crate::maps::{AFFINITY, ENDPOINTS, MEMBERS, ROUTES, SERVICES, SOURCES, TICKETS};
+use crate::maps::{AFFINITY, BUCKET_MASK, ENDPOINTS, MEMBERS, ROUTES, SERVICES, SOURCES, TICKETS};
 
 /// The maps, for the socket of one hook.
 pub(crate) struct KernelMaps<'a> {
@@ -35,11 +36,14 @@ impl KernelMaps<'_> {
 
 impl Maps for KernelMaps<'_> {
     #[inline(always)]
-    fn row(&self, key: &ServiceKey) -> Option<RowId> {
-        // SAFETY: the value is one aligned u32, updated in place by the agent: read once.
-        SERVICES
-            .get_ptr(key)
-            .map(|row| unsafe { read_volatile(row) })
+    fn bucket_mask(&self) -> u32 {
+        // SAFETY: a static; volatile, because the agent sets it when it loads the object.
+        unsafe { read_volatile(&raw const BUCKET_MASK) }
+    }
+
+    #[inline(always)]
+    fn bucket(&self, index: u32) -> Option<&Bucket> {
+        SERVICES.get(index)
     }
 
     #[inline(always)]

@@ -14,7 +14,12 @@ pub(crate) unsafe fn copy<T>(from: *const T, to: *mut T) {
     while word < size_of::<T>() / 4 {
         // SAFETY: in bounds of both; the caller vouches for the rest. Volatile, so that the loop
         // is not recognised as a memcpy.
-        unsafe { write_volatile(to.cast::<u32>().add(word), read_volatile(from.cast::<u32>().add(word))) };
+        unsafe {
+            write_volatile(
+                to.cast::<u32>().add(word),
+                read_volatile(from.cast::<u32>().add(word)),
+            )
+        };
         word += 1;
     }
 }

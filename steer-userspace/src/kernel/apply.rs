@@ -4,7 +4,7 @@ use std::os::fd::AsFd as _;
 
 use aya::maps::{MapError, PerCpuValues};
 
-use super::{KernelError, Maps, sys};
+use super::{KernelError, Maps, index::NoSlot, sys};
 use crate::plan::{Plan, Step};
 
 impl Maps {
@@ -42,16 +42,19 @@ impl Maps {
                 .members
                 .insert(key, member, 0)
                 .map_err(KernelError::map("MEMBERS")),
-            Step::Publish { key, row } => self
-                .services
-                .insert(key, row, 0)
-                .map_err(KernelError::map("SERVICES")),
+            Step::Publish { key, row, replaces } => self
+                .index()
+                .publish(key, *row, *replaces)
+                .map_err(|NoSlot| KernelError::IndexFull),
             Step::SetSource { cookie, source } => self
                 .sources
                 .insert(cookie, source, 0)
                 .map_err(KernelError::map("SOURCES")),
             Step::RemoveSource { cookie } => gone("SOURCES", self.sources.remove(cookie)),
-            Step::Unpublish { key } => gone("SERVICES", self.services.remove(key)),
+            Step::Unpublish { key, row } => {
+                self.index().unpublish(key, *row);
+                Ok(())
+            }
             Step::RemoveMember { key } => gone("MEMBERS", self.members.remove(key)),
         }
     }

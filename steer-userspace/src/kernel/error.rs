@@ -99,6 +99,9 @@ pub enum KernelError {
         /// Why not.
         source: Box<aya::maps::MapError>,
     },
+    /// The table of services has no slot where one is needed.
+    #[error("SERVICES is too full in one place; start the agent with a larger --max-services")]
+    IndexFull,
     /// The object is not the one this agent was built for.
     #[error("the BPF object has no {name}: build it again with `cargo xtask build-ebpf`")]
     Missing {

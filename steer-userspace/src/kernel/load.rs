@@ -14,6 +14,7 @@ use super::{
     object::{MAPS, OBJECT, PROGRAMS},
 };
 use crate::plan::Capacity;
+use steer_common::index::buckets;
 
 /// Where and how large.
 #[derive(Clone, Debug)]
@@ -73,7 +74,7 @@ impl Kernel {
 /// The rows of each map that the settings decide; 0 leaves what the object says.
 fn rows(name: &str, capacity: &Capacity) -> u32 {
     match name {
-        "SERVICES" => capacity.keys,
+        "SERVICES" => buckets(capacity.keys),
         "ROUTES" | "TICKETS" => capacity.rows,
         "ENDPOINTS" | "MEMBERS" => capacity.endpoints,
         "COUNTERS" => capacity.counters,
@@ -84,7 +85,10 @@ fn rows(name: &str, capacity: &Capacity) -> u32 {
 
 fn load(settings: &KernelSettings, btf: &Btf) -> Result<Ebpf, KernelError> {
     let mut loader = EbpfLoader::new();
-    loader.btf(Some(btf));
+    let mask = buckets(settings.capacity.keys) - 1;
+    loader
+        .btf(Some(btf))
+        .override_global("BUCKET_MASK", &mask, true);
     for name in MAPS {
         loader.map_pin_path(name, settings.pins.map(name));
         let rows = rows(name, &settings.capacity);

@@ -1,22 +1,31 @@
 //! The pinned maps, typed. The agent and the listings open them the same way.
 
-use std::{os::fd::OwnedFd, path::Path};
+use std::{
+    os::fd::{AsFd as _, OwnedFd},
+    path::Path,
+    sync::atomic::AtomicU32,
+};
 
 use aya::{
     Pod,
-    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray},
+    maps::{Array, HashMap, Map, MapData, MapError, MapInfo, PerCpuArray},
 };
 use steer_common::{
     endpoint::Endpoint,
     flow::{Affinity, AffinityKey, Member, MemberKey},
-    service::{Route, ServiceKey, Source},
+    index::SLOTS,
+    service::{Route, Source},
 };
 
-use super::{KernelError, Pins, sys};
+use super::{
+    KernelError, Pins,
+    index::Table,
+    sys::{self, Shared},
+};
 
 /// The maps that user space reads or writes.
 pub struct Maps {
-    pub(super) services: HashMap<MapData, ServiceKey, u32>,
+    pub(super) services: Shared<[AtomicU32; SLOTS + 1]>,
     pub(super) routes: Array<MapData, Route>,
     pub(super) endpoints: Array<MapData, Endpoint>,
     /// ENDPOINTS again, for batches.
@@ -43,7 +52,7 @@ impl Maps {
             source,
         })?;
         Ok(Self {
-            services: hash(pins, "SERVICES", Map::HashMap)?,
+            services: services(pins)?,
             routes: array(pins, "ROUTES")?,
             endpoints: array(pins, "ENDPOINTS")?,
             endpoints_fd: sys::open_pin(&pins.map("ENDPOINTS")).map_err(|source| {
@@ -67,8 +76,30 @@ impl Maps {
     }
 }
 
-fn data(path: &Path, name: &'static str) -> Result<MapData, KernelError> {
-    MapData::from_pin(path).map_err(|source| match source {
+impl Maps {
+    /// SERVICES.
+    pub(super) fn index(&self) -> Table<'_> {
+        Table::new(self.services.values())
+    }
+}
+
+fn services(pins: &Pins) -> Result<Shared<[AtomicU32; SLOTS + 1]>, KernelError> {
+    let name = "SERVICES";
+    let path = pins.map(name);
+    let info = MapInfo::from_pin(&path).map_err(|source| denied_or(name, source))?;
+    let failed = |call| {
+        move |source| KernelError::Bpf {
+            call,
+            name: name.to_owned(),
+            source,
+        }
+    };
+    let map = sys::open_pin(&path).map_err(failed("OBJ_GET"))?;
+    Shared::map(map.as_fd(), info.max_entries() as usize).map_err(failed("mmap"))
+}
+
+fn denied_or(name: &'static str, source: MapError) -> KernelError {
+    match source {
         MapError::SyscallError(error)
             if error.io_error.kind() == std::io::ErrorKind::PermissionDenied =>
         {
@@ -80,7 +111,11 @@ fn data(path: &Path, name: &'static str) -> Result<MapData, KernelError> {
             name,
             source: Box::new(source),
         },
-    })
+    }
+}
+
+fn data(path: &Path, name: &'static str) -> Result<MapData, KernelError> {
+    MapData::from_pin(path).map_err(|source| denied_or(name, source))
 }
 
 fn array<V: Pod>(pins: &Pins, name: &'static str) -> Result<Array<MapData, V>, KernelError> {

@@ -6,6 +6,7 @@ mod attach;
 pub mod cgroup;
 mod error;
 mod grace;
+mod index;
 mod load;
 mod maps;
 pub mod netns;

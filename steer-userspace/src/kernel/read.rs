@@ -1,10 +1,6 @@
 //! Reads back what the maps hold.
 
-use steer_common::{
-    limits::REASON_COUNTERS,
-    reason::Reason,
-    service::{Route, RowId},
-};
+use steer_common::{limits::REASON_COUNTERS, reason::Reason, service::Route};
 
 use super::{KernelError, Maps};
 use crate::live::Live;
@@ -13,17 +9,14 @@ impl Maps {
     /// Reads everything that services lead to.
     pub fn read(&self) -> Result<Live, KernelError> {
         let mut live = Live::default();
-        for entry in self.services.iter() {
-            let (key, row) = entry.map_err(KernelError::map("SERVICES"))?;
-            live.services.insert(key, row);
-        }
-        let rows: Vec<RowId> = live.services.values().copied().collect();
-        for row in rows {
+        live.buckets = self.index().copy();
+        for row in self.index().rows() {
             let route = self
                 .routes
                 .get(&row, 0)
                 .map_err(KernelError::map("ROUTES"))?;
             self.read_route(&mut live, &route)?;
+            live.services.insert(route.key, row);
             live.routes.insert(row, route);
         }
         for entry in self.sources.iter() {

@@ -13,6 +13,7 @@ use std::{
         unix::ffi::OsStrExt as _,
     },
     path::Path,
+    ptr::NonNull,
 };
 
 use aya::Pod;
@@ -237,4 +238,54 @@ pub(super) fn set_inner_map(outer: BorrowedFd<'_>, inner: BorrowedFd<'_>) -> io:
     };
     // SAFETY: key and value outlive the call and are four bytes each, as the map was created.
     unsafe { bpf(MAP_UPDATE_ELEM, &attribute) }.map(drop)
+}
+
+/// A map's memory, shared with the kernel.
+pub(super) struct Shared<T> {
+    start: NonNull<T>,
+    count: usize,
+}
+
+// SAFETY: the memory is shared with other CPUs anyway; `T: Sync` says how it may be used.
+unsafe impl<T: Sync> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Shared<T> {}
+
+impl<T: Sync> Shared<T> {
+    /// Maps `count` values of an array created with BPF_F_MMAPABLE (Linux 5.5). `T` must be as
+    /// large as the map's values, and valid for every content: atomic integers.
+    pub(super) fn map(map: BorrowedFd<'_>, count: usize) -> io::Result<Self> {
+        let length = count * size_of::<T>();
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+        // SAFETY: a new mapping at an address of the kernel's choice.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                length,
+                access,
+                kind,
+                map.as_raw_fd(),
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = NonNull::new(start.cast()).ok_or_else(io::Error::last_os_error)?;
+        Ok(Self { start, count })
+    }
+
+    /// The values.
+    pub(super) fn values(&self) -> &[T] {
+        // SAFETY: the mapping is that long, page-aligned, and lives as long as `self`.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.count) }
+    }
+}
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours and nobody borrows it any more. It cannot fail for a
+        // mapping that exists.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.count * size_of::<T>()) };
+    }
 }

@@ -32,7 +32,7 @@ use prepare::Prepared;
 pub struct Capacity {
     /// Keys of SERVICES for class 0: addresses times ports of all services.
     pub services: u32,
-    /// Keys of SERVICES.
+    /// Keys of SERVICES; its buckets follow from them.
     pub keys: u32,
     /// Rows of ROUTES and of TICKETS.
     pub rows: u32,
@@ -270,7 +270,9 @@ impl Layout {
                     steps.clear.push(Step::RemoveMember { key: member_key });
                 }
             }
-            steps.publish.push((key, placed.row));
+            steps
+                .publish
+                .push((key, placed.row, old.map(|old| old.row)));
             let (split, counters) = (placed.split, placed.counters);
             if let Some(old) = self.placed.insert(key, placed) {
                 self.retire(&old, old.split != split, old.counters != counters);
@@ -282,7 +284,7 @@ impl Layout {
         if let Some(old) = self.placed.remove(&key) {
             let members = old.members.keys().map(|&key| Step::RemoveMember { key });
             steps.clear.extend(members);
-            steps.unpublish.insert(key);
+            steps.unpublish.insert((key, old.row));
             self.retire(&old, true, true);
         }
     }
@@ -410,19 +412,19 @@ impl Tables {
 #[derive(Default)]
 struct Steps {
     fill: Vec<Step>,
-    publish: Vec<(ServiceKey, RowId)>,
+    publish: Vec<(ServiceKey, RowId, Option<RowId>)>,
     sources: Vec<Step>,
-    unpublish: BTreeSet<ServiceKey>,
+    unpublish: BTreeSet<(ServiceKey, RowId)>,
     clear: Vec<Step>,
 }
 
 impl Steps {
     fn in_order(self) -> Vec<Step> {
-        let publish = |&(key, row): &(ServiceKey, RowId)| Step::Publish { key, row };
+        let publish = |&(key, row, replaces): &_| Step::Publish { key, row, replaces };
         let (anyone, classes): (Vec<_>, Vec<_>) = self
             .publish
             .iter()
-            .partition(|(key, _)| key.class == CLASS_ANYONE);
+            .partition(|(key, ..)| key.class == CLASS_ANYONE);
         let mut steps = self.fill;
         steps.extend(classes.iter().map(publish));
         steps.extend(self.sources);
@@ -430,7 +432,7 @@ impl Steps {
         steps.extend(
             self.unpublish
                 .into_iter()
-                .map(|key| Step::Unpublish { key }),
+                .map(|(key, row)| Step::Unpublish { key, row }),
         );
         steps.extend(self.clear);
         steps

@@ -50,6 +50,8 @@ pub enum Step {
         key: ServiceKey,
         /// The row.
         row: RowId,
+        /// The row it pointed to before.
+        replaces: Option<RowId>,
     },
     /// Says who a network namespace is.
     SetSource {
@@ -67,6 +69,8 @@ pub enum Step {
     Unpublish {
         /// The service.
         key: ServiceKey,
+        /// The row it pointed to.
+        row: RowId,
     },
     /// Clients that had this endpoint draw anew.
     RemoveMember {

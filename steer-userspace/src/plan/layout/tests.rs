@@ -67,8 +67,9 @@ impl Model {
             Step::AddMember { key, member } => {
                 self.live.members.insert(*key, *member);
             }
-            Step::Publish { key, row } => {
+            Step::Publish { key, row, replaces } => {
                 assert_eq!(self.live.routes[row].key, *key);
+                assert_eq!(self.live.services.get(key), replaces.as_ref());
                 self.live.services.insert(*key, *row);
             }
             Step::SetSource { cookie, source } => {
@@ -77,8 +78,8 @@ impl Model {
             Step::RemoveSource { cookie } => {
                 self.live.sources.remove(cookie);
             }
-            Step::Unpublish { key } => {
-                self.live.services.remove(key);
+            Step::Unpublish { key, row } => {
+                assert_eq!(self.live.services.remove(key), Some(*row));
             }
             Step::RemoveMember { key } => {
                 self.live.members.remove(key);
@@ -311,7 +312,7 @@ fn rows_of_a_class_come_before_and_go_after_the_row_that_sends_readers_there() {
         plan.steps
             .iter()
             .filter_map(|step| match step {
-                Step::Publish { key, .. } | Step::Unpublish { key } => Some(key.class),
+                Step::Publish { key, .. } | Step::Unpublish { key, .. } => Some(key.class),
                 _ => None,
             })
             .collect()

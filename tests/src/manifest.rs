@@ -1,6 +1,6 @@
 //! Kubernetes YAML as a plan of a lab: its pods become hosts, its services become names.
 
-use std::{collections::BTreeMap, fs, net::IpAddr, path::Path};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -26,6 +26,19 @@ pub struct PodPlan {
     pub image: String,
     /// Ports of that container.
     pub ports: Vec<u16>,
+    /// Services that it calls, by the variables of its environment.
+    pub upstreams: Vec<Upstream>,
+}
+
+/// A service that a web server calls for its own clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Short name: `catalog` of `CATALOG_SERVICE_HOST`.
+    pub name: String,
+    /// The variable's value: a name or an address.
+    pub host: String,
+    /// Value of `CATALOG_SERVICE_PORT`, or 80.
+    pub port: u16,
 }
 
 #[derive(Deserialize)]
@@ -57,6 +70,15 @@ struct Container {
     image: String,
     #[serde(default)]
     ports: Vec<ContainerPort>,
+    #[serde(default)]
+    env: Vec<Variable>,
+}
+
+#[derive(Deserialize)]
+struct Variable {
+    name: String,
+    #[serde(default)]
+    value: String,
 }
 
 #[derive(Deserialize)]
@@ -85,10 +107,15 @@ struct ServiceSpec {
 }
 
 impl Manifest {
-    /// Reads a file of Kubernetes YAML.
-    pub fn read(path: &Path, domain: &str) -> Result<Self> {
-        let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-        Self::parse(&text, domain).with_context(|| format!("understand {}", path.display()))
+    /// Puts `steer-lab-server` into the place of every web server, for storms of connections.
+    #[must_use]
+    pub fn with_identity_servers(mut self) -> Self {
+        for plan in &mut self.pods {
+            if plan.image.starts_with("nginx") {
+                "steer-lab-server".clone_into(&mut plan.image);
+            }
+        }
+        self
     }
 
     /// The plan that `text` describes.
@@ -135,7 +162,25 @@ fn pod(object: Object) -> Result<PodPlan> {
         },
         image: container.image,
         ports,
+        upstreams: upstreams(&container.env)?,
     })
+}
+
+fn upstreams(env: &[Variable]) -> Result<Vec<Upstream>> {
+    let mut found = Vec::new();
+    for variable in env {
+        let Some(name) = variable.name.strip_suffix("_SERVICE_HOST") else {
+            continue;
+        };
+        let port = format!("{name}_SERVICE_PORT");
+        let port = env.iter().find(|other| other.name == port);
+        found.push(Upstream {
+            name: name.to_lowercase(),
+            host: variable.value.clone(),
+            port: port.map_or(Ok(80), |port| port.value.parse())?,
+        });
+    }
+    Ok(found)
 }
 
 fn service(object: Object, domain: &str) -> Result<Option<Name>> {

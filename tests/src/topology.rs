@@ -1,8 +1,9 @@
 //! What stands where: the bookstore of the acceptance steps.
 
 use std::{
+    fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
@@ -47,10 +48,37 @@ pub fn bookstore(name: &str) -> Result<Lab> {
 
 /// The bookstore with changes to its builder.
 pub fn bookstore_with(name: &str, change: impl FnOnce(Builder) -> Builder) -> Result<Lab> {
-    let path = bookstore_cluster();
-    let manifest = Manifest::read(&path, &Network::default().domain)?;
-    let lab = raise(name, &manifest, change)?;
-    let text = std::fs::read_to_string(&path)?;
+    cluster(name, &bookstore_cluster(), |manifest| manifest, change)
+}
+
+/// The bookstore with servers for storms of connections in place of its web servers.
+pub fn bookstore_for_storms(name: &str) -> Result<Lab> {
+    let change = Manifest::with_identity_servers;
+    cluster(name, &bookstore_cluster(), change, |builder| builder)
+}
+
+/// The directory of the service `echo`, which speaks TCP and UDP in two versions.
+pub fn echo_directory() -> PathBuf {
+    bins::workspace().join("tests/data/echo")
+}
+
+/// Raises a client and the service `echo`.
+pub fn echo(name: &str) -> Result<Lab> {
+    let path = echo_directory().join("cluster.yaml");
+    cluster(name, &path, |manifest| manifest, |builder| builder)
+}
+
+/// Raises the cluster of a file of Kubernetes YAML, and makes the file the agent's configuration.
+pub fn cluster(
+    name: &str,
+    path: &Path,
+    plan: impl FnOnce(Manifest) -> Manifest,
+    change: impl FnOnce(Builder) -> Builder,
+) -> Result<Lab> {
+    let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let manifest = Manifest::parse(&text, &Network::default().domain)
+        .with_context(|| format!("understand {}", path.display()))?;
+    let lab = raise(name, &plan(manifest), change)?;
     lab.configure("cluster.yaml", &text)?;
     Ok(lab)
 }
@@ -87,7 +115,7 @@ fn serve(pod: &Pod, plan: &PodPlan, names: &[Name]) -> Result<()> {
         "nginx" => plan
             .ports
             .iter()
-            .try_for_each(|port| http::start(pod, *port)),
+            .try_for_each(|port| http::start_with(pod, *port, &plan.upstreams)),
         "dnsmasq" => dns::start(pod, &Network::default().domain, names),
         "steer-lab-server" => {
             let servers = plan.ports.iter().map(|port| Server::on_port(*port));

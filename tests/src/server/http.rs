@@ -1,6 +1,7 @@
 //! nginx, one per pod, answering who it is.
 
 use std::{
+    fmt::Write as _,
     fs,
     path::PathBuf,
     thread,
@@ -10,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::{need, pod::Pod};
+use crate::{manifest::Upstream, need, pod::Pod};
 
 /// How long a request may take until it is noted.
 const NOTED_MAX: Duration = Duration::from_secs(2);
@@ -40,8 +41,15 @@ impl Answer {
 
 /// Starts nginx on `pod`, listening on `port` in both families.
 pub fn start(pod: &Pod, port: u16) -> Result<()> {
+    start_with(pod, port, &[])
+}
+
+/// Starts nginx that also calls others: what comes to `/api/NAME` goes to the upstream `NAME`, over
+/// a new connection for each request.
+pub fn start_with(pod: &Pod, port: u16, upstreams: &[Upstream]) -> Result<()> {
     let directory = pod.directory().display();
     let answer = serde_json::to_string(&Answer::of(pod))?;
+    let calls = calls(pod, upstreams)?;
     let text = format!(
         r"daemon off;
 master_process off;
@@ -63,7 +71,7 @@ http {{
         listen {port} backlog=4096;
         listen [::]:{port} backlog=4096;
         location / {{ return 200 '{answer}\n'; }}
-    }}
+{calls}    }}
 }}
 "
     );
@@ -73,6 +81,28 @@ http {{
     command.arg("-c").arg(&config).arg("-e").arg("stderr");
     pod.start("nginx", command)?;
     pod.wait_until_listening(port, "nginx")
+}
+
+fn calls(pod: &Pod, upstreams: &[Upstream]) -> Result<String> {
+    let mut text = String::new();
+    if upstreams.is_empty() {
+        return Ok(text);
+    }
+    let resolv = fs::read_to_string(pod.directory().join("resolv.conf"))?;
+    let nameserver = resolv
+        .lines()
+        .find_map(|line| line.strip_prefix("nameserver "));
+    let nameserver = nameserver.context("the pod has no name server")?;
+    // A variable makes nginx resolve the name when it calls, not when it starts.
+    writeln!(text, "        resolver {nameserver} valid=5s;")?;
+    for Upstream { name, host, port } in upstreams {
+        writeln!(text, "        location /api/{name} {{")?;
+        writeln!(text, "            set $upstream {host}:{port};")?;
+        writeln!(text, "            proxy_pass http://$upstream/;")?;
+        writeln!(text, "            proxy_connect_timeout 3s;")?;
+        writeln!(text, "        }}")?;
+    }
+    Ok(text)
 }
 
 /// Fetches `url` from `pod` with curl.

@@ -1,5 +1,6 @@
 //! The lab itself, on the running kernel.
 
+mod agent;
 mod servers;
 mod teardown;
 mod traces;
@@ -10,6 +11,11 @@ use std::process::ExitCode;
 use steer_tests::harness;
 
 fn main() -> ExitCode {
-    let tests = [wiring::tests(), servers::tests(), teardown::tests()];
+    let tests = [
+        wiring::tests(),
+        servers::tests(),
+        agent::tests(),
+        teardown::tests(),
+    ];
     harness::main(tests.into_iter().flatten().collect())
 }

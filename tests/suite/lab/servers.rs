@@ -8,7 +8,8 @@ use steer_tests::{
     client::{Manner, Storm, Until, tally},
     harness::test,
     lab::{HostSpec, Lab},
-    server::identity::Server,
+    manifest::Manifest,
+    server::{http, identity::Server},
     topology,
 };
 
@@ -18,6 +19,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("servers::identity_over_every_family_and_manner", every_way),
         test("servers::a_storm_reports_each_attempt", storm),
         test("servers::a_storm_ends_when_told", told),
+        test("servers::a_web_server_calls_others", calls_others),
+        test("servers::clusters_of_identity_servers", identity_clusters),
     ]
 }
 
@@ -173,5 +176,65 @@ fn told() -> Result<()> {
         attempts.len()
     );
     ensure!(attempts.iter().all(|attempt| attempt.outcome() == "server"));
+    Ok(())
+}
+
+fn calls_others() -> Result<()> {
+    // No names and no services: an address in the environment is called as it is.
+    let text = r"
+kind: Pod
+metadata: {name: front, namespace: test, labels: {app: front}}
+spec:
+  containers:
+    - image: nginx
+      ports: [{containerPort: 8080}]
+      env:
+        - {name: BACK_SERVICE_HOST, value: 10.10.1.2}
+        - {name: BACK_SERVICE_PORT, value: '3000'}
+status: {podIPs: [{ip: 10.10.1.1}]}
+---
+kind: Pod
+metadata: {name: back, namespace: test, labels: {app: back, version: v7}}
+spec: {containers: [{image: 'registry.test/nginx:1.22', ports: [{containerPort: 3000}]}]}
+status: {podIPs: [{ip: 10.10.1.2}]}
+";
+    let manifest = Manifest::parse(text, "cluster.local")?;
+    let lab = topology::raise(&Lab::fresh_name("front"), &manifest, |builder| builder)?;
+    let outside = lab.pod(topology::OUTSIDE)?;
+    let own = http::get(outside, "http://10.10.1.1:8080/items")?;
+    ensure!(own.app == "front", "{own:?}");
+    let answers = http::get_each(outside, "http://10.10.1.1:8080/api/back", 3)?;
+    ensure!(answers.len() == 3 && answers.iter().all(|answer| answer.version == "v7"));
+    let seen = http::requests(lab.pod("back")?, 3)?;
+    ensure!(
+        seen.len() == 3 && seen.iter().all(|line| line.starts_with("10.10.1.1 ")),
+        "{seen:?}"
+    );
+    Ok(())
+}
+
+fn identity_clusters() -> Result<()> {
+    let bookstore = topology::bookstore_for_storms(&Lab::fresh_name("storms"))?;
+    let target = "10.10.0.13:3000".parse()?;
+    let attempts = Storm::new(target, 100).run(bookstore.pod("client")?)?;
+    ensure!(
+        tally(&attempts).get("catalog-v2") == Some(&100),
+        "{:?}",
+        tally(&attempts)
+    );
+    let echo = topology::echo(&Lab::fresh_name("echo"))?;
+    for manner in [Manner::Tcp, Manner::Udp] {
+        let storm = Storm {
+            manner,
+            ..Storm::new("[fd00:10::31]:7000".parse()?, 10)
+        };
+        let attempts = storm.run(echo.pod("client")?)?;
+        ensure!(
+            tally(&attempts).get("echo-v1") == Some(&10),
+            "{:?}",
+            tally(&attempts)
+        );
+    }
+    ensure!(echo.dirs().config().join("cluster.yaml").exists());
     Ok(())
 }

@@ -119,7 +119,7 @@ fn run() -> Result<()> {
             let mut command = Lab::open(&name)?.steer(subcommand)?;
             Err(command.args(rest).exec()).context("run steer")
         }
-        Command::Down => Lab::sweep(&name),
+        Command::Down => down(&name),
         Command::List => list(),
     }
 }
@@ -146,6 +146,14 @@ fn hold(name: &str) -> Result<()> {
     show(name, &lab.dirs().config(), &hosts)?;
     io::copy(&mut io::stdin().lock(), &mut io::sink()).context("wait for the end")?;
     Ok(())
+}
+
+fn down(name: &str) -> Result<()> {
+    let dirs = Dirs::new(name)?;
+    if !dirs.run().exists() && !dirs.cgroup().path().exists() {
+        bail!("there is no lab {name}");
+    }
+    Lab::sweep(name)
 }
 
 fn show(name: &str, config: &Path, hosts: &[HostRecord]) -> Result<()> {
@@ -180,6 +188,9 @@ fn exec(lab: &Lab, host: &str, words: &[OsString]) -> Result<()> {
     };
     let mut command = lab.pod(host)?.command(program)?;
     command.args(arguments);
+    // So that `steer` typed there speaks of this lab.
+    command.env("STEER_PINS", lab.dirs().pins());
+    command.env("STEER_STATE", lab.dirs().state());
     Err(command.exec()).with_context(|| format!("run {}", program.display()))
 }
 

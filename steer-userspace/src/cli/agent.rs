@@ -1,8 +1,57 @@
 //! `steer agent`.
 
+use anyhow::Context as _;
+
 use super::{Exit, args};
+use crate::{
+    control::{Agent, AgentSettings, EngineSettings},
+    desired::Settings,
+    kernel::{KernelSettings, Pins, cgroup},
+    plan::Capacity,
+};
 
 /// Runs the agent until it is told to stop.
-pub(super) fn run(_args: args::Agent) -> anyhow::Result<Exit> {
-    anyhow::bail!("the agent is being wired")
+pub(super) fn run(args: args::Agent) -> anyhow::Result<Exit> {
+    log(args.log_json);
+    let cgroup = match args.cgroup {
+        Some(path) => path,
+        None => cgroup::root()?,
+    };
+    let settings = AgentSettings {
+        config: args.config,
+        desired: Settings {
+            domain: args.domain,
+            root_namespace: args.root_namespace,
+        },
+        engine: EngineSettings {
+            kernel: KernelSettings {
+                pins: Pins::new(args.instance.pins),
+                cgroup,
+                capacity: Capacity::for_services(args.max_services),
+            },
+            state: args.instance.state,
+        },
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    runtime.block_on(async { Agent::start(settings)?.run().await })?;
+    Ok(Exit::Done)
+}
+
+/// Log lines go to standard error; `STEER_LOG` chooses what is told (default: info).
+fn log(json: bool) {
+    use std::io::IsTerminal as _;
+    let filter = tracing_subscriber::EnvFilter::try_from_env("STEER_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    if json {
+        lines.json().init()
+    } else {
+        lines.init()
+    }
 }

@@ -1,11 +1,14 @@
 //! Wires the pipeline: what was written comes in, the kernel changes, the state is told.
 
+mod agent;
 mod engine;
 mod lock;
 mod names_file;
+mod scan;
 mod status;
 mod watch;
 
+pub use agent::{Agent, AgentError, AgentSettings};
 pub use engine::{Applied, Engine, EngineError, EngineSettings};
 pub use lock::{Lock, LockError};
 pub use names_file::{NamesFile, read_names};

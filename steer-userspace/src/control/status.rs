@@ -42,6 +42,15 @@ pub struct Status {
 }
 
 impl Status {
+    /// Whether two statuses differ in nothing but when they were written.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let unwritten = |status: &Self| Self {
+            written: String::new(),
+            ..status.clone()
+        };
+        unwritten(self) == unwritten(other)
+    }
+
     /// Replaces the status of a state directory.
     pub fn write(&self, state: &Path) -> io::Result<()> {
         let mut fresh = tempfile::NamedTempFile::new_in(state)?;

@@ -14,7 +14,7 @@ use crate::finding::{Finding, ObjectRef, Position};
 #[derive(Clone, Debug, Default)]
 pub struct Desired {
     /// Services, by namespace and name.
-    pub services: Vec<Service>,
+    pub services: Vec<Arc<Service>>,
     /// Which class each pod of this node belongs to; absent means class 0.
     pub classes: BTreeMap<PodRef, ClassId>,
     /// What a class stands for, for listings: e.g. `namespace=shop,app=webapp`.
@@ -71,7 +71,7 @@ pub struct Port {
 }
 
 /// What one class of client sees of a port.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum View {
     /// Not exported to it: connections are left as dialled.
     Hidden,
@@ -80,7 +80,7 @@ pub enum View {
 }
 
 /// Where connections go.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Route {
     /// How deep one must look to enforce the rule in full.
     pub depth: Depth,
@@ -109,7 +109,7 @@ pub enum Rule {
 }
 
 /// One destination of a route.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Destination {
     /// The host, fully qualified.
     pub host: String,

@@ -1,9 +1,13 @@
 //! What was written: text or cluster objects become one typed `Snapshot`.
 
 pub mod core;
+pub mod document;
+pub mod files;
 pub mod istio;
 pub mod object;
+pub mod parse;
 pub mod snapshot;
+pub mod validate;
 
 pub use object::{Meta, Object, Place};
 pub use snapshot::Snapshot;

@@ -1,27 +1,110 @@
 //! Everything that was read, typed, in a deterministic order.
 
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    net::IpAddr,
+    sync::Arc,
+};
+
 use super::{
     core::{EndpointSlice, Namespace, Pod, Service},
     istio::{DestinationRule, VirtualService},
     object::Object,
+    parse::Parsed,
 };
-use crate::finding::Finding;
+use crate::{
+    desired::model::PodRef,
+    finding::{Finding, ObjectRef, Severity},
+};
 
-/// The whole configuration as it was written.
+/// The whole configuration as it was written. Objects are shared with earlier snapshots.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Namespaces, by name.
-    pub namespaces: Vec<Object<Namespace>>,
+    pub namespaces: Vec<Arc<Object<Namespace>>>,
     /// Services, by namespace and name.
-    pub services: Vec<Object<Service>>,
+    pub services: Vec<Arc<Object<Service>>>,
     /// Endpoint slices, by namespace and name.
-    pub endpoint_slices: Vec<Object<EndpointSlice>>,
+    pub endpoint_slices: Vec<Arc<Object<EndpointSlice>>>,
     /// Pods, by namespace and name.
-    pub pods: Vec<Object<Pod>>,
+    pub pods: Vec<Arc<Object<Pod>>>,
     /// Virtual services, in Istio's order: oldest first.
-    pub virtual_services: Vec<Object<VirtualService>>,
+    pub virtual_services: Vec<Arc<Object<VirtualService>>>,
     /// Destination rules, in Istio's order: oldest first.
-    pub destination_rules: Vec<Object<DestinationRule>>,
+    pub destination_rules: Vec<Arc<Object<DestinationRule>>>,
     /// What was found while reading.
     pub findings: Vec<Finding>,
+}
+
+impl Snapshot {
+    /// Sorts objects into a snapshot. The second object of a name is refused.
+    pub fn from_objects(objects: impl IntoIterator<Item = Parsed>, findings: Vec<Finding>) -> Self {
+        let mut known: BTreeMap<ObjectRef, Parsed> = BTreeMap::new();
+        let mut snapshot = Self {
+            findings,
+            ..Self::default()
+        };
+        for object in objects {
+            match known.entry(object.reference()) {
+                Entry::Vacant(entry) => {
+                    entry.insert(object);
+                }
+                Entry::Occupied(entry) => snapshot.findings.push(twice(&object, entry.get())),
+            }
+        }
+        for object in known.into_values() {
+            snapshot.add(object);
+        }
+        snapshot
+            .virtual_services
+            .sort_by(|a, b| a.age_key().cmp(&b.age_key()));
+        snapshot
+            .destination_rules
+            .sort_by(|a, b| a.age_key().cmp(&b.age_key()));
+        snapshot.findings.sort();
+        snapshot.findings.dedup();
+        snapshot
+    }
+
+    fn add(&mut self, object: Parsed) {
+        match object {
+            Parsed::Namespace(object) => self.namespaces.push(object),
+            Parsed::Service(object) => self.services.push(object),
+            Parsed::EndpointSlice(object) => self.endpoint_slices.push(object),
+            Parsed::Pod(object) => self.pods.push(object),
+            Parsed::VirtualService(object) => self.virtual_services.push(object),
+            Parsed::DestinationRule(object) => self.destination_rules.push(object),
+        }
+    }
+
+    /// The pods that have addresses of their own, by address. Pods of the host's network have not.
+    pub fn pod_addresses(&self) -> BTreeMap<IpAddr, PodRef> {
+        let mut addresses = BTreeMap::new();
+        for pod in self.pods.iter().filter(|pod| !pod.spec.host_network) {
+            let name = PodRef {
+                namespace: pod.meta.namespace.clone(),
+                name: pod.meta.name.clone(),
+            };
+            for address in pod.spec.addresses() {
+                addresses.entry(address).or_insert_with(|| name.clone());
+            }
+        }
+        addresses
+    }
+}
+
+fn twice(second: &Parsed, first: &Parsed) -> Finding {
+    let reference = second.reference();
+    Finding {
+        severity: Severity::Error,
+        code: "STR0103",
+        message: format!(
+            "{reference} is there already, at {}",
+            first.place().position("")
+        ),
+        object: Some(reference),
+        position: Some(second.place().position("")),
+        field: "metadata.name".to_owned(),
+        help: "remove one of the two".to_owned(),
+    }
 }

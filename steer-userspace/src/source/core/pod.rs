@@ -79,3 +79,24 @@ pub struct PodCondition {
     /// True, False, Unknown.
     pub status: String,
 }
+
+impl Pod {
+    /// Its addresses, as far as they can be read.
+    pub fn addresses(&self) -> impl Iterator<Item = std::net::IpAddr> + '_ {
+        let all = self.status.pod_ips.iter().map(|found| found.ip.as_str());
+        let first = self
+            .status
+            .pod_ip
+            .as_deref()
+            .filter(|_| self.status.pod_ips.is_empty());
+        all.chain(first).filter_map(|text| text.parse().ok())
+    }
+
+    /// Whether it counts as an endpoint when no endpoint slice says so.
+    pub fn is_ready(&self) -> bool {
+        self.status
+            .conditions
+            .iter()
+            .any(|found| found.kind == "Ready" && found.status == "True")
+    }
+}

@@ -1,0 +1,301 @@
+//! The agent: reads, compiles, applies, watches, and says how it stands.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{
+    Engine, EngineError, EngineSettings, Lock, LockError, Watch,
+    scan::Scans,
+    status::{State, Status},
+};
+use crate::{
+    desired::{Desired, Lowering, Settings, model::PodRef},
+    finding::{Finding, Severity},
+    image,
+    node::{NodeError, discover::Scan},
+    source::{Snapshot, files::Reader},
+};
+
+/// What an agent needs.
+#[derive(Clone, Debug)]
+pub struct AgentSettings {
+    /// Files and directories.
+    pub config: Vec<PathBuf>,
+    /// How names are read.
+    pub desired: Settings,
+    /// The kernel's side.
+    pub engine: EngineSettings,
+}
+
+/// Why the agent stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// Another one runs.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The kernel's side failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Pods cannot be looked for.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The configuration cannot be watched.
+    #[error("watching the configuration")]
+    Watch(#[from] notify::Error),
+    /// Signals or files of its own.
+    #[error("{action}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// How often the configuration is read without being told to: not every file system tells.
+const READ_EVERY: Duration = Duration::from_secs(5);
+/// How often replaced rows are taken back.
+const SETTLE_EVERY: Duration = Duration::from_millis(100);
+
+/// A running agent.
+pub struct Agent {
+    settings: AgentSettings,
+    engine: Engine,
+    reader: Reader,
+    scans: Scans,
+    /// The last configuration that could be read.
+    snapshot: Snapshot,
+    /// The pods of this node.
+    found: Scan,
+    lowering: Lowering,
+    /// What the last configuration means.
+    desired: Desired,
+    /// Why what is written is not in force; empty if it is.
+    refused: Vec<Finding>,
+    told: Option<Status>,
+    _lock: Lock,
+}
+
+impl Agent {
+    /// Takes the lock and puts the programs in force. Nothing is read yet.
+    pub fn start(settings: AgentSettings) -> Result<Self, AgentError> {
+        let lock = Lock::take(&settings.engine.state)?;
+        let scans = Scans::start(&settings.engine.kernel.cgroup)?;
+        let engine = Engine::start(settings.engine.clone())?;
+        let reader = Reader::new(settings.config.clone());
+        Ok(Self {
+            engine,
+            reader,
+            scans,
+            snapshot: Snapshot::default(),
+            found: Scan::default(),
+            lowering: Lowering::new(settings.desired.clone()),
+            desired: Desired::default(),
+            refused: Vec::new(),
+            told: None,
+            settings,
+            _lock: lock,
+        })
+    }
+
+    /// Runs until it is told to stop. What is in force stays in force.
+    pub async fn run(mut self) -> Result<(), AgentError> {
+        let failed = |source| AgentError::Io {
+            action: "listening for signals",
+            source,
+        };
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let mut reload = signal(SignalKind::hangup()).map_err(failed)?;
+        let mut watch = Watch::new(&self.settings.config)?;
+        let mut read = timer(READ_EVERY);
+        let mut settle = timer(SETTLE_EVERY);
+        if self.read() {
+            self.found = self.scans.next().await;
+            self.apply();
+        }
+        self.tell()?;
+        tracing::info!(generation = self.engine.generation(), "agent is ready");
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = reload.recv() => self.change()?,
+                () = watch.changed() => self.change()?,
+                _ = read.tick() => self.change()?,
+                found = self.scans.next() => {
+                    self.found = found;
+                    self.apply();
+                    self.tell()?;
+                }
+                _ = settle.tick() => self.engine.settle()?,
+            }
+        }
+        tracing::info!("stopped; what is in force stays in force (`steer unload` removes it)");
+        Ok(())
+    }
+
+    /// The configuration may have changed.
+    fn change(&mut self) -> Result<(), AgentError> {
+        if self.read() {
+            self.apply();
+        }
+        self.tell()
+    }
+
+    /// Reads what is written; false if it is what was read last, or cannot be used.
+    fn read(&mut self) -> bool {
+        match self.reader.read() {
+            Ok(None) => false,
+            Ok(Some(snapshot)) => {
+                self.snapshot = snapshot;
+                self.scans.look_for(self.snapshot.pod_addresses());
+                true
+            }
+            Err(findings) => {
+                self.refuse(findings);
+                false
+            }
+        }
+    }
+
+    /// Puts the last configuration that could be read in force.
+    fn apply(&mut self) {
+        let started = Instant::now();
+        let local: BTreeSet<PodRef> = self.found.namespaces.values().cloned().collect();
+        self.desired = self.lowering.lower(&self.snapshot, &local);
+        let image = image::compile(&self.desired, &self.found.namespaces);
+        match self.engine.apply(&image) {
+            Ok(applied) => {
+                self.refused.clear();
+                if applied.steps > 0 {
+                    tracing::info!(
+                        generation = applied.generation,
+                        services_changed = applied.services_changed,
+                        writes = applied.steps,
+                        took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+                        "applied"
+                    );
+                }
+            }
+            Err(error) => self.refuse(vec![not_applied(&error)]),
+        }
+    }
+
+    /// Notes why what is written is not in force, and says so once.
+    fn refuse(&mut self, findings: Vec<Finding>) {
+        if findings == self.refused {
+            return;
+        }
+        for finding in &findings {
+            let place = finding
+                .position
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            tracing::error!(
+                code = finding.code,
+                place,
+                field = finding.field,
+                "{}",
+                finding.message
+            );
+        }
+        tracing::error!(
+            generation = self.engine.generation(),
+            "the configuration is refused; the last good one stays in force"
+        );
+        self.refused = findings;
+    }
+
+    /// Writes the status, if it differs from what was written last.
+    fn tell(&mut self) -> Result<(), AgentError> {
+        let failed = |source| AgentError::Io {
+            action: "writing the status",
+            source,
+        };
+        let status = self.status();
+        if self
+            .told
+            .as_ref()
+            .is_some_and(|told| told.says_the_same(&status))
+        {
+            return Ok(());
+        }
+        status.write(&self.settings.engine.state).map_err(failed)?;
+        self.told = Some(status);
+        Ok(())
+    }
+
+    fn status(&self) -> Status {
+        let mut findings = self.snapshot.findings.clone();
+        findings.extend(self.desired.findings.iter().cloned());
+        findings.extend(self.found.findings.iter().cloned());
+        findings.extend(self.refused.iter().cloned());
+        findings.sort();
+        findings.dedup();
+        let config = self
+            .settings
+            .config
+            .iter()
+            .map(|path| path.display().to_string());
+        Status {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION"),
+            config: config.collect(),
+            cgroup: self.settings.engine.kernel.cgroup.display().to_string(),
+            written: jiff::Timestamp::now().to_string(),
+            generation: self.engine.generation(),
+            state: if self.refused.is_empty() {
+                State::Applied
+            } else {
+                State::Refused
+            },
+            classes: self.desired.class_names.clone(),
+            findings,
+        }
+    }
+}
+
+/// The kernel's side cannot hold what is written.
+fn not_applied(error: &EngineError) -> Finding {
+    Finding {
+        severity: Severity::Error,
+        code: match error {
+            EngineError::Plan(_) => "STR0701",
+            EngineError::Kernel(_) => "STR0702",
+            EngineError::Names(_) => "STR0703",
+        },
+        object: None,
+        position: None,
+        field: String::new(),
+        message: chain(error),
+        help: "the last good configuration stays in force".to_owned(),
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn timer(period: Duration) -> tokio::time::Interval {
+    let mut timer = interval(period);
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    timer
+}

@@ -5,13 +5,12 @@ use anyhow::Context as _;
 use super::{Exit, args};
 use crate::{
     control::{Agent, AgentSettings, EngineSettings},
-    desired::Settings,
     kernel::{KernelSettings, Pins, cgroup},
     plan::Capacity,
 };
 
 /// Runs the agent until it is told to stop.
-pub(super) fn run(args: args::Agent) -> anyhow::Result<Exit> {
+pub(super) fn run(args: args::Agent, instance: &args::Instance) -> anyhow::Result<Exit> {
     log(args.log_json);
     let cgroup = match args.cgroup {
         Some(path) => path,
@@ -19,17 +18,14 @@ pub(super) fn run(args: args::Agent) -> anyhow::Result<Exit> {
     };
     let settings = AgentSettings {
         config: args.config,
-        desired: Settings {
-            domain: args.domain,
-            root_namespace: args.root_namespace,
-        },
+        desired: args.naming.into(),
         engine: EngineSettings {
             kernel: KernelSettings {
-                pins: Pins::new(args.instance.pins),
+                pins: Pins::new(&instance.pins),
                 cgroup,
                 capacity: Capacity::for_services(args.max_services),
             },
-            state: args.instance.state,
+            state: instance.state.clone(),
         },
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

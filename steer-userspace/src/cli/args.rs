@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{control::DEFAULT_STATE, kernel::DEFAULT_PINS};
+use crate::{control::DEFAULT_STATE, desired::Settings, kernel::DEFAULT_PINS};
 
 /// The traffic control of a service mesh inside the Linux kernel, with no sidecar.
 ///
@@ -18,6 +18,9 @@ use crate::{control::DEFAULT_STATE, kernel::DEFAULT_PINS};
     arg_required_else_help = true
 )]
 pub struct Args {
+    /// Where maps and files are.
+    #[command(flatten)]
+    pub instance: Instance,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -28,6 +31,242 @@ pub struct Args {
 pub enum Command {
     /// Load the programs, keep the kernel as the configuration asks, watch for changes
     Agent(Agent),
+    /// Findings: what is refused, not enforced, or enforced in part
+    Check(Check),
+    /// What every map would hold, without touching the kernel
+    Plan(Plan),
+    /// What the kernel holds
+    #[command(subcommand)]
+    Get(Get),
+    /// How the kernel decides for one client and one destination, step by step
+    Explain(Explain),
+    /// Whether the kernel does what was asked
+    Status(Status),
+    /// Whether this machine can run steer
+    Doctor(Doctor),
+    /// Remove programs, links and maps: connections go where they are dialled again
+    Unload(Unload),
+    /// Shell completions
+    Completions(Completions),
+    /// Man pages
+    Man(Man),
+    /// Pages of the reference, from the code
+    #[command(hide = true)]
+    Generate(Generate),
+}
+
+/// How a listing is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum Format {
+    /// Aligned columns
+    #[default]
+    Table,
+    /// Aligned columns, more of them
+    Wide,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+}
+
+/// `-o`.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Output {
+    /// Format of the output
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// Options of each listing.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Listing {
+    /// Only what belongs to this namespace
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Only what has this text in its name
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Leave out the line of headers
+    #[arg(long)]
+    pub no_headers: bool,
+    /// Format.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `steer get`.
+#[derive(Debug, Subcommand)]
+pub enum Get {
+    /// Service ports: address, endpoints, depth, connections
+    #[command(visible_aliases = ["service", "svc"])]
+    Services(Listing),
+    /// Clusters, as `istioctl proxy-config cluster` lists them
+    #[command(visible_alias = "cluster")]
+    Clusters(Listing),
+    /// Endpoints by cluster, as `istioctl proxy-config endpoint` lists them
+    #[command(visible_alias = "endpoint")]
+    Endpoints(Listing),
+    /// Routes: who is sent where, by which rule, how exactly
+    #[command(visible_alias = "route")]
+    Routes(Listing),
+    /// Pods of this node that the kernel knows as clients
+    #[command(visible_alias = "workload")]
+    Workloads(Listing),
+}
+
+/// `steer check`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  steer check -f my-config/        findings of files that are not applied yet
+  steer check                      findings of the running agent
+
+Exit code 79 if a finding is at the threshold or above it.")]
+pub struct Check {
+    /// Files or directories to check, instead of what the agent has
+    #[arg(short = 'f', long = "file", value_name = "PATH")]
+    pub files: Vec<PathBuf>,
+    /// Lowest severity that makes the command fail
+    #[arg(long, value_enum, default_value_t = Threshold::Error, value_name = "LEVEL")]
+    pub failure_threshold: Threshold,
+    /// How names are read.
+    #[command(flatten)]
+    pub naming: Naming,
+    /// Format.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// A severity that can be typed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Threshold {
+    /// Info and above
+    Info,
+    /// Warnings and errors
+    Warning,
+    /// Errors
+    Error,
+}
+
+/// `steer plan`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  steer plan -f my-config/         what every map would hold; needs no privileges
+  steer plan -f my-config/ --live  what would change on this node
+
+Rules that depend on the client are shown for the pods that --client names.")]
+pub struct Plan {
+    /// Files or directories
+    #[arg(short = 'f', long = "file", value_name = "PATH", required = true)]
+    pub files: Vec<PathBuf>,
+    /// A pod of this node, as NAMESPACE/NAME; may be given several times
+    #[arg(long = "client", value_name = "POD")]
+    pub clients: Vec<String>,
+    /// Compare with what the kernel holds
+    #[arg(long)]
+    pub live: bool,
+    /// How names are read.
+    #[command(flatten)]
+    pub naming: Naming,
+    /// Format.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `steer explain`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  steer explain istioinaction/webapp catalog:80
+  steer explain webapp 10.200.1.92:80
+  steer explain - catalog.istioinaction:80     a client that is not known
+
+Exit code 1 if the connection would be refused.")]
+pub struct Explain {
+    /// Who asks: NAMESPACE/POD, POD, or - for a client that is not known
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+    /// What is dialled: a service's name or an address, and a port
+    #[arg(value_name = "HOST:PORT")]
+    pub destination: String,
+    /// UDP instead of TCP
+    #[arg(long)]
+    pub udp: bool,
+    /// Format.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `steer status`.
+#[derive(Debug, clap::Args)]
+pub struct Status {
+    /// Format.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `steer doctor`.
+#[derive(Debug, clap::Args)]
+pub struct Doctor {
+    /// The cgroup whose sockets would be steered; the root of cgroup v2 if not given
+    #[arg(long, value_name = "DIR", env = "STEER_CGROUP")]
+    pub cgroup: Option<PathBuf>,
+    /// Format.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `steer unload`.
+#[derive(Debug, clap::Args)]
+pub struct Unload {
+    /// Even if an agent runs
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `steer completions`.
+#[derive(Debug, clap::Args)]
+pub struct Completions {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// `steer man`.
+#[derive(Debug, clap::Args)]
+pub struct Man {
+    /// Write one page for each command into this directory, instead of the main page to the terminal
+    #[arg(value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+}
+
+/// `steer generate`.
+#[derive(Debug, clap::Args)]
+pub struct Generate {
+    /// What to generate
+    #[arg(value_parser = ["docs"])]
+    pub what: String,
+    /// Into which directory
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// How names in the configuration are read.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Naming {
+    /// Domain of the cluster
+    #[arg(long, value_name = "NAME", default_value = "cluster.local")]
+    pub domain: String,
+    /// Istio's root namespace
+    #[arg(long, value_name = "NAME", default_value = "istio-system")]
+    pub root_namespace: String,
+}
+
+impl From<Naming> for Settings {
+    fn from(naming: Naming) -> Self {
+        Self {
+            domain: naming.domain,
+            root_namespace: naming.root_namespace,
+        }
+    }
 }
 
 /// Which agent's maps and files.
@@ -54,16 +293,10 @@ pub struct Agent {
     #[arg(long, value_name = "N", default_value_t = steer_common::limits::SERVICES_MAX,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_services: u32,
-    /// Domain of the cluster
-    #[arg(long, value_name = "NAME", default_value = "cluster.local")]
-    pub domain: String,
-    /// Istio's root namespace
-    #[arg(long, value_name = "NAME", default_value = "istio-system")]
-    pub root_namespace: String,
+    /// How names are read.
+    #[command(flatten)]
+    pub naming: Naming,
     /// Log lines as JSON
     #[arg(long)]
     pub log_json: bool,
-    /// Where maps, links and files are.
-    #[command(flatten)]
-    pub instance: Instance,
 }

@@ -2,7 +2,17 @@
 
 mod agent;
 mod args;
+mod check;
+mod doctor;
 mod exit;
+mod explain;
+mod generate;
+mod get;
+mod instance;
+mod output;
+mod plan;
+mod status;
+mod unload;
 
 use std::process::ExitCode;
 
@@ -21,7 +31,18 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> anyhow::Result<Exit> {
+    let instance = args.instance;
     match args.command {
-        Command::Agent(args) => agent::run(args),
+        Command::Agent(args) => agent::run(args, &instance),
+        Command::Check(args) => check::run(args, &instance),
+        Command::Plan(args) => plan::run(args, &instance),
+        Command::Get(what) => get::run(what, &instance),
+        Command::Explain(args) => explain::run(&args, &instance),
+        Command::Status(args) => status::run(&args, &instance),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Unload(args) => unload::run(&args, &instance),
+        Command::Completions(args) => generate::completions(&args),
+        Command::Man(args) => generate::man(&args),
+        Command::Generate(args) => generate::docs(&args),
     }
 }

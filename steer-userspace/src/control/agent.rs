@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    Engine, EngineError, EngineSettings, Lock, LockError, Watch,
+    Engine, EngineError, EngineSettings, Lock, LockError, Watch, clusters_file,
     scan::Scans,
     status::{State, Status},
 };
@@ -82,6 +82,7 @@ pub struct Agent {
     /// Why what is written is not in force; empty if it is.
     refused: Vec<Finding>,
     told: Option<Status>,
+    clusters_changed: bool,
     _lock: Lock,
 }
 
@@ -102,6 +103,7 @@ impl Agent {
             desired: Desired::default(),
             refused: Vec::new(),
             told: None,
+            clusters_changed: false,
             settings,
             _lock: lock,
         })
@@ -124,6 +126,7 @@ impl Agent {
             self.apply();
         }
         self.tell()?;
+        self.rest()?;
         tracing::info!(generation = self.engine.generation(), "agent is ready");
         loop {
             tokio::select! {
@@ -137,10 +140,28 @@ impl Agent {
                     self.apply();
                     self.tell()?;
                 }
-                _ = settle.tick() => self.engine.settle()?,
+                _ = settle.tick() => self.rest()?,
             }
         }
         tracing::info!("stopped; what is in force stays in force (`steer unload` removes it)");
+        Ok(())
+    }
+
+    /// What can wait until nothing else is to be done.
+    fn rest(&mut self) -> Result<(), AgentError> {
+        self.engine.settle()?;
+        if std::mem::take(&mut self.clusters_changed) {
+            let failed = |source| AgentError::Io {
+                action: "writing the clusters file",
+                source,
+            };
+            let clusters = self
+                .desired
+                .services
+                .iter()
+                .flat_map(|service| &service.clusters);
+            clusters_file::write(&self.settings.engine.state, clusters).map_err(failed)?;
+        }
         Ok(())
     }
 
@@ -173,6 +194,7 @@ impl Agent {
         let started = Instant::now();
         let local: BTreeSet<PodRef> = self.found.namespaces.values().cloned().collect();
         self.desired = self.lowering.lower(&self.snapshot, &local);
+        self.clusters_changed = true;
         let image = image::compile(&self.desired, &self.found.namespaces);
         match self.engine.apply(&image) {
             Ok(applied) => {

@@ -1,6 +1,7 @@
 //! Wires the pipeline: what was written comes in, the kernel changes, the state is told.
 
 mod agent;
+mod clusters_file;
 mod engine;
 mod lock;
 mod names_file;
@@ -9,6 +10,7 @@ mod status;
 mod watch;
 
 pub use agent::{Agent, AgentError, AgentSettings};
+pub use clusters_file::read_clusters;
 pub use engine::{Applied, Engine, EngineError, EngineSettings};
 pub use lock::{Lock, LockError};
 pub use names_file::{NamesFile, read_names};

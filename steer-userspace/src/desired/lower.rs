@@ -13,10 +13,10 @@ use steer_common::service::{CLASS_ANYONE, ClassId};
 use super::{
     Settings,
     class::{self, Questions, Signature},
-    client::Client,
+    client::{Client, NO_LABELS},
     destination_rules::DestinationRules,
     host,
-    model::{Desired, PodRef, Port, Service, View},
+    model::{Cluster, Desired, PodRef, Port, Service, View},
     registry::{Host, HostPort, Registry, same},
     review,
     route::{self, World},
@@ -200,12 +200,48 @@ impl Lowering {
             host: host.name.clone(),
             addresses: host.addresses.clone(),
             ports,
+            clusters: self.clusters(host),
         });
         Made {
             service,
             consulted,
             differs,
         }
+    }
+
+    /// What a client of the service's own namespace may be led to, if a DestinationRule says so.
+    fn clusters(&self, host: &Host) -> Vec<Cluster> {
+        let namespace = host.object.meta.namespace.as_str();
+        let client = Client {
+            namespace: Some(namespace),
+            ..Client::ANYONE
+        };
+        let Some(rules) = self.destination_rules.find(&host.name, namespace, &client) else {
+            return Vec::new();
+        };
+        let subsets = || {
+            rules
+                .subsets
+                .iter()
+                .map(|found| (Some(&found.name), &found.labels))
+        };
+        let steered = host
+            .ports
+            .iter()
+            .filter_map(|port| Some((port.port.port, port.proto?)));
+        steered
+            .flat_map(|(port, proto)| {
+                std::iter::once((None, &NO_LABELS))
+                    .chain(subsets())
+                    .map(move |(subset, labels)| Cluster {
+                        host: host.name.clone(),
+                        port,
+                        subset: subset.cloned(),
+                        destination_rules: rules.from.clone(),
+                        endpoints: host.endpoints(port, proto, labels).to_vec(),
+                    })
+            })
+            .collect()
     }
 
     /// Puts everything together; signatures with the same outcome become one class.

@@ -51,6 +51,24 @@ pub struct Service {
     pub addresses: Vec<IpAddr>,
     /// Its ports.
     pub ports: Vec<Port>,
+    /// If a DestinationRule names it: each of its ports, whole and by subset, whether or not a
+    /// route leads there.
+    pub clusters: Vec<Cluster>,
+}
+
+/// A part of a service that routes can lead to.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Cluster {
+    /// The host, fully qualified.
+    pub host: String,
+    /// The service port.
+    pub port: u16,
+    /// The subset; `None` is all of it.
+    pub subset: Option<String>,
+    /// The DestinationRules that define it, oldest first.
+    pub destination_rules: Vec<ObjectRef>,
+    /// Its usable endpoints.
+    pub endpoints: Vec<Endpoint>,
 }
 
 /// One port of a service.
@@ -126,7 +144,7 @@ pub struct Destination {
 }
 
 /// Where a connection may land.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Its address.
     pub ip: IpAddr,

@@ -21,6 +21,7 @@ use aya::Pod;
 const MAP_CREATE: i64 = 0;
 const MAP_UPDATE_ELEM: i64 = 2;
 const OBJ_GET: i64 = 7;
+const PROG_QUERY: i64 = 16;
 const PROG_GET_FD_BY_ID: i64 = 13;
 const OBJ_GET_INFO_BY_FD: i64 = 15;
 const MAP_UPDATE_BATCH: i64 = 26;
@@ -150,6 +151,51 @@ pub(super) fn program_by_id(id: u32) -> io::Result<OwnedFd> {
     };
     // SAFETY: no pointers; the result is a new descriptor.
     unsafe { owned(bpf(PROG_GET_FD_BY_ID, &attribute)?) }
+}
+
+/// `BPF_CGROUP_INET4_CONNECT` and its kin: the attach types of steer's hooks (linux/bpf.h).
+pub(super) const SOCK_ADDR_HOOKS: [u32; 8] = [10, 11, 14, 15, 19, 20, 29, 30];
+
+#[repr(C)]
+struct ProgramQuery {
+    target: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    ids: u64,
+    count: u32,
+    pad: u32,
+}
+
+/// The numbers of the programs that run for a cgroup at a hook, inherited ones among them.
+pub(super) fn attached_programs(target: BorrowedFd<'_>, attach_type: u32) -> io::Result<Vec<u32>> {
+    const EFFECTIVE: u32 = 1;
+    let mut ids = vec![0_u32; 64];
+    let mut attribute = ProgramQuery {
+        target: number(target),
+        attach_type,
+        query_flags: EFFECTIVE,
+        attach_flags: 0,
+        ids: ids.as_mut_ptr().expose_provenance() as u64,
+        count: 64,
+        pad: 0,
+    };
+    let pointer = &raw mut attribute;
+    // SAFETY: `ids` outlives the call and holds as many as `count` says; the kernel writes
+    // `count` back.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            PROG_QUERY,
+            pointer,
+            size_of::<ProgramQuery>(),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    ids.truncate(attribute.count as usize);
+    Ok(ids)
 }
 
 #[repr(C)]

@@ -58,6 +58,20 @@ impl Capacity {
             sources: limits::SOURCES_MAX,
         }
     }
+
+    /// The sizes of which the table of routes has `rows` rows.
+    pub fn of_rows(rows: u32) -> Self {
+        let (mut low, mut high) = (0, rows);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if Self::for_services(middle).rows < rows {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        Self::for_services(low)
+    }
 }
 
 const fn with_spare(rows: u32) -> u32 {

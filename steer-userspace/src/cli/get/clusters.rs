@@ -1,0 +1,122 @@
+//! `steer get clusters`, the columns of `istioctl proxy-config cluster`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Filter;
+use crate::{
+    cli::{instance::Seen, output::Row},
+    finding::ObjectRef,
+};
+
+#[derive(Serialize)]
+pub(super) struct Cluster {
+    service_fqdn: String,
+    port: u16,
+    subset: Option<String>,
+    direction: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    destination_rule: Option<String>,
+    endpoints: usize,
+    in_use: bool,
+    connections: u64,
+}
+
+/// The clusters that routes lead to, and those of DestinationRules that none leads to.
+pub(super) fn rows(seen: &Seen, filter: &Filter<'_>) -> Vec<Cluster> {
+    let mut rows: BTreeMap<(String, u16, Option<String>), Cluster> = BTreeMap::new();
+    for found in &seen.clusters {
+        let key = (found.host.clone(), found.port, found.subset.clone());
+        let row = row(
+            &found.host,
+            found.port,
+            found.subset.as_ref(),
+            &found.destination_rules,
+        );
+        rows.insert(
+            key,
+            Cluster {
+                endpoints: found.endpoints.len(),
+                ..row
+            },
+        );
+    }
+    for in_force in seen.routes() {
+        for (name, connections, placed) in seen.destinations(in_force.route) {
+            let Some(name) = name else { continue };
+            let key = (name.host.clone(), name.port, name.subset.clone());
+            let row = rows.entry(key).or_insert_with(|| {
+                row(
+                    &name.host,
+                    name.port,
+                    name.subset.as_ref(),
+                    &name.destination_rules,
+                )
+            });
+            row.in_use = true;
+            row.endpoints = row.endpoints.max(placed.count as usize);
+            row.connections += connections;
+        }
+    }
+    rows.into_values()
+        .filter(|row| filter.takes_host(&row.service_fqdn))
+        .collect()
+}
+
+fn row(host: &str, port: u16, subset: Option<&String>, rules: &[ObjectRef]) -> Cluster {
+    let names: Vec<String> = rules
+        .iter()
+        .map(|rule| format!("{}.{}", rule.name, rule.namespace))
+        .collect();
+    Cluster {
+        service_fqdn: host.to_owned(),
+        port,
+        subset: subset.cloned(),
+        direction: "outbound",
+        kind: "EDS",
+        destination_rule: (!names.is_empty()).then(|| names.join(",")),
+        endpoints: 0,
+        in_use: false,
+        connections: 0,
+    }
+}
+
+impl Row for Cluster {
+    fn headers(wide: bool) -> Vec<&'static str> {
+        let mut headers = vec![
+            "SERVICE FQDN",
+            "PORT",
+            "SUBSET",
+            "DIRECTION",
+            "TYPE",
+            "DESTINATION RULE",
+        ];
+        if wide {
+            headers.extend(["ENDPOINTS", "IN USE", "CONNECTIONS"]);
+        }
+        headers
+    }
+
+    fn cells(&self, wide: bool) -> Vec<String> {
+        let dash = || "-".to_owned();
+        let mut cells = vec![
+            self.service_fqdn.clone(),
+            self.port.to_string(),
+            self.subset.clone().unwrap_or_else(dash),
+            self.direction.to_owned(),
+            self.kind.to_owned(),
+            self.destination_rule.clone().unwrap_or_default(),
+        ];
+        if wide {
+            let in_use = if self.in_use { "yes" } else { "no" };
+            cells.extend([
+                self.endpoints.to_string(),
+                in_use.to_owned(),
+                self.connections.to_string(),
+            ]);
+        }
+        cells
+    }
+}

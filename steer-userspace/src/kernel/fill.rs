@@ -1,0 +1,54 @@
+//! How large the maps are, and which programs are in force where.
+
+use std::{fs, os::fd::AsFd as _, path::Path};
+
+use super::{KernelError, MAPS, Maps, PROGRAMS, Pins, cgroup, sys};
+use crate::plan::Capacity;
+
+impl Maps {
+    /// The capacity that the maps were made for.
+    pub fn capacity(&self) -> Capacity {
+        Capacity::of_rows(self.routes.len())
+    }
+}
+
+/// A program's link.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Attached {
+    /// The program.
+    pub name: &'static str,
+    /// Its number, if its link is there.
+    pub program: Option<u32>,
+    /// Whether the link leads to the cgroup.
+    pub effective: bool,
+}
+
+/// Which programs are attached to a cgroup by pinned links.
+pub fn attached(pins: &Pins, target: &Path) -> Result<Vec<Attached>, KernelError> {
+    let wanted = fs::File::open(target)
+        .and_then(|file| cgroup::id(&file))
+        .map_err(KernelError::io("looking at", target))?;
+    let look = |name: &'static str| {
+        let info = sys::open_pin(&pins.link(name)).and_then(|link| sys::link_info(link.as_fd()));
+        match info {
+            Ok(info) => Attached {
+                name,
+                program: Some(info.program_id),
+                effective: info.cgroup_id == wanted,
+            },
+            Err(_) => Attached {
+                name,
+                program: None,
+                effective: false,
+            },
+        }
+    };
+    Ok(PROGRAMS.into_iter().map(look).collect())
+}
+
+/// The maps that are not pinned.
+pub fn unpinned(pins: &Pins) -> Vec<&'static str> {
+    MAPS.into_iter()
+        .filter(|name| !pins.map(name).exists())
+        .collect()
+}

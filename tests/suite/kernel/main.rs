@@ -1,0 +1,24 @@
+//! The kernel programs and the engine, by images made by hand and sockets of real pods.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod affinity;
+mod check;
+mod classes;
+mod refuse;
+mod split;
+
+use std::process::ExitCode;
+
+use steer_tests::harness;
+
+fn main() -> ExitCode {
+    let tests = [
+        split::tests(),
+        refuse::tests(),
+        affinity::tests(),
+        classes::tests(),
+    ];
+    harness::main(tests.into_iter().flatten().collect())
+}

@@ -28,3 +28,39 @@ pub const PROGRAMS: [&str; 8] = [
     "steer_getpeername4",
     "steer_getpeername6",
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use object::{Object as _, ObjectSection as _, ObjectSymbol as _, read::elf::ElfFile64};
+
+    use super::*;
+
+    /// Names of the global symbols in sections that `fits`.
+    fn symbols(fits: impl Fn(&str) -> bool) -> BTreeSet<String> {
+        let object = ElfFile64::<object::Endianness>::parse(OBJECT).unwrap();
+        let section = |symbol: &object::read::elf::ElfSymbol64<'_, '_>| {
+            let section = object.section_by_index(symbol.section_index()?).ok()?;
+            Some(section.name().unwrap().to_owned())
+        };
+        object
+            .symbols()
+            .filter(|symbol| symbol.is_global() && section(symbol).is_some_and(|name| fits(&name)))
+            .map(|symbol| symbol.name().unwrap().to_owned())
+            .collect()
+    }
+
+    fn names(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    /// A map that is not listed would not be pinned; a program that is not would not be attached.
+    #[test]
+    fn the_lists_name_everything_in_the_object() {
+        let maps = |section: &str| section == "maps" || section == ".maps";
+        assert_eq!(symbols(maps), names(&MAPS));
+        let programs = |section: &str| section.starts_with("cgroup/");
+        assert_eq!(symbols(programs), names(&PROGRAMS));
+    }
+}

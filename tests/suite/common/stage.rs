@@ -60,9 +60,14 @@ impl Stage {
 
     /// Starts an engine on the lab's pins; one that runs ends before.
     pub(crate) fn start(&mut self) -> Result<()> {
-        self.engine = None;
+        self.end();
         self.engine = Some(Engine::start(self.settings())?);
         Ok(())
+    }
+
+    /// Ends the engine. What it pinned stays in force.
+    pub(crate) fn end(&mut self) {
+        self.engine = None;
     }
 
     /// The engine.

@@ -6,7 +6,11 @@ mod common;
 mod affinity;
 mod check;
 mod classes;
+mod counters;
+mod dialled;
+mod hooks;
 mod refuse;
+mod restart;
 mod split;
 
 use std::process::ExitCode;
@@ -19,6 +23,9 @@ fn main() -> ExitCode {
         refuse::tests(),
         affinity::tests(),
         classes::tests(),
+        dialled::tests(),
+        counters::tests(),
+        restart::tests(),
     ];
     harness::main(tests.into_iter().flatten().collect())
 }

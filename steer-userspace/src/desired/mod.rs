@@ -6,15 +6,14 @@ pub mod client;
 pub mod codes;
 pub mod destination_rules;
 pub mod export;
-pub mod host;
 mod lower;
 pub mod model;
 pub mod registry;
 mod review;
 pub mod route;
-pub mod subnet;
 pub mod virtual_services;
 
+use crate::source::{host, subnet};
 pub use lower::{Lowering, lower};
 pub use model::Desired;
 

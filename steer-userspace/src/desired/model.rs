@@ -1,12 +1,14 @@
 //! The meaning of a configuration, free of Istio's rules of precedence: they have been applied.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use steer_common::{
     Proto,
     service::{ClassId, Depth},
 };
+
+pub use crate::source::object::PodRef;
 
 use crate::finding::{Finding, ObjectRef, Position};
 
@@ -21,21 +23,6 @@ pub struct Desired {
     pub class_names: BTreeMap<ClassId, String>,
     /// What is not enforced, or only in part, or refused; sorted.
     pub findings: Vec<Finding>,
-}
-
-/// A pod, or another workload that has an address.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-pub struct PodRef {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
-impl fmt::Display for PodRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
 }
 
 /// One service of the registry.

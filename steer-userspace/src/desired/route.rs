@@ -432,9 +432,6 @@ pub fn takes_every_request(found: &HttpMatch) -> bool {
 
 /// Whether a rule does something to requests that connect cannot.
 pub fn looks_at_requests(rule: &HttpRoute) -> bool {
-    let switched_off = |value: &serde_json::Value| {
-        value.get("attempts").and_then(serde_json::Value::as_i64) == Some(0)
-    };
     rule.redirect.is_some()
         || rule.direct_response.is_some()
         || rule.rewrite.is_some()
@@ -442,7 +439,7 @@ pub fn looks_at_requests(rule: &HttpRoute) -> bool {
         || rule
             .retries
             .as_ref()
-            .is_some_and(|retries| !switched_off(retries))
+            .is_some_and(|found| found.attempts != 0)
         || rule.fault.is_some()
         || rule.cors_policy.is_some()
         || rule.headers.is_some()

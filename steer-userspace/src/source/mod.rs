@@ -3,10 +3,12 @@
 pub mod core;
 pub mod document;
 pub mod files;
+pub mod host;
 pub mod istio;
 pub mod object;
 pub mod parse;
 pub mod snapshot;
+pub mod subnet;
 pub mod validate;
 
 pub use object::{Meta, Object, Place};

@@ -1,6 +1,8 @@
 //! An object of the configuration: its metadata, its typed spec, and where it stands.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
 
 use crate::finding::{ObjectRef, Position};
 
@@ -46,6 +48,21 @@ impl<T: Kind> Object<T> {
     /// Istio's order of resources: the oldest first, then by namespace and name.
     pub fn age_key(&self) -> (jiff::Timestamp, &str, &str) {
         (self.meta.created, &self.meta.namespace, &self.meta.name)
+    }
+}
+
+/// A pod, or another workload that has an address.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct PodRef {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for PodRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
     }
 }
 

@@ -9,13 +9,10 @@ use std::{
 use super::{
     core::{EndpointSlice, Namespace, Pod, Service},
     istio::{DestinationRule, VirtualService},
-    object::Object,
+    object::{Object, PodRef},
     parse::Parsed,
 };
-use crate::{
-    desired::model::PodRef,
-    finding::{Finding, ObjectRef, Severity},
-};
+use crate::finding::{Finding, ObjectRef, Severity};
 
 /// The whole configuration as it was written. Objects are shared with earlier snapshots.
 #[derive(Clone, Debug, Default)]

@@ -7,7 +7,7 @@ use crate::{
     finding::Finding,
     source::{
         Object,
-        istio::{DestinationRule, LoadBalancer, TrafficPolicy},
+        istio::{ClientTls, DestinationRule, LoadBalancer, TrafficPolicy},
     },
 };
 
@@ -62,8 +62,7 @@ fn traffic_policy(about: &mut About<'_, DestinationRule>, field: &str, policy: &
     if let Some(balancer) = &policy.load_balancer {
         load_balancer(about, &format!("{field}.loadBalancer"), balancer);
     }
-    let is_disable =
-        |tls: &serde_json::Value| tls.get("mode").and_then(|mode| mode.as_str()) == Some("DISABLE");
+    let is_disable = |tls: &ClientTls| matches!(tls.mode.as_deref(), None | Some("DISABLE"));
     let parts = [
         (
             "connectionPool",

@@ -1,13 +1,25 @@
 //! Istio's resources (`networking.istio.io` v1, v1beta1, v1alpha3: one schema).
 
 mod destination_rule;
+mod duration;
+mod http_policy;
 mod string_match;
+mod traffic_policy;
 mod virtual_service;
 
-pub use destination_rule::{
-    DestinationRule, LoadBalancer, Subset, TrafficPolicy, WorkloadSelector,
+pub use destination_rule::{DestinationRule, Subset, WorkloadSelector};
+pub use duration::Duration;
+pub use http_policy::{
+    Abort, Body, CorsPolicy, Delay, DirectResponse, Fault, HeaderOperations, Headers, Mirror,
+    Percent, Redirect, RegexRewrite, Retries, Rewrite,
 };
 pub use string_match::StringMatch;
+pub use traffic_policy::{
+    BackendUtilization, ClientTls, ConnectionPool, ConsistentHash, CookieAttribute, Distribute,
+    Failover, Http2KeepAlive, HttpCookie, HttpPool, LoadBalancer, LocalityLb, Maglev,
+    OutlierDetection, PortTrafficPolicy, ProxyProtocol, RetryBudget, RingHash, TcpKeepalive,
+    TcpPool, TrafficPolicy, Tunnel, Warmup, ZoneAwareLb,
+};
 pub use virtual_service::{
     Delegate, Destination, HttpMatch, HttpRoute, L4Match, PortSelector, RouteDestination, TcpRoute,
     TlsMatch, TlsRoute, VirtualService, WeightedDestination,

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
 
-use super::StringMatch;
+use super::{
+    CorsPolicy, DirectResponse, Duration, Fault, Headers, Mirror, Percent, Redirect, Retries,
+    Rewrite, StringMatch,
+};
 use crate::source::object::Kind;
 
 /// `VirtualService.spec`.
@@ -30,7 +32,7 @@ impl Kind for VirtualService {
     const KIND: &'static str = "VirtualService";
 }
 
-/// `http[]`. What is not enforced is kept as it was written, so that findings can name it.
+/// `http[]`. What is not enforced is read all the same, so that findings can name it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HttpRoute {
@@ -42,31 +44,32 @@ pub struct HttpRoute {
     /// Where to, by weight.
     pub route: Vec<RouteDestination>,
     /// Answer with a redirect.
-    pub redirect: Option<Value>,
+    pub redirect: Option<Redirect>,
     /// Answer at once.
-    pub direct_response: Option<Value>,
+    pub direct_response: Option<DirectResponse>,
     /// Another VirtualService decides.
     pub delegate: Option<Delegate>,
     /// Change path or authority.
-    pub rewrite: Option<Value>,
+    pub rewrite: Option<Rewrite>,
     /// Of the whole request.
-    pub timeout: Option<Value>,
+    pub timeout: Option<Duration>,
     /// How often and when.
-    pub retries: Option<Value>,
+    pub retries: Option<Retries>,
     /// Delays and aborts.
-    pub fault: Option<Value>,
+    pub fault: Option<Fault>,
     /// A copy of each request.
-    pub mirror: Option<Value>,
+    pub mirror: Option<Destination>,
     /// Copies of each request.
-    pub mirrors: Option<Value>,
+    pub mirrors: Option<Vec<Mirror>>,
     /// Deprecated.
-    pub mirror_percent: Option<Value>,
+    #[serde(alias = "mirror_percent")]
+    pub mirror_percent: Option<u32>,
     /// How many requests are copied.
-    pub mirror_percentage: Option<Value>,
+    pub mirror_percentage: Option<Percent>,
     /// Cross-origin requests.
-    pub cors_policy: Option<Value>,
+    pub cors_policy: Option<CorsPolicy>,
     /// Change headers.
-    pub headers: Option<Value>,
+    pub headers: Option<Headers>,
 }
 
 /// `http[].match[]`.
@@ -112,7 +115,7 @@ pub struct RouteDestination {
     /// Its share is this by the sum of the weights.
     pub weight: i64,
     /// Change headers.
-    pub headers: Option<Value>,
+    pub headers: Option<Headers>,
 }
 
 /// `destination`.

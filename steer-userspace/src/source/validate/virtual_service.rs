@@ -294,7 +294,7 @@ fn tls_rule(checks: &mut VsChecks<'_>, field: &str, rule: &TlsRoute, hosts: &[St
         for (index, name) in found.sni_hosts.iter().enumerate() {
             let field = format!("{field}.sniHosts[{index}]");
             checks.host(&field, name, true);
-            let covered = |host: &String| crate::desired::host::covers(host, name);
+            let covered = |host: &String| crate::source::host::covers(host, name);
             if !hosts.iter().any(covered) {
                 checks.error(
                     &field,
@@ -325,7 +325,7 @@ fn l4_match(checks: &mut VsChecks<'_>, field: &str, found: &L4Match) {
 
 fn subnets(checks: &mut VsChecks<'_>, field: &str, subnets: &[String]) {
     for (index, subnet) in subnets.iter().enumerate() {
-        if crate::desired::subnet::Subnet::parse(subnet).is_none() {
+        if crate::source::subnet::Subnet::parse(subnet).is_none() {
             let field = format!("{field}.destinationSubnets[{index}]");
             checks.error(
                 field,

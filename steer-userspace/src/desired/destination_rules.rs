@@ -2,7 +2,7 @@
 //!
 //! Looked up in the client's namespace, then in the service's, then in the root namespace; the
 //! first level with a hit wins, and levels are not merged. Rules of one namespace for one host
-//! with the same `exportTo` are merged: subsets are joined, the first definition of a name wins.
+//! with the same `exportTo` are merged: subsets are united, the first definition of a name wins.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -43,22 +43,66 @@ impl Merged {
         self.subsets.iter().find(|subset| subset.name == name)
     }
 
-    fn is_visible(&self, client: &Client<'_>) -> bool {
+    fn is_visible(&self, namespace: Option<&str>) -> bool {
         let scopes: Vec<&String> = self.export_to.iter().collect();
-        export::is_visible(&scopes, &self.namespace, client.namespace)
+        export::is_visible(&scopes, &self.namespace, namespace)
+    }
+}
+
+/// Rules by host.
+#[derive(Clone, Debug, Default)]
+struct ByHost {
+    exact: BTreeMap<String, Vec<Merged>>,
+    /// Most specific first, once all rules are in.
+    wildcard: Vec<(String, Vec<Merged>)>,
+}
+
+impl ByHost {
+    fn add(&mut self, object: &Object<DestinationRule>, name: &str, export_to: &BTreeSet<String>) {
+        let rules = if !name.starts_with('*') {
+            self.exact.entry(name.to_owned()).or_default()
+        } else {
+            let known = self.wildcard.iter().position(|(found, _)| found == name);
+            let index = known.unwrap_or_else(|| {
+                self.wildcard.push((name.to_owned(), Vec::new()));
+                self.wildcard.len() - 1
+            });
+            &mut self.wildcard[index].1
+        };
+        merge(rules, object, name, export_to);
     }
 
-    fn is_private(&self) -> bool {
-        self.export_to.iter().all(|scope| *scope == self.namespace) && !self.export_to.is_empty()
+    fn sort(&mut self) {
+        self.wildcard
+            .sort_by(|(a, _), (b, _)| host::specificity(a).cmp(&host::specificity(b)));
     }
+
+    /// The rules of the most specific host that covers `name`.
+    fn of_host(&self, name: &str) -> &[Merged] {
+        let exact = self.exact.get(name);
+        let wildcard = || {
+            let mut all = self.wildcard.iter();
+            all.find(|(pattern, _)| host::covers(pattern, name))
+        };
+        exact
+            .or_else(|| wildcard().map(|(_, rules)| rules))
+            .map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The rules of one namespace: each level of the look-up has a set of its own.
+#[derive(Clone, Debug, Default)]
+struct Levels {
+    /// For clients of this namespace.
+    local: ByHost,
+    /// For clients of others.
+    exported: ByHost,
 }
 
 /// All rules, by namespace and host.
 #[derive(Clone, Debug, Default)]
 pub struct DestinationRules {
-    exact: BTreeMap<String, BTreeMap<String, Vec<Merged>>>,
-    /// Most specific first.
-    wildcard: BTreeMap<String, Vec<(String, Vec<Merged>)>>,
+    namespaces: BTreeMap<String, Levels>,
     root: String,
 }
 
@@ -69,26 +113,25 @@ impl DestinationRules {
             root: root.to_owned(),
             ..Self::default()
         };
-        let mut wildcard: BTreeMap<String, BTreeMap<String, Vec<Merged>>> = BTreeMap::new();
         for object in objects {
             let namespace = &object.meta.namespace;
             let name = host::qualify(&object.spec.host, namespace, domain);
-            let map = if name.starts_with('*') {
-                &mut wildcard
-            } else {
-                &mut index.exact
-            };
-            let rules = map
-                .entry(namespace.clone())
-                .or_default()
-                .entry(name.clone())
-                .or_default();
-            merge(rules, object, name);
+            let export_to = scopes(object);
+            let is_own = export_to.contains("*") || export_to.contains(namespace);
+            let is_private = export_to.len() == 1 && export_to.contains(namespace);
+            let levels = index.namespaces.entry(namespace.clone()).or_default();
+            // Clients of the root namespace take its private rules before any other, and its
+            // public ones last, like everyone.
+            if is_own && (is_private || namespace != root) {
+                levels.local.add(object, &name, &export_to);
+            }
+            if !is_private {
+                levels.exported.add(object, &name, &export_to);
+            }
         }
-        for (namespace, rules) in wildcard {
-            let mut rules: Vec<_> = rules.into_iter().collect();
-            rules.sort_by(|(a, _), (b, _)| host::specificity(a).cmp(&host::specificity(b)));
-            index.wildcard.insert(namespace, rules);
+        for levels in index.namespaces.values_mut() {
+            levels.local.sort();
+            levels.exported.sort();
         }
         index
     }
@@ -96,99 +139,103 @@ impl DestinationRules {
     /// The rule that `client` uses for the host `name`, which is of namespace `service`.
     pub fn find<'a>(
         &'a self,
-        name: &'a str,
+        name: &str,
         service: &str,
         client: &Client<'_>,
     ) -> Option<&'a Merged> {
-        let own = client.namespace.and_then(|own| {
-            let fits = |rule: &&Merged| {
-                let selected = rule
-                    .selector
-                    .as_ref()
-                    .is_none_or(|found| client.has(&found.match_labels));
-                selected && (own != self.root || rule.is_private())
+        let own = client.namespace.and_then(|own| self.namespaces.get(own));
+        let own = own.map_or(&[][..], |levels| levels.local.of_host(name));
+        if !own.is_empty() {
+            // Rules that select clients come before those that do not, whatever their age.
+            let selects = |rule: &&Merged| {
+                let selector = rule.selector.as_ref();
+                selector.is_some_and(|found| client.has(&found.match_labels))
             };
-            self.in_namespace(own, name).find(fits)
-        });
-        let exported = |namespace: &str| {
-            // A rule that selects clients selects those of its own namespace only.
-            let fits = |rule: &&Merged| rule.selector.is_none() && rule.is_visible(client);
-            self.in_namespace(namespace, name).find(fits)
-        };
-        own.or_else(|| exported(service))
-            .or_else(|| exported(&self.root))
+            return own
+                .iter()
+                .find(selects)
+                .or_else(|| own.iter().find(|rule| rule.selector.is_none()));
+        }
+        self.exported(service, name, client)
+            .or_else(|| self.exported(&self.root, name, client))
+    }
+
+    fn exported(&self, namespace: &str, name: &str, client: &Client<'_>) -> Option<&Merged> {
+        let rules = self.namespaces.get(namespace)?.exported.of_host(name);
+        rules.iter().find(|rule| rule.is_visible(client.namespace))
     }
 
     /// Whether what is found for `name` depends on who asks.
     pub fn depends_on_client(&self, name: &str, service: &str) -> bool {
-        let namespaces: BTreeSet<&String> = self.exact.keys().chain(self.wildcard.keys()).collect();
-        namespaces.into_iter().any(|namespace| {
-            self.in_namespace(namespace, name).any(|rule| {
-                let scopes: Vec<&String> = rule.export_to.iter().collect();
-                (namespace != service && *namespace != self.root)
-                    || !export::is_public(&scopes)
-                    || rule.selector.is_some()
-                // Clients of the root namespace do not see its public rules at the first level,
-                // which is the same rule they find at the last.
-            })
+        self.namespaces.iter().any(|(namespace, levels)| {
+            let local = levels.local.of_host(name);
+            let exported = levels.exported.of_host(name);
+            let is_public = |rule: &Merged| rule.selector.is_none() && rule.is_visible(None);
+            // What everyone sees may only be one and the same rule, at whatever level.
+            !local.iter().all(is_public)
+                || !exported.iter().all(is_public)
+                || (!local.is_empty() && namespace != service)
         })
-    }
-
-    /// The rules of a namespace that cover `name`, the most specific pattern first.
-    fn in_namespace<'a>(
-        &'a self,
-        namespace: &str,
-        name: &'a str,
-    ) -> impl Iterator<Item = &'a Merged> + 'a {
-        let exact = self.exact.get(namespace).and_then(|rules| rules.get(name));
-        let wildcard = self.wildcard.get(namespace).into_iter().flatten();
-        let wildcard = wildcard.filter(move |(pattern, _)| host::covers(pattern, name));
-        exact
-            .into_iter()
-            .flatten()
-            .chain(wildcard.flat_map(|(_, rules)| rules))
     }
 }
 
-/// Joins a younger rule to an older one that it agrees with, or keeps it apart.
-fn merge(rules: &mut Vec<Merged>, object: &Object<DestinationRule>, name: String) {
-    let namespace = &object.meta.namespace;
+/// Who sees a rule. One that selects clients selects those of its own namespace only.
+fn scopes(object: &Object<DestinationRule>) -> BTreeSet<String> {
+    let own = &object.meta.namespace;
     let spec = &object.spec;
-    let scope = |scope: &String| {
-        if scope == "." {
-            namespace.clone()
-        } else {
-            scope.clone()
+    if spec.workload_selector.is_some() {
+        return BTreeSet::from([own.clone()]);
+    }
+    if spec.export_to.is_empty() {
+        return BTreeSet::from(["*".to_owned()]);
+    }
+    let scope = |scope: &String| if scope == "." { own } else { scope }.clone();
+    spec.export_to.iter().map(scope).collect()
+}
+
+/// Joins a younger rule to older ones that it agrees with, or keeps it apart.
+fn merge(
+    rules: &mut Vec<Merged>,
+    object: &Object<DestinationRule>,
+    name: &str,
+    export_to: &BTreeSet<String>,
+) {
+    let spec = &object.spec;
+    let mut is_apart = true;
+    for older in rules.iter_mut() {
+        if older.selector != spec.workload_selector {
+            continue;
         }
-    };
-    let export_to: BTreeSet<String> = if spec.export_to.is_empty() {
-        BTreeSet::from(["*".to_owned()])
-    } else {
-        spec.export_to.iter().map(scope).collect()
-    };
-    let older = rules.iter_mut().find(|older| {
-        let wider = export_to.contains("*") || older.export_to.is_subset(&export_to);
-        older.selector == spec.workload_selector && spec.workload_selector.is_none() && wider
-    });
-    let Some(older) = older else {
+        let is_same = older.export_to == *export_to;
+        let is_wider = export_to.contains("*") || older.export_to.is_subset(export_to);
+        if is_same || is_wider {
+            join(older, object);
+        }
+        // One that more clients see holds for the others by itself.
+        is_apart &= !is_same;
+    }
+    if is_apart {
         rules.push(Merged {
             from: vec![object.reference()],
-            namespace: namespace.clone(),
-            host: name,
-            export_to,
+            namespace: object.meta.namespace.clone(),
+            host: name.to_owned(),
+            export_to: export_to.clone(),
             selector: spec.workload_selector.clone(),
             subsets: spec.subsets.clone(),
             traffic_policy: spec.traffic_policy.clone(),
         });
-        return;
-    };
+    }
+}
+
+/// Subsets are united, the first of a name wins; the policy is that of the oldest that has one.
+fn join(older: &mut Merged, object: &Object<DestinationRule>) {
     older.from.push(object.reference());
-    for subset in &spec.subsets {
+    for subset in &object.spec.subsets {
         if older.subset(&subset.name).is_none() {
             older.subsets.push(subset.clone());
         }
     }
     if older.traffic_policy.is_none() {
-        older.traffic_policy.clone_from(&spec.traffic_policy);
+        older.traffic_policy.clone_from(&object.spec.traffic_policy);
     }
 }

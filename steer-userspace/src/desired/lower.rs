@@ -112,7 +112,7 @@ impl Lowering {
                     .spec
                     .hosts
                     .iter()
-                    .map(|name| host::qualify(name, namespace, domain)),
+                    .map(|name| host::qualify(name, namespace, domain).to_ascii_lowercase()),
             );
         }
         let (old, new) = (&destination_rules, &snapshot.destination_rules);
@@ -259,12 +259,15 @@ impl Lowering {
             if outcome.is_empty() {
                 continue;
             }
-            let class = *outcomes.entry(outcome).or_insert_with(|| {
-                let text = signature.text();
-                let number = class::number(&text, &desired.class_names);
-                desired.class_names.insert(number, text);
-                number
-            });
+            let text = signature.text();
+            let class = *outcomes
+                .entry(outcome)
+                .or_insert_with(|| class::number(&text, &desired.class_names));
+            desired
+                .class_names
+                .entry(class)
+                .and_modify(|known| *known = format!("{known} or {text}"))
+                .or_insert(text);
             class_of.insert(signature, class);
             desired
                 .classes

@@ -8,7 +8,7 @@ mod virtual_service;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{codes, route::World};
+use super::{codes, export, route::World};
 use crate::{
     finding::{Finding, Severity},
     source::{Object, Snapshot, istio::VirtualService, object::Kind},
@@ -66,23 +66,25 @@ impl Review {
     }
 }
 
-/// Of several VirtualServices for one host the oldest wins whole.
+/// Of several VirtualServices for one host the oldest that a client sees wins whole.
 fn contested(world: World<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (host, found) in world.virtual_services.contested() {
-        let Some((first, others)) = found.split_first() else {
-            continue;
-        };
-        for other in others {
-            let same =
-                other.spec.export_to == first.spec.export_to || first.spec.export_to.is_empty();
-            if Arc::ptr_eq(first, other) || !same {
+        for (index, younger) in found.iter().enumerate() {
+            let hides = |older: &&Arc<Object<VirtualService>>| {
+                !Arc::ptr_eq(older, younger)
+                    && export::covers(
+                        (&older.spec.export_to, &older.meta.namespace),
+                        (&younger.spec.export_to, &younger.meta.namespace),
+                    )
+            };
+            let Some(older) = found[..index].iter().find(hides) else {
                 continue;
-            }
-            let mut about = About::new(other);
+            };
+            let mut about = About::new(younger);
             let message = format!(
                 "{host} is decided by {}, which is older; this rule has no effect on it",
-                first.reference()
+                older.reference()
             );
             about.say(
                 Severity::Warning,

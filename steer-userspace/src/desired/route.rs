@@ -15,7 +15,7 @@ use super::{
     virtual_services::{self, Found, MESH, VirtualServices},
 };
 use crate::source::istio::{
-    Destination as WrittenDestination, HttpMatch, HttpRoute, L4Match, StringMatch,
+    Delegate, Destination as WrittenDestination, HttpMatch, HttpRoute, L4Match, StringMatch,
 };
 
 /// Everything a route is made from.
@@ -148,7 +148,7 @@ impl Maker<'_> {
         };
         let chosen = if as_http {
             self.http(&found)
-        } else if self.port.speaks == Speaks::Tls && !spec.tls.is_empty() {
+        } else if self.port.speaks == Speaks::Tls {
             self.tls(&found)
         } else {
             self.tcp(&found)
@@ -160,71 +160,53 @@ impl Maker<'_> {
     /// at requests make the route deep.
     fn http(&mut self, found: &Found) -> Option<Choice> {
         let mut depth = Depth::Connect;
-        for (index, rule) in found.spec.http.iter().enumerate() {
-            match self.http_reach(&rule.matches) {
-                Reach::Nothing => continue,
-                Reach::Some => depth = Depth::Request,
-                Reach::All => {
-                    let field = format!("spec.http[{index}]");
-                    return Some(self.http_rule(found, rule, &field, depth));
-                }
-            }
-        }
+        let chosen = self.http_rules(found, &mut depth);
         // Istio answers 404 when no rule fits. At connect nothing is known of the request, so the
         // service's own endpoints are kept; the finding says so.
-        (depth == Depth::Request).then(|| Choice {
-            rule: name(found, "spec.http", None),
-            depth,
-            to: None,
+        chosen.or_else(|| {
+            (depth == Depth::Request).then(|| Choice {
+                rule: name(found, "spec.http", None),
+                depth,
+                to: None,
+            })
         })
     }
 
-    fn http_rule(&mut self, found: &Found, rule: &HttpRoute, field: &str, depth: Depth) -> Choice {
-        let depth = depth.max(if looks_at_requests(rule) {
-            Depth::Request
-        } else {
-            Depth::Connect
-        });
-        if let Some(delegate) = &rule.delegate {
-            let namespace = delegate
-                .namespace
-                .clone()
-                .unwrap_or_else(|| found.meta.namespace.clone());
-            let delegate = self
-                .world
-                .virtual_services
-                .delegate(&namespace, &delegate.name)
-                .cloned();
-            let inner = delegate.filter(|found| virtual_services::is_visible(found, self.client));
-            let chosen = inner.and_then(|inner| self.http(&inner));
-            return chosen.map_or_else(
-                || Choice {
-                    rule: name(found, field, rule.name.as_ref()),
-                    depth,
-                    to: None,
-                },
-                |choice| Choice {
-                    depth: choice.depth.max(depth),
-                    ..choice
-                },
-            );
+    fn http_rules(&mut self, found: &Found, depth: &mut Depth) -> Option<Choice> {
+        for (index, rule) in found.spec.http.iter().enumerate() {
+            let reach = self.http_reach(&rule.matches);
+            match (reach, &rule.delegate) {
+                (Reach::Nothing, _) => {}
+                (Reach::Some, _) => *depth = Depth::Request,
+                (Reach::All, Some(delegate)) => {
+                    // The delegate's rules stand in the place of this one: where none of them
+                    // fits, or there is no delegate, the next rule does.
+                    let delegate = self.delegate(found, delegate);
+                    let chosen = delegate.and_then(|inner| self.http_rules(&inner, depth));
+                    if let Some(choice) = chosen {
+                        let depth = choice.depth.max(depth_of(rule));
+                        return Some(Choice { depth, ..choice });
+                    }
+                }
+                (Reach::All, None) => {
+                    let field = format!("spec.http[{index}]");
+                    return Some(http_rule(found, rule, &field, *depth));
+                }
+            }
         }
-        let to = rule
-            .route
-            .iter()
-            .map(|to| {
-                (
-                    to.destination.clone(),
-                    to.weight,
-                    found.meta.namespace.clone(),
-                )
-            })
-            .collect::<Vec<_>>();
-        Choice {
-            rule: name(found, field, rule.name.as_ref()),
-            depth,
-            to: (!to.is_empty()).then_some(to),
-        }
+        None
+    }
+
+    /// The delegate of a name, if the root's namespace sees it.
+    fn delegate(&self, root: &Found, delegate: &Delegate) -> Option<Found> {
+        let own = root.meta.namespace.as_str();
+        let namespace = delegate.namespace.as_deref().unwrap_or(own);
+        let found = self
+            .world
+            .virtual_services
+            .delegate(namespace, &delegate.name)?;
+        let is_seen = export::is_visible(&found.spec.export_to, &found.meta.namespace, Some(own));
+        is_seen.then(|| Arc::clone(found))
     }
 
     fn tcp(&mut self, found: &Found) -> Option<Choice> {
@@ -369,6 +351,33 @@ impl Maker<'_> {
         named
             .or_else(|| only.map(|target| target.ports[0].port.port))
             .unwrap_or(self.port.port.port)
+    }
+}
+
+fn http_rule(found: &Found, rule: &HttpRoute, field: &str, depth: Depth) -> Choice {
+    let to: Vec<_> = rule
+        .route
+        .iter()
+        .map(|to| {
+            (
+                to.destination.clone(),
+                to.weight,
+                found.meta.namespace.clone(),
+            )
+        })
+        .collect();
+    Choice {
+        rule: name(found, field, rule.name.as_ref()),
+        depth: depth.max(depth_of(rule)),
+        to: (!to.is_empty()).then_some(to),
+    }
+}
+
+fn depth_of(rule: &HttpRoute) -> Depth {
+    if looks_at_requests(rule) {
+        Depth::Request
+    } else {
+        Depth::Connect
     }
 }
 

@@ -74,8 +74,9 @@ impl VirtualServices {
 
     /// Host patterns of the mesh that several VirtualServices name.
     pub fn contested(&self) -> impl Iterator<Item = (&String, &[Found])> {
-        let all = self.exact.iter().map(|(name, found)| (name, &found[..]));
-        all.filter(|(_, found)| found.len() > 1)
+        let exact = self.exact.iter().map(|(name, found)| (name, &found[..]));
+        let wildcard = self.wildcard.iter().map(|(name, found)| (name, &found[..]));
+        exact.chain(wildcard).filter(|(_, found)| found.len() > 1)
     }
 
     /// The delegate of a name.

@@ -78,7 +78,8 @@ fn hosts(about: &mut AboutVs<'_>, world: World<'_>) {
     let object = about.object;
     for (index, name) in object.spec.hosts.iter().enumerate() {
         let field = format!("spec.hosts[{index}]");
-        let name = host::qualify(name, &object.meta.namespace, &world.settings.domain);
+        let name = host::qualify(name, &object.meta.namespace, &world.settings.domain)
+            .to_ascii_lowercase();
         let covered: Vec<&Host> = if name.starts_with('*') {
             let hosts = world.registry.hosts.iter();
             hosts
@@ -116,30 +117,54 @@ fn hosts(about: &mut AboutVs<'_>, world: World<'_>) {
                 "give the service a cluster address to steer its clients",
             );
         }
-        let speaks = |wanted: Speaks| {
-            covered
-                .iter()
-                .any(|found| found.ports.iter().any(|port| port.speaks == wanted))
-        };
-        let idle = !object.spec.http.is_empty()
-            && object.spec.tcp.is_empty()
-            && object.spec.tls.is_empty();
-        if idle && !covered.is_empty() && !speaks(Speaks::Http) && !speaks(Speaks::Unknown) {
-            let message =
-                format!("{name} has no port that speaks HTTP: the http rules have no effect");
+        if !covered.is_empty() {
+            idle(about, &name, &covered);
+        }
+    }
+}
+
+/// Lists of rules that are for ports that no covered service has.
+fn idle(about: &mut AboutVs<'_>, host: &str, covered: &[&Host]) {
+    let spec = &about.object.spec;
+    let speaks = |wanted: Speaks| {
+        let mut ports = covered.iter().flat_map(|found| &found.ports);
+        ports.any(|port| port.speaks == wanted)
+    };
+    let sniffed = speaks(Speaks::Unknown);
+    let lists = [
+        (
+            "http",
+            !spec.http.is_empty() && !speaks(Speaks::Http) && !sniffed,
+            "HTTP",
+        ),
+        ("tls", !spec.tls.is_empty() && !speaks(Speaks::Tls), "TLS"),
+        (
+            "tcp",
+            !spec.tcp.is_empty() && !speaks(Speaks::Tcp) && !(sniffed && spec.http.is_empty()),
+            "TCP that is neither HTTP nor TLS",
+        ),
+    ];
+    for (list, is_idle, protocol) in lists {
+        if is_idle {
             about.warn(
                 codes::FIELD_NOT_ENFORCED,
-                "spec.http",
-                message,
-                "name the port http-..., set appProtocol, or write tcp rules",
+                &format!("spec.{list}"),
+                format!(
+                    "{host} has no port that speaks {protocol}: the {list} rules have no effect"
+                ),
+                "the port's appProtocol or the first part of its name says what it speaks",
             );
         }
     }
 }
 
 fn http(about: &mut AboutVs<'_>, world: World<'_>) {
-    let rules = &about.object.spec.http;
-    let catch_all = rules.iter().position(takes_everything);
+    let object = about.object;
+    let namespace = object.meta.namespace.as_str();
+    let rules = &object.spec.http;
+    let catch_all = rules
+        .iter()
+        .position(|rule| takes_everything(world, namespace, rule));
     for (index, rule) in rules.iter().enumerate() {
         let field = format!("spec.http[{index}]");
         if catch_all.is_some_and(|first| index > first) {
@@ -189,7 +214,19 @@ fn http(about: &mut AboutVs<'_>, world: World<'_>) {
 }
 
 /// Whether a rule takes every request of every client.
-fn takes_everything(rule: &HttpRoute) -> bool {
+fn takes_everything(world: World<'_>, namespace: &str, rule: &HttpRoute) -> bool {
+    if let Some(delegate) = &rule.delegate {
+        // Where no rule of the delegate fits, the next one is asked.
+        let namespace = delegate.namespace.as_deref().unwrap_or(namespace);
+        let found = world.virtual_services.delegate(namespace, &delegate.name);
+        let is_whole = found.is_some_and(|found| {
+            let mut rules = found.spec.http.iter();
+            rules.any(|rule| takes_everything(world, namespace, rule))
+        });
+        if !is_whole {
+            return false;
+        }
+    }
     let of_anyone = |found: &HttpMatch| {
         takes_every_request(found)
             && found.port.is_none()
@@ -329,6 +366,14 @@ fn destination(about: &mut AboutVs<'_>, world: World<'_>, field: &str, found: &D
             "name a service of this namespace, or a fully qualified one",
         );
     };
+    if target.object.spec.kind.as_deref() == Some("ExternalName") {
+        about.warn(
+            codes::NOT_STEERED,
+            &format!("{field}.destination.host"),
+            format!("{name} is an ExternalName service: connections to it are refused"),
+            "name a service that has endpoints",
+        );
+    }
     let labels = BTreeMap::new();
     let client = Client {
         namespace: Some(&namespace),

@@ -38,6 +38,9 @@ impl Duration {
         if rest == "0" {
             return Some(Self { nanos: 0 });
         }
+        if rest.is_empty() {
+            return None;
+        }
         let mut nanos: i64 = 0;
         while !rest.is_empty() {
             let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
@@ -50,7 +53,7 @@ impl Duration {
             nanos = nanos.checked_add(scaled(number, unit)?)?;
             rest = tail;
         }
-        (!text.is_empty()).then_some(Self {
+        Some(Self {
             nanos: nanos.checked_mul(sign)?,
         })
     }

@@ -14,6 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anyhow::{Context as _, Result};
 use golden::render;
 use steer::{
     desired::{Settings, lower, model::PodRef},
@@ -24,21 +25,20 @@ use steer::{
 };
 
 #[test]
-fn golden() {
+fn golden() -> Result<()> {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-    let mut cases: Vec<PathBuf> = fs::read_dir(&data)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut cases: Vec<PathBuf> = fs::read_dir(&data)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
     cases.sort();
     let blessing = env::var_os("BLESS").is_some();
     let mut differ = Vec::new();
     for case in &cases {
-        let (desired, plan) = run(case);
+        let (desired, plan) = run(case)?;
         for (name, found) in [("desired.txt", desired), ("plan.txt", plan)] {
             let path = case.join(name);
             if blessing {
-                fs::write(&path, found).unwrap();
+                fs::write(&path, found)?;
                 continue;
             }
             let expected = fs::read_to_string(&path).unwrap_or_default();
@@ -50,17 +50,18 @@ fn golden() {
     }
     assert!(cases.len() >= 25, "only {} cases", cases.len());
     assert!(differ.is_empty(), "{}", differ.join("\n"));
+    Ok(())
 }
 
 /// The two texts of a case.
-fn run(case: &Path) -> (String, String) {
-    let text = fs::read_to_string(case.join("input.yaml")).unwrap();
+fn run(case: &Path) -> Result<(String, String)> {
+    let text = fs::read_to_string(case.join("input.yaml"))?;
     let (objects, findings) = match parse_text("input.yaml", &text) {
         Ok(parsed) => parsed,
         Err(finding) => (Vec::new(), vec![finding]),
     };
     let snapshot = Snapshot::from_objects(objects, findings);
-    let local = clients(case);
+    let local = clients(case)?;
     let mut desired = lower(&snapshot, &Settings::default(), &local);
     desired.findings.extend(snapshot.findings.iter().cloned());
     desired.findings.sort();
@@ -70,7 +71,7 @@ fn run(case: &Path) -> (String, String) {
         .any(|finding| finding.severity == Severity::Error);
     if refused {
         let findings = render::findings(&snapshot.findings);
-        return (format!("refused\n{findings}"), String::new());
+        return Ok((format!("refused\n{findings}"), String::new()));
     }
     let cookies = (1..).zip(local).collect();
     let image = image::compile(&desired, &cookies);
@@ -79,18 +80,18 @@ fn run(case: &Path) -> (String, String) {
         Ok(plan) => render::plan(&plan),
         Err(error) => format!("no plan: {error}\n"),
     };
-    (render::desired(&desired), plan)
+    Ok((render::desired(&desired), plan))
 }
 
-fn clients(case: &Path) -> BTreeSet<PodRef> {
+fn clients(case: &Path) -> Result<BTreeSet<PodRef>> {
     let text = fs::read_to_string(case.join("clients.txt")).unwrap_or_default();
     text.lines()
         .map(|line| {
-            let (namespace, name) = line.split_once('/').expect("NAMESPACE/NAME");
-            PodRef {
+            let (namespace, name) = line.split_once('/').context("NAMESPACE/NAME")?;
+            Ok(PodRef {
                 namespace: namespace.to_owned(),
                 name: name.to_owned(),
-            }
+            })
         })
         .collect()
 }

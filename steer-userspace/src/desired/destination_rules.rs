@@ -59,15 +59,15 @@ struct ByHost {
 
 impl ByHost {
     fn add(&mut self, object: &Object<DestinationRule>, name: &str, export_to: &BTreeSet<String>) {
-        let rules = if !name.starts_with('*') {
-            self.exact.entry(name.to_owned()).or_default()
-        } else {
+        let rules = if name.starts_with('*') {
             let known = self.wildcard.iter().position(|(found, _)| found == name);
             let index = known.unwrap_or_else(|| {
                 self.wildcard.push((name.to_owned(), Vec::new()));
                 self.wildcard.len() - 1
             });
             &mut self.wildcard[index].1
+        } else {
+            self.exact.entry(name.to_owned()).or_default()
         };
         merge(rules, object, name, export_to);
     }

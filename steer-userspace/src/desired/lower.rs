@@ -32,6 +32,9 @@ pub fn lower(snapshot: &Snapshot, settings: &Settings, local: &BTreeSet<PodRef>)
     Lowering::new(settings.clone()).lower(snapshot, local)
 }
 
+/// The pattern that every host fits.
+const ANY: &str = "*";
+
 /// Lowers one snapshot after another and keeps what did not change.
 #[derive(Debug)]
 pub struct Lowering {
@@ -75,10 +78,12 @@ impl Lowering {
     /// What `snapshot` means.
     pub fn lower(&mut self, snapshot: &Snapshot, local: &BTreeSet<PodRef>) -> Desired {
         let mut changed = self.registry.update(snapshot, &self.settings.domain);
-        let others_changed = !changed.is_empty()
+        let mut others_changed = !changed.is_empty()
             || self.made.is_empty()
             || !same(&self.written.1, &snapshot.destination_rules);
         changed.extend(self.update_rules(snapshot));
+        // A delegate: whoever refers to it is reviewed anew.
+        others_changed |= changed.iter().any(|name| name == ANY);
         let asked = Questions::of(snapshot);
         let signatures = class::signatures(snapshot, &asked, local);
         if !signatures.keys().eq(self.signatures.keys()) {
@@ -104,7 +109,7 @@ impl Lowering {
         for found in missing(old, new).into_iter().chain(missing(new, old)) {
             if found.spec.hosts.is_empty() {
                 // A delegate: whoever refers to it is not known by its hosts.
-                changed.push("*".to_owned());
+                changed.push(ANY.to_owned());
             }
             let namespace = &found.meta.namespace;
             changed.extend(

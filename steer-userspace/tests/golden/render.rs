@@ -169,7 +169,7 @@ fn step(out: &mut String, step: &Step, names: &Names) {
             line(out, 0, "fill ENDPOINTS");
             for (index, row) in (*first..).zip(rows) {
                 let workload = names.workloads.get(&row.workload);
-                let workload = workload.map_or_else(|| "-".to_owned(), |pod| pod.to_string());
+                let workload = workload.map_or_else(|| "-".to_owned(), ToString::to_string);
                 let to = socket_of(row.addr, row.port.number());
                 line(out, 1, &format!("{index}: {to} {workload}"));
             }
@@ -214,7 +214,7 @@ fn step(out: &mut String, step: &Step, names: &Names) {
         }
         Step::SetSource { cookie, source } => {
             let pod = names.workloads.get(&source.workload);
-            let pod = pod.map_or_else(|| "-".to_owned(), |pod| pod.to_string());
+            let pod = pod.map_or_else(|| "-".to_owned(), ToString::to_string);
             let class = source.class;
             line(
                 out,

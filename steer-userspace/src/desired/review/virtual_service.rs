@@ -131,18 +131,13 @@ fn idle(about: &mut AboutVs<'_>, host: &str, covered: &[&Host]) {
         ports.any(|port| port.speaks == wanted)
     };
     let sniffed = speaks(Speaks::Unknown);
+    let takes_http = speaks(Speaks::Http) || sniffed;
+    let takes_tcp = speaks(Speaks::Tcp) || (sniffed && spec.http.is_empty());
+    let other = "TCP that is neither HTTP nor TLS";
     let lists = [
-        (
-            "http",
-            !spec.http.is_empty() && !speaks(Speaks::Http) && !sniffed,
-            "HTTP",
-        ),
+        ("http", !spec.http.is_empty() && !takes_http, "HTTP"),
         ("tls", !spec.tls.is_empty() && !speaks(Speaks::Tls), "TLS"),
-        (
-            "tcp",
-            !spec.tcp.is_empty() && !speaks(Speaks::Tcp) && !(sniffed && spec.http.is_empty()),
-            "TCP that is neither HTTP nor TLS",
-        ),
+        ("tcp", !spec.tcp.is_empty() && !takes_tcp, other),
     ];
     for (list, is_idle, protocol) in lists {
         if is_idle {

@@ -1,11 +1,19 @@
 //! Tests that need a kernel: run when they can, else ignored with the reason, or failed.
 
-use std::process::ExitCode;
+use std::{env, io, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Conclusion, Failed, Trial};
 
-use crate::{lab::Lab, need};
+use crate::{
+    exit,
+    figure::{self, Figure},
+    lab::Lab,
+    need,
+};
+
+/// Set to 1, suites run at full counts.
+pub const FULL: &str = "STEER_FULL";
 
 /// A test that raises labs.
 pub fn test(name: &str, run: fn() -> Result<()>) -> Trial {
@@ -23,13 +31,48 @@ pub fn test(name: &str, run: fn() -> Result<()>) -> Trial {
     })
 }
 
+/// Whether full counts are wanted.
+pub fn full() -> bool {
+    env::var(FULL).is_ok_and(|value| value == "1")
+}
+
 /// Runs a suite. What crashed runs left is swept first.
 pub fn main(trials: Vec<Trial>) -> ExitCode {
-    let arguments = Arguments::from_args();
-    if need::check().is_ok()
-        && let Err(error) = Lab::sweep_stale()
-    {
-        return crate::exit::report("sweep", Err(error));
+    match conclude(&Arguments::from_args(), trials) {
+        Ok(conclusion) => conclusion.exit_code(),
+        Err(error) => exit::report("sweep", Err(error)),
     }
-    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Runs a suite that measures: it prints its figures last, and with `--json FILE` writes them to a
+/// file as well.
+pub fn measure(trials: Vec<Trial>, figures: impl FnOnce() -> Vec<Figure>) -> ExitCode {
+    let mut file = env::var_os(figure::FILE).map(PathBuf::from);
+    let mut words = Vec::new();
+    let mut rest = env::args_os();
+    while let Some(word) = rest.next() {
+        if word == "--json" {
+            file = rest.next().map(PathBuf::from);
+        } else {
+            words.push(word);
+        }
+    }
+    let conclusion = match conclude(&Arguments::from_iter(words), trials) {
+        Ok(conclusion) => conclusion,
+        Err(error) => return exit::report("sweep", Err(error)),
+    };
+    let figures = figures();
+    let written = figure::print(io::stdout().lock(), &figures)
+        .and_then(|()| file.map_or(Ok(()), |file| figure::write_json(&file, &figures)));
+    match written {
+        Ok(()) => conclusion.exit_code(),
+        Err(error) => exit::report("figures", Err(error)),
+    }
+}
+
+fn conclude(arguments: &Arguments, trials: Vec<Trial>) -> Result<Conclusion> {
+    if need::check().is_ok() {
+        Lab::sweep_stale()?;
+    }
+    Ok(libtest_mimic::run(arguments, trials))
 }

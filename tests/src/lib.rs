@@ -20,6 +20,7 @@ pub mod cgroup;
 pub mod client;
 pub mod dirs;
 pub mod exit;
+pub mod figure;
 pub mod harness;
 pub mod lab;
 pub mod link;

@@ -1,6 +1,6 @@
 //! Chance that can be had again: the same seed makes the same changes.
 
-/// SplitMix64.
+/// The generator `SplitMix64`.
 #[derive(Clone, Debug)]
 pub(crate) struct Chance(u64);
 

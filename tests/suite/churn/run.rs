@@ -24,7 +24,7 @@ use steer_tests::{
 
 use crate::{
     chance::Chance,
-    common::stage::Stage,
+    common::{service::identity, stage::Stage},
     history::{Ending, History, Judgement},
     world::{ENDPOINTS, World, number},
 };
@@ -92,10 +92,13 @@ struct Churn {
 impl Churn {
     fn raise(purpose: &str, seed: u64) -> Result<Self> {
         let stage = Stage::raise(purpose, ENDPOINTS)?;
+        let mut pods = Vec::new();
         for name in PODS {
-            refuse_services(stage.lab.pod(name)?)?;
+            let pod = stage.lab.pod(name)?;
+            refuse_services(pod)?;
+            pods.push(identity(pod)?);
         }
-        let world = World::new(PODS.len());
+        let world = World::new(pods);
         let services = world.targets().len();
         let of_pod = |pod| {
             let view = |service| History::new(world.view(pod, service));
@@ -114,10 +117,7 @@ impl Churn {
 
     /// Hands the world to the engine, as the watcher does.
     fn hand_over(&mut self) -> Result<usize> {
-        let names = PODS.map(|name| self.stage.lab.pod(name));
-        let pods = names.into_iter().collect::<Result<Vec<_>>>()?;
-        let image = self.world.image(&pods)?;
-        Ok(self.stage.put(&image)?.services_changed)
+        Ok(self.stage.put(&self.world.image())?.services_changed)
     }
 
     /// One change, noted.
@@ -217,14 +217,20 @@ fn churn() -> Result<()> {
 fn caught() -> Result<()> {
     let mut churn = Churn::raise("caught", SEED)?;
     let mut counts = Counts::default();
-    let calm = churn.round(&mut counts, |_, _| Ok(thread::sleep(ROUND_MIN / 4)))?;
+    let calm = churn.round(&mut counts, look_on)?;
     ensure!(calm.is_empty(), "nothing changed: {:?}", calm.first());
     churn.world.lead_astray();
     churn.hand_over()?;
-    let astray = churn.round(&mut counts, |_, _| Ok(thread::sleep(ROUND_MIN / 4)))?;
+    let astray = churn.round(&mut counts, look_on)?;
     ensure!(counts.failed == 0 && counts.astray > 0, "{counts:?}");
     let of_it = |attempt: &Attempt| attempt.target == churn.world.targets()[0];
     ensure!(astray.iter().all(of_it), "{astray:?}");
+    Ok(())
+}
+
+/// Nothing changes for a while.
+fn look_on(_: &mut Churn, _: &mut Counts) -> Result<()> {
+    thread::sleep(ROUND_MIN / 4);
     Ok(())
 }
 

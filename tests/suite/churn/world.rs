@@ -2,15 +2,16 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Result;
-use steer::image::Image;
+use steer::{
+    desired::model::PodRef,
+    image::{Image, Source},
+};
 use steer_common::{addr::Proto, service::ClassId};
-use steer_tests::pod::Pod;
 
 use crate::{
     chance::Chance,
     common::{
-        service::{Service, classify, image},
+        service::{Service, image},
         stage::{v4, v6},
     },
     history::{Endpoints, View},
@@ -49,6 +50,7 @@ struct Churning {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct World {
     services: Vec<Churning>,
+    pods: Vec<(u64, PodRef)>,
     classes: Vec<ClassId>,
 }
 
@@ -100,8 +102,8 @@ impl Row {
 }
 
 impl World {
-    /// Eight services and the classes of `pods` pods.
-    pub(crate) fn new(pods: usize) -> Self {
+    /// Eight services, and pods that are of no class yet.
+    pub(crate) fn new(pods: Vec<(u64, PodRef)>) -> Self {
         let service = |number: u8| Churning {
             number,
             present: true,
@@ -114,7 +116,8 @@ impl World {
         services[5].of_class = Some(Row::new(ROWS - 1, true));
         Self {
             services,
-            classes: vec![0; pods],
+            classes: vec![0; pods.len()],
+            pods,
         }
     }
 
@@ -134,12 +137,13 @@ impl World {
     }
 
     /// The image of all this.
-    pub(crate) fn image(&self, pods: &[&Pod]) -> Result<Image> {
+    pub(crate) fn image(&self) -> Image {
         let mut image = image(self.services.iter().flat_map(Churning::rows));
-        for (pod, &class) in pods.iter().zip(&self.classes) {
-            classify(&mut image, pod, class)?;
+        for ((cookie, pod), &class) in self.pods.iter().zip(&self.classes) {
+            let pod = pod.clone();
+            image.sources.insert(*cookie, Source { class, pod });
         }
-        Ok(image)
+        image
     }
 
     /// Changes the weights or the endpoints of one to three services, and now and then more.

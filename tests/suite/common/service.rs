@@ -122,8 +122,8 @@ pub(crate) fn image(services: impl IntoIterator<Item = Service>) -> Image {
     image
 }
 
-/// Says in `image` that `pod` is of a class.
-pub(crate) fn classify(image: &mut Image, pod: &Pod, class: ClassId) -> Result<()> {
+/// Who a pod is: the cookie of its network namespace, and its name.
+pub(crate) fn identity(pod: &Pod) -> Result<(u64, PodRef)> {
     let cookie = pod.in_network(|| {
         let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
         Ok(netns::cookie(&socket)?)
@@ -132,6 +132,12 @@ pub(crate) fn classify(image: &mut Image, pod: &Pod, class: ClassId) -> Result<(
         namespace: pod.record().namespace.clone(),
         name: pod.name().to_owned(),
     };
+    Ok((cookie, pod))
+}
+
+/// Says in `image` that `pod` is of a class.
+pub(crate) fn classify(image: &mut Image, pod: &Pod, class: ClassId) -> Result<()> {
+    let (cookie, pod) = identity(pod)?;
     image.sources.insert(cookie, Source { class, pod });
     Ok(())
 }

@@ -89,7 +89,7 @@ impl Seen {
             (
                 name,
                 found.key.port,
-                found.key.addr.is_v4(),
+                !found.key.addr.is_v4(),
                 found.key.addr,
                 found.key.proto,
                 found.key.class,

@@ -66,6 +66,16 @@ impl<'a> Table<'a> {
             .map(row)
     }
 
+    /// The rows that slots of `key` may lead to.
+    pub(super) fn candidates(self, key: &ServiceKey) -> Vec<RowId> {
+        let place = Place::of(key);
+        let buckets = (0..PROBES_MAX).map(|probe| self.bucket(place, probe));
+        buckets
+            .flat_map(|bucket| bucket[..SLOTS].iter())
+            .filter_map(|slot| place.row(slot.load(Ordering::Acquire)))
+            .collect()
+    }
+
     /// A copy.
     pub(super) fn copy(self) -> Vec<Bucket> {
         let load = |word: &AtomicU32| word.load(Ordering::Acquire);

@@ -12,7 +12,7 @@ use aya::{
 };
 use steer_common::{
     endpoint::Endpoint,
-    flow::{Affinity, AffinityKey, Member, MemberKey},
+    flow::{Member, MemberKey},
     index::SLOTS,
     service::{Route, Source},
 };
@@ -32,7 +32,6 @@ pub struct Maps {
     pub(super) endpoints_fd: OwnedFd,
     pub(super) tickets: Array<MapData, u64>,
     pub(super) sources: HashMap<MapData, u64, Source>,
-    pub(super) affinity: HashMap<MapData, AffinityKey, Affinity>,
     pub(super) members: HashMap<MapData, MemberKey, Member>,
     pub(super) counters: PerCpuArray<MapData, u64>,
     pub(super) cpus: usize,
@@ -64,7 +63,6 @@ impl Maps {
             })?,
             tickets: array(pins, "TICKETS")?,
             sources: hash(pins, "SOURCES", Map::HashMap)?,
-            affinity: hash(pins, "AFFINITY", Map::LruHashMap)?,
             members: hash(pins, "MEMBERS", Map::HashMap)?,
             counters: PerCpuArray::try_from(Map::PerCpuArray(data(
                 &pins.map("COUNTERS"),

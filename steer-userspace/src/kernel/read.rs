@@ -1,6 +1,10 @@
 //! Reads back what the maps hold.
 
-use steer_common::{limits::REASON_COUNTERS, reason::Reason, service::Route};
+use steer_common::{
+    limits::REASON_COUNTERS,
+    reason::Reason,
+    service::{Route, ServiceKey},
+};
 
 use super::{KernelError, Maps};
 use crate::live::Live;
@@ -31,6 +35,20 @@ impl Maps {
             live.reasons.insert(reason, self.counter(reason.index())?);
         }
         Ok(live)
+    }
+
+    /// The route that `key` leads to.
+    pub fn route(&self, key: &ServiceKey) -> Result<Option<Route>, KernelError> {
+        for row in self.index().candidates(key) {
+            let route = self
+                .routes
+                .get(&row, 0)
+                .map_err(KernelError::map("ROUTES"))?;
+            if route.key == *key {
+                return Ok(Some(route));
+            }
+        }
+        Ok(None)
     }
 
     fn read_route(&self, live: &mut Live, route: &Route) -> Result<(), KernelError> {

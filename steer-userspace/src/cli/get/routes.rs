@@ -127,6 +127,7 @@ impl Row for Route {
         let mut headers = vec![
             "NAME",
             "VHOST NAME",
+            "ADDRESS",
             "CLIENT",
             "VIRTUAL SERVICE",
             "DEPTH",
@@ -135,7 +136,7 @@ impl Row for Route {
             "SPLIT ERROR",
         ];
         if wide {
-            headers.extend(["ADDRESS", "TRANSPORT", "TICKETS", "GENERATION", "POSITION"]);
+            headers.extend(["TRANSPORT", "TICKETS", "GENERATION", "POSITION"]);
         }
         headers
     }
@@ -163,6 +164,7 @@ impl Row for Route {
         let mut cells = vec![
             self.name.clone(),
             format!("{}:{}", self.host, self.name),
+            self.address.clone(),
             self.client.clone(),
             self.rule.clone(),
             self.depth.to_owned(),
@@ -172,7 +174,6 @@ impl Row for Route {
         ];
         if wide {
             cells.extend([
-                self.address.clone(),
                 self.transport.clone(),
                 self.tickets.to_string(),
                 self.generation.to_string(),

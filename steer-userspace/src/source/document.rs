@@ -22,9 +22,22 @@ pub struct Document {
 
 /// Parses the documents of a file. Lists (`kind: List`, as kubectl prints them) are taken apart.
 pub fn parse(file: &Arc<str>, text: &str) -> Result<Vec<Document>, Finding> {
-    let trees: Vec<Spanned<Tree>> =
-        serde_saphyr::from_multiple(text).map_err(|error| syntax(file, &error))?;
+    let trees: Vec<Spanned<Tree>> = serde_saphyr::from_multiple_with_options(text, options())
+        .map_err(|error| syntax(file, &error))?;
     Ok(trees.into_iter().flat_map(documents).collect())
+}
+
+/// As much as a large cluster's lists need (10,000 services, 100,000 endpoints in one file); what
+/// aliases may expand to stays as tight as the library has it.
+fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_documents: 1_000_000,
+            max_events: 50_000_000,
+            max_nodes: 20_000_000,
+            max_total_scalar_bytes: 512 * 1024 * 1024,
+        },
+    }
 }
 
 fn syntax(file: &Arc<str>, error: &serde_saphyr::Error) -> Finding {

@@ -23,7 +23,7 @@ use crate::finding::{Finding, Position, Severity};
 #[derive(Debug)]
 pub struct Reader {
     paths: Vec<PathBuf>,
-    files: BTreeMap<PathBuf, File>,
+    files: BTreeMap<PathBuf, Arc<File>>,
     /// What the last read failed with.
     failed: bool,
 }
@@ -121,7 +121,7 @@ impl Reader {
         files
     }
 
-    fn read_one(&self, path: &Path) -> Result<(File, bool), Finding> {
+    fn read_one(&self, path: &Path) -> Result<(Arc<File>, bool), Finding> {
         let found = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
         if found.is_dir() {
             let error = io::Error::from(io::ErrorKind::IsADirectory);
@@ -137,18 +137,17 @@ impl Reader {
             found.ctime_nsec(),
         );
         if let Some(known) = self.files.get(path).filter(|known| known.stamp == stamp) {
-            return Ok((known.clone(), false));
+            return Ok((Arc::clone(known), false));
         }
         let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
-        let (objects, findings) = parse_text(&path.display().to_string(), &text)?;
-        Ok((
-            File {
-                stamp,
-                objects,
-                findings,
-            },
-            true,
-        ))
+        let (mut objects, findings) = parse_text(&path.display().to_string(), &text)?;
+        objects.sort_by(|a, b| a.name_key().cmp(&b.name_key()));
+        let file = File {
+            stamp,
+            objects,
+            findings,
+        };
+        Ok((Arc::new(file), true))
     }
 }
 
@@ -157,9 +156,15 @@ pub fn parse_text(file: &str, text: &str) -> Result<(Vec<Parsed>, Vec<Finding>),
     let file: Arc<str> = file.into();
     let (mut objects, mut findings) = (Vec::new(), Vec::new());
     for document in document::parse(&file, text)? {
+        let mut fields = document.fields;
+        // The lists of a large cluster: the position of the object is all that is told of them.
+        let kind = document.value.get("kind").and_then(|kind| kind.as_str());
+        if matches!(kind, Some("EndpointSlice" | "Pod")) {
+            fields.retain(|path, _| path.is_empty());
+        }
         let place = Place {
             file: Arc::clone(&file),
-            fields: Arc::new(document.fields),
+            fields: Arc::new(fields),
         };
         objects.extend(parse_value(document.value, &place, &mut findings));
     }

@@ -43,6 +43,19 @@ impl Parsed {
         }
     }
 
+    /// Kind, namespace and name: what makes it the same object.
+    pub fn name_key(&self) -> (&'static str, &str, &str) {
+        let (kind, meta) = match self {
+            Self::Namespace(object) => (Namespace::KIND, &object.meta),
+            Self::Service(object) => (Service::KIND, &object.meta),
+            Self::EndpointSlice(object) => (EndpointSlice::KIND, &object.meta),
+            Self::Pod(object) => (Pod::KIND, &object.meta),
+            Self::VirtualService(object) => (VirtualService::KIND, &object.meta),
+            Self::DestinationRule(object) => (DestinationRule::KIND, &object.meta),
+        };
+        (kind, &meta.namespace, &meta.name)
+    }
+
     /// Where it stands.
     pub fn place(&self) -> &Place {
         match self {

@@ -1,10 +1,6 @@
 //! Everything that was read, typed, in a deterministic order.
 
-use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::{
     core::{EndpointSlice, Namespace, Pod, Service},
@@ -12,7 +8,7 @@ use super::{
     object::{Object, PodRef},
     parse::Parsed,
 };
-use crate::finding::{Finding, ObjectRef, Severity};
+use crate::finding::{Finding, Severity};
 
 /// The whole configuration as it was written. Objects are shared with earlier snapshots.
 #[derive(Clone, Debug, Default)]
@@ -36,21 +32,24 @@ pub struct Snapshot {
 impl Snapshot {
     /// Sorts objects into a snapshot. The second object of a name is refused.
     pub fn from_objects(objects: impl IntoIterator<Item = Parsed>, findings: Vec<Finding>) -> Self {
-        let mut known: BTreeMap<ObjectRef, Parsed> = BTreeMap::new();
+        let mut objects: Vec<Parsed> = objects.into_iter().collect();
+        // Stable, and quick on what is sorted file by file: the first object of a name stays.
+        objects.sort_by(|a, b| a.name_key().cmp(&b.name_key()));
         let mut snapshot = Self {
             findings,
             ..Self::default()
         };
+        let mut last: Option<Parsed> = None;
         for object in objects {
-            match known.entry(object.reference()) {
-                Entry::Vacant(entry) => {
-                    entry.insert(object);
+            match &last {
+                Some(first) if first.name_key() == object.name_key() => {
+                    snapshot.findings.push(twice(&object, first));
                 }
-                Entry::Occupied(entry) => snapshot.findings.push(twice(&object, entry.get())),
+                Some(_) | None => {
+                    snapshot.add(object.clone());
+                    last = Some(object);
+                }
             }
-        }
-        for object in known.into_values() {
-            snapshot.add(object);
         }
         snapshot
             .virtual_services

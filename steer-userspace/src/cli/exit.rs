@@ -2,7 +2,10 @@
 
 use std::{io::Write as _, process::ExitCode};
 
-use crate::kernel::KernelError;
+use crate::{
+    control::{AgentError, EngineError},
+    kernel::KernelError,
+};
 
 /// How a command ends when nothing went wrong in it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,10 +57,7 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 fn exit_of(error: &anyhow::Error) -> Exit {
-    let kernel = error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<KernelError>());
-    match kernel {
+    match error.chain().find_map(kernel_error) {
         Some(
             KernelError::NoCgroup2
             | KernelError::NotBpffs { .. }
@@ -67,4 +67,20 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         Some(_) => Exit::No,
         None => Exit::Usage,
     }
+}
+
+/// Transparent errors are no links of the chain: they are looked into.
+fn kernel_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a KernelError> {
+    let engine = |error: &'a EngineError| match error {
+        EngineError::Kernel(error) => Some(error),
+        _ => None,
+    };
+    let agent = match cause.downcast_ref::<AgentError>() {
+        Some(AgentError::Kernel(error)) => Some(error),
+        Some(AgentError::Engine(error)) => engine(error),
+        _ => None,
+    };
+    agent
+        .or_else(|| cause.downcast_ref::<EngineError>().and_then(engine))
+        .or_else(|| cause.downcast_ref())
 }

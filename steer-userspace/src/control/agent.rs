@@ -21,6 +21,7 @@ use crate::{
     desired::{Desired, Lowering, Settings, model::PodRef},
     finding::{Finding, Severity},
     image,
+    kernel::{KernelError, privilege},
     node::{NodeError, discover::Scan},
     source::{Snapshot, files::Reader},
 };
@@ -45,6 +46,9 @@ pub enum AgentError {
     /// The kernel's side failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The agent may not, or the machine cannot.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
     /// Pods cannot be looked for.
     #[error(transparent)]
     Node(#[from] NodeError),
@@ -89,6 +93,7 @@ pub struct Agent {
 impl Agent {
     /// Takes the lock and puts the programs in force. Nothing is read yet.
     pub fn start(settings: AgentSettings) -> Result<Self, AgentError> {
+        privilege::check("running the agent")?;
         let lock = Lock::take(&settings.engine.state)?;
         let scans = Scans::start(&settings.engine.kernel.cgroup)?;
         let engine = Engine::start(settings.engine.clone())?;

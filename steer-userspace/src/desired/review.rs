@@ -83,7 +83,8 @@ fn contested(world: World<'_>) -> Vec<Finding> {
             };
             let mut about = About::new(younger);
             let message = format!(
-                "{host} is decided by {}, which is older; this rule has no effect on it",
+                "{host} is decided by {}, which is older or, of the same age, comes first by name; \
+                 this rule has no effect on it",
                 older.reference()
             );
             about.say(

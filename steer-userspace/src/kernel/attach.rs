@@ -1,11 +1,11 @@
 //! Attaches the programs to a cgroup by pinned links, or replaces the programs in links that an
 //! earlier agent pinned: never detached in between.
 
-use std::{fs, os::fd::AsFd as _};
+use std::{fs, io::ErrorKind::PermissionDenied, os::fd::AsFd as _};
 
 use aya::{
     pin::PinError,
-    programs::{CgroupAttachMode, CgroupSockAddr, links::FdLink},
+    programs::{CgroupAttachMode, CgroupSockAddr, ProgramError, links::FdLink},
 };
 
 use super::{KernelError, Pins, cgroup, sys};
@@ -45,7 +45,13 @@ fn link_to(
     // A link is always multi; AllowMultiple is a flag of the older attach call and gives EINVAL.
     let id = program
         .attach(target, CgroupAttachMode::Single)
-        .map_err(KernelError::program(name))?;
+        .map_err(|error| match error {
+            // The program could be loaded, so it is not for lack of privileges.
+            ProgramError::SyscallError(error) if error.io_error.kind() == PermissionDenied => {
+                KernelError::Occupied { name }
+            }
+            error => KernelError::program(name)(error),
+        })?;
     let link = program.take_link(id).map_err(KernelError::program(name))?;
     FdLink::try_from(link).map_err(|_| KernelError::Missing {
         name: "BPF_LINK_CREATE (Linux 5.7)",

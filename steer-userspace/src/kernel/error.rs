@@ -91,6 +91,16 @@ pub enum KernelError {
         /// Why not.
         source: Box<aya::programs::ProgramError>,
     },
+    /// Somebody else's program is in the way.
+    #[error(
+        "another program is attached to the cgroup, or above it, for the hook of {name}, and \
+         shares it with nobody: detach it (`bpftool cgroup tree` shows it), or attach it with \
+         BPF_F_ALLOW_MULTI"
+    )]
+    Occupied {
+        /// Our program.
+        name: &'static str,
+    },
     /// A map refused.
     #[error("the map {name}")]
     Map {

@@ -13,6 +13,7 @@ mod maps;
 pub mod netns;
 mod object;
 mod pins;
+pub mod privilege;
 pub mod probe;
 mod read;
 mod stats;

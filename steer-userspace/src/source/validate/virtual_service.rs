@@ -198,8 +198,7 @@ fn destinations(checks: &mut VsChecks<'_>, field: &str, route: &[(&Destination, 
             );
         }
     }
-    let sum: i128 = route.iter().map(|(_, weight)| i128::from(*weight)).sum();
-    if route.len() > 1 && sum == 0 {
+    if route.len() > 1 && route.iter().all(|(_, weight)| *weight == 0) {
         checks.error(
             format!("{field}.route"),
             "all weights are 0, so nobody gets anything",

@@ -1,0 +1,25 @@
+//! The agent as people run it: the real `steer agent`, files that change, and everything that can
+//! be wrong with them or with the machine.
+
+mod churn;
+mod configuration;
+mod files;
+mod life;
+mod machine;
+mod stage;
+mod table;
+
+use std::process::ExitCode;
+
+use steer_tests::harness;
+
+fn main() -> ExitCode {
+    let tests = [
+        configuration::tests(),
+        machine::tests(),
+        files::tests(),
+        churn::tests(),
+        life::tests(),
+    ];
+    harness::main(tests.into_iter().flatten().collect())
+}

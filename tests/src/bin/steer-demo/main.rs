@@ -1,0 +1,94 @@
+//! `steer-demo`: the acceptance steps on a lab, shown to a person and judged.
+
+mod change;
+mod clients;
+mod play;
+mod report;
+mod stage;
+mod supervise;
+mod tally;
+mod walk;
+
+use std::{
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+};
+
+use anyhow::Result;
+use clap::Parser;
+use steer_tests::need;
+
+use crate::{report::Report, stage::Stage, walk::Walk};
+
+/// Raises a lab, starts the agent, walks the acceptance steps with real clients.
+#[derive(Debug, Parser)]
+#[command(name = "steer-demo")]
+struct Args {
+    /// Leave the lab and its agent standing at the end
+    #[arg(long)]
+    keep: bool,
+    /// Name of the lab
+    #[arg(long, default_value = "demo")]
+    name: String,
+    /// Walk in this process: another one watches over it
+    #[arg(long, hide = true)]
+    watched: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome = if args.watched {
+        walk(&args)
+    } else {
+        supervise::run(&args.name, args.keep)
+    };
+    outcome.unwrap_or_else(|error| steer_tests::exit::report("steer-demo", Err(error)))
+}
+
+fn walk(args: &Args) -> Result<ExitCode> {
+    need::check()?;
+    let mut report = Report::new();
+    report.line("steer: the traffic control of a service mesh inside the Linux kernel")?;
+    let lab = stage::raise(&args.name)?;
+    let pods = lab.hosts().len();
+    report.progress(&format!(
+        "the lab {} is up: {pods} hosts in network namespaces, nothing of it outside {}",
+        lab.name(),
+        lab.dirs().run().display()
+    ))?;
+    let stage = Stage::start(lab)?;
+    report.progress("the agent is ready; its programs steer this lab and nothing else")?;
+    let walk = Walk {
+        report: &mut report,
+        stage: &stage,
+    };
+    let held = finish(walk)?;
+    let held = report.conclude()? && held;
+    if args.keep {
+        play::tell_kept(&report, stage.lab())?;
+        stage.keep()?;
+    } else {
+        if io::stdin().is_terminal() && io::stdout().is_terminal() {
+            play::until_enter(&report, stage.lab())?;
+        }
+        drop(stage);
+        report.progress("the lab is gone")?;
+    }
+    Ok(if held {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Walks; what stops the walk half-way is shown like what does not hold.
+fn finish(mut walk: Walk<'_>) -> Result<bool> {
+    match walk.go() {
+        Ok(()) => Ok(true),
+        Err(error) => {
+            walk.report
+                .check(&format!("the walk goes on: {error:#}"), false)?;
+            Ok(false)
+        }
+    }
+}

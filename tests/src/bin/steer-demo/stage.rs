@@ -1,0 +1,137 @@
+//! The lab with its agent: giving it files, and asking what the kernel holds.
+
+use std::{
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+use steer_tests::{agent::Agent, bins, lab::Lab, pod::Pod, topology};
+
+/// The file that holds the VirtualService: every step replaces it.
+const VIRTUAL_SERVICE: &str = "virtual-service.yaml";
+/// How long the agent may take for a change.
+const CHANGE_MAX: Duration = Duration::from_secs(10);
+
+/// A lab whose agent runs.
+pub(crate) struct Stage {
+    // Before the lab: the agent goes first.
+    agent: Agent,
+    lab: Lab,
+}
+
+/// What a command printed, and how it ended.
+pub(crate) struct Printed {
+    pub(crate) text: String,
+    pub(crate) code: i32,
+}
+
+impl Stage {
+    /// Starts the agent of `lab`.
+    pub(crate) fn start(lab: Lab) -> Result<Self> {
+        Ok(Self {
+            agent: lab.agent()?,
+            lab,
+        })
+    }
+
+    /// The lab.
+    pub(crate) fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
+    /// A host.
+    pub(crate) fn pod(&self, name: &str) -> Result<&Pod> {
+        self.lab.pod(name)
+    }
+
+    /// Leaves the lab and its agent standing.
+    pub(crate) fn keep(self) -> Result<()> {
+        self.agent.leave();
+        self.lab.keep()
+    }
+
+    /// Gives the agent a file of the example, under its own name.
+    pub(crate) fn apply(&self, file: &str) -> Result<()> {
+        let name = Path::new(file).file_name().and_then(|name| name.to_str());
+        let name = name.with_context(|| format!("{file} has no name"))?;
+        self.lab.configure(name, &example(file)?)
+    }
+
+    /// Replaces the VirtualService, and waits until the agent says that what is written is in force.
+    /// Says how long that took.
+    pub(crate) fn route(&self, text: &str) -> Result<Duration> {
+        self.replace(text, "applied")
+    }
+
+    /// Replaces the VirtualService by a text that the agent must refuse.
+    pub(crate) fn break_route(&self, text: &str) -> Result<Duration> {
+        self.replace(text, "refused")
+    }
+
+    fn replace(&self, text: &str, state: &str) -> Result<Duration> {
+        let before = self.status()?;
+        let started = Instant::now();
+        self.lab.configure(VIRTUAL_SERVICE, text)?;
+        wait_for(&format!("the agent to say {state:?}"), || {
+            let now = self.status()?;
+            Ok(now["state"] == state && now["written"] != before["written"])
+        })?;
+        Ok(started.elapsed())
+    }
+
+    /// What the agent says of itself. It is replaced whole, so that it can always be read.
+    fn status(&self) -> Result<Value> {
+        let path = self.lab.dirs().state().join("status.json");
+        let text = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        Ok(serde_json::from_slice(&text)?)
+    }
+
+    /// `steer WORDS...` on the maps of the lab's agent.
+    pub(crate) fn steer(&self, words: &[&str]) -> Result<Printed> {
+        let (subcommand, rest) = words.split_first().context("steer needs a subcommand")?;
+        let mut command = self.lab.steer(subcommand)?;
+        let output = command.args(rest).output().context("run steer")?;
+        let code = output
+            .status
+            .code()
+            .context("steer was ended by a signal")?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &complaint;
+        Ok(Printed { text, code })
+    }
+
+    /// The rows of a listing.
+    pub(crate) fn get(&self, what: &str, name: &str) -> Result<Vec<Value>> {
+        let printed = self.steer(&["get", what, name, "-o", "json"])?;
+        ensure!(printed.code == 0, "steer get {what}: {}", printed.text);
+        serde_json::from_str(&printed.text).with_context(|| format!("understand steer get {what}"))
+    }
+}
+
+/// A file of the examples, by its path in the source tree.
+pub(crate) fn example(file: &str) -> Result<String> {
+    let path = bins::workspace().join(file);
+    fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+}
+
+/// Raises the bookstore; what an earlier run kept or left is taken down.
+pub(crate) fn raise(name: &str) -> Result<Lab> {
+    Lab::sweep(name)?;
+    topology::bookstore(name)
+}
+
+/// Waits until `held` does.
+pub(crate) fn wait_for(what: &str, mut held: impl FnMut() -> Result<bool>) -> Result<()> {
+    let started = Instant::now();
+    while !held()? {
+        if started.elapsed() > CHANGE_MAX {
+            bail!("waited {CHANGE_MAX:?} in vain for {what}");
+        }
+        thread::sleep(Duration::from_micros(200));
+    }
+    Ok(())
+}

@@ -1,0 +1,302 @@
+//! The acceptance steps, one function each: apply, measure with real clients, ask the kernel, judge.
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use steer_tests::{pod::Pod, server::http};
+
+use crate::{
+    clients::{self, Connections},
+    report::Report,
+    stage::{Stage, example, wait_for},
+    tally::{Tally, Windows},
+};
+
+/// What clients dial.
+pub(crate) const CATALOG: &str = "http://catalog/";
+/// The web application, which calls the catalog for each request.
+const WEBAPP: &str = "http://webapp/api/catalog";
+const STEPS: &str = "examples/bookstore/steps";
+
+/// The walk: where it is shown, and on which lab.
+pub(crate) struct Walk<'a> {
+    pub(crate) report: &'a mut Report,
+    pub(crate) stage: &'a Stage,
+}
+
+impl Walk<'_> {
+    /// All steps.
+    pub(crate) fn go(&mut self) -> Result<()> {
+        self.without_rules()?;
+        self.destination_rule()?;
+        self.one_version()?;
+        self.one_version_through_webapp()?;
+        self.weights()?;
+        self.change_while_connections_flow()
+    }
+
+    fn without_rules(&mut self) -> Result<()> {
+        self.report.step(
+            "S2",
+            "no DestinationRule, no VirtualService: every endpoint in its turn",
+        )?;
+        self.report.applied("examples/bookstore/cluster.yaml")?;
+        let half = Tally::from_shares(&[("v1", 50), ("v2", 50)]);
+        let (curl, python) = self.two_clients(100)?;
+        self.asked(&["get", "services", "catalog"])?;
+        self.report.check(
+            "each client reached both versions exactly 50 times",
+            Tally::of(&curl) == half && Tally::of(&python) == half,
+        )
+    }
+
+    fn destination_rule(&mut self) -> Result<()> {
+        self.report
+            .step("S3", "a DestinationRule names the two versions")?;
+        let file = format!("{STEPS}/destination-rule.yaml");
+        self.stage.apply(&file)?;
+        self.report.applied(&file)?;
+        wait_for("the clusters of the DestinationRule", || {
+            Ok(self.stage.get("clusters", "catalog")?.len() > 1)
+        })?;
+        let clusters = self.stage.get("clusters", "catalog")?;
+        let endpoints = self.stage.get("endpoints", "catalog")?;
+        self.asked(&["get", "clusters", "catalog"])?;
+        self.asked(&["get", "endpoints", "catalog"])?;
+        let subsets: Vec<_> = clusters.iter().map(|row| row["subset"].as_str()).collect();
+        self.report.check(
+            "3 clusters of the rule catalog.istioinaction: all, version-v1, version-v2",
+            subsets == [None, Some("version-v1"), Some("version-v2")]
+                && clusters
+                    .iter()
+                    .all(|row| row["destination_rule"] == "catalog.istioinaction"),
+        )?;
+        let of_family = |start: &str| {
+            let fits = |row: &&Value| {
+                row["endpoint"]
+                    .as_str()
+                    .is_some_and(|at| at.starts_with(start))
+            };
+            endpoints.iter().filter(fits).count()
+        };
+        let healthy = endpoints.iter().all(|row| row["status"] == "HEALTHY");
+        self.report.check(
+            "4 endpoint rows, each pod in its subset and in the whole; the same again for IPv6",
+            healthy
+                && endpoints.len() == 8
+                && of_family("10.10.0.1") == 4
+                && of_family("[fd00:10::1") == 4,
+        )
+    }
+
+    fn one_version(&mut self) -> Result<()> {
+        self.report.step(
+            "S4",
+            "a VirtualService sends everybody to subset version-v1",
+        )?;
+        self.route("route-v1.yaml")?;
+        let asked_v2 = self.requests_of_v2()?;
+        let (curl, python) = self.two_clients(100)?;
+        let v1 = Tally::from_shares(&[("v1", 100)]);
+        self.asked(&["get", "routes", "catalog"])?;
+        self.report.check(
+            "only v1 answered",
+            Tally::of(&curl) == v1 && Tally::of(&python) == v1,
+        )?;
+        let clusters = self.clusters_in_force()?;
+        self.report.check(
+            "the route leads to outbound|80|version-v1|catalog.istioinaction.svc.cluster.local alone",
+            clusters == ["outbound|80|version-v1|catalog.istioinaction.svc.cluster.local"],
+        )?;
+        let quiet = self.requests_of_v2()? == asked_v2;
+        self.report
+            .check("the access log of v2 has no new line", quiet)
+    }
+
+    fn one_version_through_webapp(&mut self) -> Result<()> {
+        self.report.step(
+            "S8",
+            "webapp calls catalog for its own clients, and reaches only v1",
+        )?;
+        let asked_v2 = self.requests_of_v2()?;
+        let versions = clients::curl(self.client()?, WEBAPP, 100, Connections::Fresh)?;
+        self.measured("curl, client -> webapp -> catalog", &versions)?;
+        self.asked(&["explain", "istioinaction/webapp", "catalog:80"])?;
+        let all_v1 = Tally::of(&versions) == Tally::from_shares(&[("v1", 100)]);
+        self.report.check("only v1 answered webapp", all_v1)?;
+        let quiet = self.requests_of_v2()? == asked_v2;
+        self.report
+            .check("the access log of v2 has no new line", quiet)
+    }
+
+    fn weights(&mut self) -> Result<()> {
+        self.report.step("S9", "weights 90 and 10")?;
+        self.route("split-90-10.yaml")?;
+        let share = Tally::from_shares(&[("v1", 90), ("v2", 10)]);
+        let curl = clients::curl(self.client()?, CATALOG, 100, Connections::Fresh)?;
+        self.measured("curl, a new connection for each request", &curl)?;
+        let python = clients::python(self.client()?, CATALOG, 300, Connections::Fresh)?;
+        self.measured(
+            "python3 http.client, a new connection for each request",
+            &python,
+        )?;
+        let windows = Windows::of(&python, &share);
+        self.report
+            .measured(&format!("every window of 100 of these 300: {windows}"))?;
+        let webapp = clients::curl(self.client()?, WEBAPP, 100, Connections::Fresh)?;
+        self.measured("curl, client -> webapp -> catalog", &webapp)?;
+        self.asked(&["get", "routes", "catalog"])?;
+        self.report.check(
+            "of 100 requests exactly 90 reached v1 and 10 reached v2",
+            Tally::of(&curl) == share,
+        )?;
+        self.report
+            .check("so they did in every window of 100", windows.exact())?;
+        self.report
+            .check("and through webapp", Tally::of(&webapp) == share)?;
+        let mut measured = Tally::of(&curl);
+        measured.add(&Tally::of(&python));
+        measured.add(&Tally::of(&webapp));
+        let counted = self.counted()?;
+        self.report.check(
+            &format!("the kernel counted what the clients did: {counted}"),
+            counted == measured,
+        )?;
+        self.kept_alive()
+    }
+
+    /// What steering at connect cannot do: requests on one connection go where the connection goes.
+    fn kept_alive(&mut self) -> Result<()> {
+        for (name, client) in [
+            (
+                "curl",
+                clients::curl as fn(&Pod, &str, usize, Connections) -> _,
+            ),
+            ("python3 http.client", clients::python),
+        ] {
+            let before = self.counted()?.total();
+            let versions: Vec<String> = client(self.client()?, CATALOG, 100, Connections::Kept)?;
+            let connections = self.counted()?.total() - before;
+            self.measured(
+                &format!("{name}, keep-alive, {connections} connection"),
+                &versions,
+            )?;
+            let one_version =
+                versions.len() == 100 && versions.iter().all(|version| *version == versions[0]);
+            self.report.check(
+                "100 requests on 1 connection reach 1 version: a connection is steered once",
+                connections == 1 && one_version,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// curl and Python, a new connection for each request.
+    fn two_clients(&mut self, count: usize) -> Result<(Vec<String>, Vec<String>)> {
+        let curl = clients::curl(self.client()?, CATALOG, count, Connections::Fresh)?;
+        self.measured("curl, a new connection for each request", &curl)?;
+        let python = clients::python(self.client()?, CATALOG, count, Connections::Fresh)?;
+        self.measured(
+            "python3 http.client, a new connection for each request",
+            &python,
+        )?;
+        Ok((curl, python))
+    }
+
+    /// Replaces the VirtualService by a file of the example.
+    pub(crate) fn route(&mut self, file: &str) -> Result<()> {
+        let path = format!("{STEPS}/{file}");
+        let took = self.stage.route(&example(&path)?)?;
+        self.report.applied(&format!(
+            "{path}; the agent reported it in force {:.1} ms after the write",
+            took.as_secs_f64() * 1e3
+        ))
+    }
+
+    /// The text of a VirtualService of the example.
+    pub(crate) fn text(file: &str) -> Result<String> {
+        example(&format!("{STEPS}/{file}"))
+    }
+
+    /// Says how often each version answered.
+    pub(crate) fn measured<S: AsRef<str>>(&mut self, who: &str, versions: &[S]) -> Result<()> {
+        let (count, tally) = (versions.len(), Tally::of(versions));
+        self.report
+            .measured(&format!("{who}: {count} requests: {tally}"))
+    }
+
+    /// Shows what a command prints; says how it ended.
+    pub(crate) fn asked(&mut self, words: &[&str]) -> Result<i32> {
+        let printed = self.stage.steer(words)?;
+        self.report
+            .asked(&format!("steer {}", words.join(" ")), &printed.text)?;
+        Ok(printed.code)
+    }
+
+    pub(crate) fn client(&self) -> Result<&Pod> {
+        self.stage.pod("client")
+    }
+
+    /// Requests that v2 has noted.
+    fn requests_of_v2(&self) -> Result<usize> {
+        Ok(http::requests(self.stage.pod("catalog-v2")?, 1)?.len())
+    }
+
+    /// Every cluster that a route of the catalog leads to.
+    fn clusters_in_force(&self) -> Result<Vec<String>> {
+        let mut clusters = Vec::new();
+        for route in self.stage.get("routes", "catalog")? {
+            for destination in destinations(&route)? {
+                let cluster = destination["cluster"]
+                    .as_str()
+                    .context("a cluster has a name")?;
+                clusters.push(cluster.to_owned());
+            }
+        }
+        clusters.sort();
+        clusters.dedup();
+        Ok(clusters)
+    }
+
+    /// Connections that the kernel counted for each version since the weights were set.
+    fn counted(&self) -> Result<Tally> {
+        let mut counted = Tally::default();
+        for route in self.stage.get("routes", "catalog")? {
+            for destination in destinations(&route)? {
+                let cluster = destination["cluster"]
+                    .as_str()
+                    .context("a cluster has a name")?;
+                let subset = cluster.split('|').nth(2).unwrap_or_default();
+                let version = subset.strip_prefix("version-").unwrap_or(subset);
+                let count = destination["connections"]
+                    .as_u64()
+                    .context("connections are counted")?;
+                counted.add_to(version, count);
+            }
+        }
+        Ok(counted)
+    }
+
+    /// The weights that the kernel holds for the catalog, the same at each of its addresses.
+    pub(crate) fn weights_in_force(&self) -> Result<Vec<u64>> {
+        let routes = self.stage.get("routes", "catalog")?;
+        let mut found = Vec::new();
+        for route in &routes {
+            let weights = destinations(route)?
+                .iter()
+                .filter_map(|row| row["weight"].as_u64());
+            found.push(weights.collect::<Vec<_>>());
+        }
+        found.dedup();
+        anyhow::ensure!(
+            found.len() == 1,
+            "the addresses of the catalog differ: {found:?}"
+        );
+        Ok(found.remove(0))
+    }
+}
+
+fn destinations(route: &Value) -> Result<&Vec<Value>> {
+    route["destinations"]
+        .as_array()
+        .context("a route has destinations")
+}

@@ -15,6 +15,14 @@ pub(crate) struct Args {
     #[arg(long)]
     release: bool,
 
+    /// Leave the demonstration's lab standing at its end
+    #[arg(long, conflicts_with = "steer")]
+    keep: bool,
+
+    /// Name of the demonstration's lab
+    #[arg(long, conflicts_with = "steer")]
+    name: Option<String>,
+
     /// Arguments for `steer`, run on this host itself
     #[arg(last = true)]
     steer: Vec<String>,
@@ -23,10 +31,24 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     if args.steer.is_empty() {
         let groups = [Group::Build, Group::Test];
-        return harness::Program::find("steer-demo")?.build_and_become(&groups, &[], args.release);
+        let demo = harness::Program::find("steer-demo")?;
+        return demo.build_and_become(&groups, &args.of_demo(), args.release);
     }
     setup::ensure(&[Group::Build])?;
     build_ebpf::build_and_gate()?;
     let steer = harness::build_steer(&Metadata::read()?, args.release)?;
     harness::become_root_program(&steer, &args.steer)
+}
+
+impl Args {
+    fn of_demo(&self) -> Vec<String> {
+        let mut arguments = Vec::new();
+        if self.keep {
+            arguments.push("--keep".to_owned());
+        }
+        if let Some(name) = &self.name {
+            arguments.extend(["--name".to_owned(), name.clone()]);
+        }
+        arguments
+    }
 }

@@ -26,6 +26,9 @@ pub struct Watch {
     _watcher: RecommendedWatcher,
     events: UnboundedReceiver<Event>,
     unfinished: BTreeSet<PathBuf>,
+    /// Something changed and was not told yet: until then what follows belongs to it. Kept here, not
+    /// in a future: who waits for a change also waits for other things, and drops the future for them.
+    due: Option<Instant>,
 }
 
 impl Watch {
@@ -56,21 +59,23 @@ impl Watch {
             _watcher: watcher,
             events,
             unfinished: BTreeSet::new(),
+            due: None,
         })
     }
 
     /// Returns when something changed and nothing is half-written. Safe to cancel.
     pub async fn changed(&mut self) {
-        loop {
+        while self.due.is_none() {
             let Some(event) = self.events.recv().await else {
                 return std::future::pending().await;
             };
             if self.note(&event) {
-                break;
+                self.due = Some(Instant::now() + UNFINISHED_MAX);
             }
         }
-        let deadline = Instant::now() + UNFINISHED_MAX;
-        while Instant::now() < deadline {
+        while let Some(deadline) = self.due
+            && Instant::now() < deadline
+        {
             let next = if self.unfinished.is_empty() {
                 timeout(QUIET, self.events.recv()).await
             } else {
@@ -83,6 +88,7 @@ impl Watch {
                 Ok(None) | Err(_) => break,
             }
         }
+        self.due = None;
         self.unfinished.clear();
     }
 
@@ -119,7 +125,7 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, io::Write as _};
+    use std::{fs, future::poll_fn, io::Write as _, task::Poll};
 
     use super::*;
 
@@ -139,6 +145,19 @@ mod tests {
         drop(file);
         assert!(soon(&mut watch).await, "not told of the whole file");
         assert!(!soon(&mut watch).await, "told twice");
+    }
+
+    #[tokio::test]
+    async fn a_change_outlives_a_wait_that_is_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut watch = Watch::new(&[dir.path().to_owned()]).unwrap();
+        fs::write(dir.path().join("a.yaml"), "a").unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut given_up = Box::pin(watch.changed());
+        let first = poll_fn(|context| Poll::Ready(given_up.as_mut().poll(context))).await;
+        assert!(first.is_pending(), "told before it was quiet");
+        drop(given_up);
+        assert!(soon(&mut watch).await, "lost");
     }
 
     #[tokio::test]

@@ -39,6 +39,11 @@ impl Tally {
         }
     }
 
+    /// How often `version` answered.
+    pub(crate) fn count(&self, version: &str) -> u64 {
+        self.0.get(version).copied().unwrap_or_default()
+    }
+
     /// All of them.
     pub(crate) fn total(&self) -> u64 {
         self.0.values().sum()

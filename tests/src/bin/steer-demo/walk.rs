@@ -151,8 +151,11 @@ impl Walk<'_> {
         )?;
         self.report
             .check("so they did in every window of 100", windows.exact())?;
-        self.report
-            .check("and through webapp", Tally::of(&webapp) == share)?;
+        // Its nginx alternates between the IPv4 and the IPv6 address of the catalog.
+        self.report.check(
+            "through webapp, which uses both addresses of the catalog, each with a split of its own: 89 to 91",
+            webapp.len() == 100 && (89..=91).contains(&Tally::of(&webapp).count("v1")),
+        )?;
         let mut measured = Tally::of(&curl);
         measured.add(&Tally::of(&python));
         measured.add(&Tally::of(&webapp));

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _, Stdout, Write as _},
     time::Instant,
 };
 
@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 
 /// Writes to standard output and remembers what did not hold.
 pub(crate) struct Report {
+    out: Stdout,
     started: Instant,
     colours: bool,
     step: String,
@@ -21,6 +22,7 @@ impl Report {
     /// Nothing has been shown yet.
     pub(crate) fn new() -> Self {
         Self {
+            out: io::stdout(),
             started: Instant::now(),
             colours: io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none(),
             step: String::new(),
@@ -95,7 +97,7 @@ impl Report {
 
     /// Writes a line.
     pub(crate) fn line(&self, text: &str) -> Result<()> {
-        writeln!(io::stdout().lock(), "{text}").context("write to standard output")
+        writeln!(self.out.lock(), "{text}").context("write to standard output")
     }
 
     fn item(&self, name: &str, text: &str) -> Result<()> {

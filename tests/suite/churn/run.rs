@@ -155,6 +155,14 @@ impl Churn {
         Ok(self.histories[pod][service].judge(attempt.start_ns, end, ending(attempt)))
     }
 
+    /// Clients connect, and nothing changes for a while.
+    fn look_on(&mut self, counts: &mut Counts) -> Result<Vec<Attempt>> {
+        self.round(counts, |_, _| {
+            thread::sleep(ROUND_MIN / 4);
+            Ok(())
+        })
+    }
+
     /// Clients connect while `work` is done; then what they saw is judged. Says what was not right.
     fn round(
         &mut self,
@@ -217,20 +225,14 @@ fn churn() -> Result<()> {
 fn caught() -> Result<()> {
     let mut churn = Churn::raise("caught", SEED)?;
     let mut counts = Counts::default();
-    let calm = churn.round(&mut counts, look_on)?;
+    let calm = churn.look_on(&mut counts)?;
     ensure!(calm.is_empty(), "nothing changed: {:?}", calm.first());
     churn.world.lead_astray();
     churn.hand_over()?;
-    let astray = churn.round(&mut counts, look_on)?;
+    let astray = churn.look_on(&mut counts)?;
     ensure!(counts.failed == 0 && counts.astray > 0, "{counts:?}");
     let of_it = |attempt: &Attempt| attempt.target == churn.world.targets()[0];
     ensure!(astray.iter().all(of_it), "{astray:?}");
-    Ok(())
-}
-
-/// Nothing changes for a while.
-fn look_on(_: &mut Churn, _: &mut Counts) -> Result<()> {
-    thread::sleep(ROUND_MIN / 4);
     Ok(())
 }
 

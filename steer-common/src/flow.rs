@@ -79,6 +79,15 @@ pub struct Member {
     pub destination: u32,
 }
 
+/// What a client was given before, and where that endpoint stands now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Recalled {
+    /// The endpoint it was given.
+    pub endpoint: Peer,
+    /// Where MEMBERS says that it stands.
+    pub member: Member,
+}
+
 const _: () = assert!(size_of::<Origin>() == 56 && size_of::<ReplyKey>() == 32);
 const _: () = assert!(size_of::<AffinityKey>() == 16 && size_of::<Affinity>() == 32);
 const _: () = assert!(size_of::<MemberKey>() == 24 && size_of::<Member>() == 8);

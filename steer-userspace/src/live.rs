@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use steer_common::{
     endpoint::Endpoint,
-    flow::{Member, MemberKey},
+    flow::{Member, MemberKey, Recalled},
     index::Bucket,
     logic::Maps as Lookups,
     reason::Reason,
@@ -70,7 +70,7 @@ impl Lookups for Asked<'_> {
         self.class
     }
 
-    fn recall(&self, _route: &Route) -> Option<Member> {
+    fn recall(&self, _route: &Route) -> Option<Recalled> {
         // Whether this client is remembered is shown apart: its memory ends at a moment.
         None
     }

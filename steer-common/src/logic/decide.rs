@@ -8,7 +8,7 @@ use core::ptr::read_volatile;
 use crate::{
     addr::{Addr, Peer, Port, Proto},
     endpoint::Endpoint,
-    flow::Member,
+    flow::Recalled,
     index::{Bucket, PROBES_MAX, Place, SLOTS},
     logic::split::draw,
     reason::Reason,
@@ -52,7 +52,7 @@ pub trait Maps {
     /// SOURCES: the class of the client that asks.
     fn class(&self) -> Option<ClassId>;
     /// AFFINITY and MEMBERS: what this client was given before, if it still holds.
-    fn recall(&self, route: &Route) -> Option<Member>;
+    fn recall(&self, route: &Route) -> Option<Recalled>;
     /// AFFINITY: notes what this client was given.
     fn remember(&self, route: &Route, endpoint: &Endpoint);
 }
@@ -93,9 +93,15 @@ pub fn decide<'a, M: Maps>(maps: &'a M, dialled: &Dialled) -> Decision<'a> {
         return Decision::Pass(Reason::NotVisible);
     }
     if route.has(ROUTE_AFFINITY)
-        && let Some(member) = maps.recall(route)
+        && let Some(Recalled {
+            endpoint: given,
+            member,
+        }) = maps.recall(route)
         && member.destination < route.destination_count
         && let Some(endpoint) = maps.endpoint(member.endpoint)
+        // An element of MEMBERS that is removed is re-used at once, for any other split, while it
+        // is being read here: the row of the endpoint, which outlives its readers, says whose it is.
+        && endpoint.peer() == given
     {
         let (destination, reason) = (member.destination, Reason::Remembered);
         return Decision::Steer(Steer {
@@ -194,3 +200,6 @@ fn take<'a, M: Maps>(maps: &'a M, route: &'a Route) -> Decision<'a> {
 }
 
 const _: () = assert!(crate::limits::DESTINATIONS_MAX == 16, "the mask in `take`");
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use aya_ebpf::{
 };
 use steer_common::{
     endpoint::Endpoint,
-    flow::{Affinity, AffinityKey, Member, MemberKey},
+    flow::{Affinity, AffinityKey, MemberKey, Recalled},
     index::Bucket,
     logic::Maps,
     service::{ClassId, Route, RowId, SplitId},
@@ -74,7 +74,7 @@ impl Maps for KernelMaps<'_> {
     }
 
     #[inline(always)]
-    fn recall(&self, route: &Route) -> Option<Member> {
+    fn recall(&self, route: &Route) -> Option<Recalled> {
         let key = AffinityKey {
             client: self.client(),
             split: route.split,
@@ -96,8 +96,10 @@ impl Maps for KernelMaps<'_> {
         })?;
         // SAFETY: as above; the hold starts anew with each connection.
         unsafe { (*memory).seen_ns = now_ns };
-        // SAFETY: a valid row of the map, written whole by the agent.
-        Some(unsafe { *member })
+        // SAFETY: a valid element of the map, though perhaps re-used for another key by now; `decide`
+        // finds that out.
+        let member = unsafe { *member };
+        Some(Recalled { endpoint, member })
     }
 
     #[inline(always)]

@@ -91,6 +91,8 @@ pub struct Placed {
     pub route: Arc<Route>,
     /// Its rows of MEMBERS.
     pub members: BTreeMap<MemberKey, Member>,
+    /// Its rows of ENDPOINTS, first and count, if an earlier agent left it and it cannot be named.
+    pub unnamed: Vec<(u32, u32)>,
 }
 
 /// A range of ENDPOINTS that one or more destinations use.
@@ -312,6 +314,7 @@ impl Layout {
             self.retired.counters.push(old.counters);
         }
         self.tables.release_route(&old.route);
+        self.retired.endpoints.extend(&old.unnamed);
         for destination in &old.route.destinations {
             if let Some(range) = self.release_pool(&destination.endpoints) {
                 self.retired.endpoints.push(range);

@@ -111,19 +111,19 @@ impl Maps for Hand {
     fn remember(&self, _route: &Route, _endpoint: &Endpoint) {}
 }
 
-fn recalled(given: u8, endpoint: u32, destination: u32) -> Option<Recalled> {
-    Some(Recalled {
+fn recalled(given: u8, endpoint: u32, destination: u32) -> Recalled {
+    Recalled {
         endpoint: self::endpoint(given).peer(),
         member: Member {
             endpoint,
             destination,
         },
-    })
+    }
 }
 
 #[test]
 fn what_was_given_before_is_given_again() {
-    let hand = Hand::new(recalled(2, 1, 0));
+    let hand = Hand::new(Some(recalled(2, 1, 0)));
     assert_eq!(hand.decide(), (Reason::Remembered, endpoint(2).peer()));
     assert_eq!(hand.tickets.get(), 0);
 }
@@ -137,7 +137,7 @@ fn a_member_of_another_split_is_not_believed() {
         recalled(2, 1, 7),
         recalled(2, 9, 0),
     ] {
-        let hand = Hand::new(stale);
+        let hand = Hand::new(Some(stale));
         assert_eq!(hand.decide(), (Reason::Drawn, endpoint(1).peer()));
         assert_eq!(hand.tickets.get(), 1);
     }

@@ -10,7 +10,7 @@ use steer_common::service::{
 
 use super::{Capacity, Layout, Placed, Pool};
 use crate::{
-    desired::model::{Endpoint, Rule},
+    desired::model::{Endpoint, PodRef, Rule},
     image::{Destination, Route, ServiceName, Source},
     live::Live,
     plan::Names,
@@ -20,22 +20,34 @@ impl Layout {
     /// Takes over what is live.
     pub fn adopt(capacity: Capacity, live: &Live, names: &Names) -> Self {
         let mut layout = Self::new(capacity);
+        let mut unnamed = Vec::new();
         for (&key, &row) in &live.services {
-            if let Some(found) = live.routes.get(&row) {
-                layout.generation = layout.generation.max(found.generation);
-                layout.adopt_route(key, row, found, live, names);
+            let Some(found) = live.routes.get(&row) else {
+                continue;
+            };
+            layout.generation = layout.generation.max(found.generation);
+            match layout.known(found, live, names) {
+                Some(route) => layout.adopt_route(key, row, found, live, route, Vec::new()),
+                None => unnamed.push((key, row, found)),
             }
         }
+        // Afterwards: endpoints that a route with names uses as well are that one's.
+        for (key, row, found) in unnamed {
+            let ranges = found.destinations().iter();
+            let ranges = ranges.map(|found| (found.first, found.count));
+            let own = ranges.filter(|&(first, count)| layout.endpoints.take_at(first, count));
+            let own = own.collect();
+            layout.adopt_route(key, row, found, live, unknown(), own);
+        }
         for (&cookie, &found) in &live.sources {
-            if let Some(pod) = names.workloads.get(&found.workload)
-                && layout.tables.workloads.adopt(found.workload, pod)
-            {
-                let source = Source {
-                    class: found.class,
-                    pod: (**pod).clone(),
-                };
-                layout.sources.insert(cookie, (source, found));
-            }
+            // Who cannot be named is nobody's pod: it goes, or is told anew, with the first plan.
+            let named = names.workloads.get(&found.workload);
+            let named = named.filter(|pod| layout.tables.workloads.adopt(found.workload, pod));
+            let source = Source {
+                class: found.class,
+                pod: named.map_or_else(nobody, |pod| (**pod).clone()),
+            };
+            layout.sources.insert(cookie, (source, found));
         }
         layout
     }
@@ -46,7 +58,8 @@ impl Layout {
         row: u32,
         found: &RouteRow,
         live: &Live,
-        names: &Names,
+        route: Route,
+        unnamed: Vec<(u32, u32)>,
     ) {
         self.rows.take_at(row);
         self.splits.take_at(found.split);
@@ -56,18 +69,6 @@ impl Layout {
         } else {
             (0, 0)
         };
-        let route = self.known(found, live, names).unwrap_or_else(|| {
-            let ranges = found
-                .destinations()
-                .iter()
-                .map(|found| (found.first, found.count));
-            for (first, count) in ranges {
-                if self.endpoints.take_at(first, count) {
-                    self.retired.endpoints.push((first, count));
-                }
-            }
-            unknown()
-        });
         let members = live
             .members
             .iter()
@@ -83,6 +84,7 @@ impl Layout {
                 counters,
                 route,
                 members,
+                unnamed,
             },
         );
     }
@@ -172,6 +174,14 @@ fn endpoints(row: &DestinationRow, live: &Live, names: &Names) -> Option<Arc<[En
             })
         })
         .collect()
+}
+
+/// Differs from every pod there can be.
+fn nobody() -> PodRef {
+    PodRef {
+        namespace: String::new(),
+        name: String::new(),
+    }
 }
 
 /// Differs from every route that can be wanted.

@@ -95,6 +95,7 @@ impl Layout {
             counters,
             route,
             members,
+            unnamed: Vec::new(),
         };
         Ok(Prepared {
             key,

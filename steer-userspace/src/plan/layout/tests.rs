@@ -384,6 +384,36 @@ proptest! {
         }
     }
 
+    /// An agent that takes over does not know every name: what it cannot name stays in force, its
+    /// endpoints too, until it is replaced; then nothing is left of it.
+    #[test]
+    fn what_cannot_be_named_is_not_overwritten(
+        before in any_image(),
+        after in any_image(),
+        lost in prop::collection::btree_set(0_u32..12, 0..12),
+    ) {
+        let capacity = Capacity::for_services(40);
+        let mut model = Model::default();
+        let mut layout = Layout::new(capacity);
+        model.apply(&layout.plan(&before).unwrap());
+        let mut names = layout.names();
+        names.services.retain(|number, _| !lost.contains(number));
+        names.destinations.retain(|number, _| !lost.contains(number));
+        names.workloads.retain(|number, _| !lost.contains(number));
+        let mut layout = Layout::adopt(capacity, &model.live, &names);
+        layout.reclaim();
+        for image in [&after, &before, &Image::default()] {
+            model.apply(&layout.plan(image).unwrap());
+            model.assert_holds(image);
+            layout.reclaim();
+        }
+        let fresh = Layout::new(capacity);
+        prop_assert_eq!(layout.rows.available(), fresh.rows.available());
+        prop_assert_eq!(layout.splits.available(), fresh.splits.available());
+        prop_assert_eq!(&layout.counters, &fresh.counters);
+        prop_assert_eq!(&layout.endpoints, &fresh.endpoints);
+    }
+
     /// Nothing leaks: when everything is gone, every row is free.
     #[test]
     fn nothing_leaks(images in prop::collection::vec(any_image(), 1..8)) {

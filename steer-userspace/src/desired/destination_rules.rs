@@ -160,6 +160,16 @@ impl DestinationRules {
             .or_else(|| self.exported(&self.root, name, client))
     }
 
+    /// All merged rules, by namespace.
+    pub fn merged(&self) -> impl Iterator<Item = &Merged> {
+        let levels = self.namespaces.values();
+        let sets = levels.flat_map(|levels| [&levels.local, &levels.exported]);
+        sets.flat_map(|rules| {
+            let wildcard = rules.wildcard.iter().map(|(_, rules)| rules);
+            rules.exact.values().chain(wildcard).flatten()
+        })
+    }
+
     fn exported(&self, namespace: &str, name: &str, client: &Client<'_>) -> Option<&Merged> {
         let rules = self.namespaces.get(namespace)?.exported.of_host(name);
         rules.iter().find(|rule| rule.is_visible(client.namespace))

@@ -235,18 +235,12 @@ impl Maker<'_> {
     /// TLS rules look at the name in the ClientHello: until that is built, the service's own
     /// endpoints are kept.
     fn tls(&mut self, found: &Found) -> Option<Choice> {
-        let (index, _) = found.spec.tls.iter().enumerate().find(|(_, rule)| {
-            rule.matches.iter().any(|found| {
-                self.l4(&L4Match {
-                    destination_subnets: found.destination_subnets.clone(),
-                    port: found.port,
-                    source_subnet: None,
-                    source_labels: found.source_labels.clone(),
-                    source_namespace: found.source_namespace.clone(),
-                    gateways: found.gateways.clone(),
-                })
-            })
-        })?;
+        let (index, _) = found
+            .spec
+            .tls
+            .iter()
+            .enumerate()
+            .find(|(_, rule)| rule.matches.iter().any(|found| self.l4(&found.l4())))?;
         let field = format!("spec.tls[{index}]");
         Some(Choice {
             rule: name(found, &field, None),

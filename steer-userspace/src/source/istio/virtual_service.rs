@@ -206,6 +206,20 @@ pub struct TlsMatch {
     pub gateways: Vec<String>,
 }
 
+impl TlsMatch {
+    /// All but the names in the ClientHello.
+    pub fn l4(&self) -> L4Match {
+        L4Match {
+            destination_subnets: self.destination_subnets.clone(),
+            port: self.port,
+            source_subnet: None,
+            source_labels: self.source_labels.clone(),
+            source_namespace: self.source_namespace.clone(),
+            gateways: self.gateways.clone(),
+        }
+    }
+}
+
 /// `tcp[].route[]` and `tls[].route[]`.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -43,8 +43,8 @@ impl Place {
     pub fn of(key: &ServiceKey) -> Self {
         let hash = hash(key);
         Self {
-            hash: hash as u32,
-            tag: ((hash >> 56) as u32 | 1) << TAG_SHIFT,
+            hash: low(hash),
+            tag: (low(hash >> 56) | 1) << TAG_SHIFT,
         }
     }
 
@@ -82,6 +82,16 @@ pub const fn row(slot: u32) -> RowId {
 pub const fn buckets(keys: u32) -> u32 {
     let wanted = keys.div_ceil(2).next_power_of_two();
     if wanted < 16 { 16 } else { wanted }
+}
+
+/// The low half.
+#[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the high half is dropped on purpose"
+)]
+const fn low(value: u64) -> u32 {
+    value as u32
 }
 
 /// Mixes all bits of the key. Keys come from the cluster's administrators, not from its clients:

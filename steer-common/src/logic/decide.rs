@@ -183,6 +183,7 @@ fn take<'a, M: Maps>(maps: &'a M, route: &'a Route) -> Decision<'a> {
     if destination.count == 0 {
         return Decision::Refuse(Reason::NoEndpoint);
     }
+    #[expect(clippy::cast_possible_truncation, reason = "a remainder of a u32")]
     let offset = (drawn.turn % u64::from(destination.count)) as u32;
     let Some(endpoint) = maps.endpoint(destination.first.wrapping_add(offset)) else {
         return Decision::Pass(Reason::EndpointMissing);

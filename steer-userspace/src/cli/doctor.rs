@@ -111,18 +111,19 @@ fn btf() -> Line {
 
 fn bpffs() -> Line {
     let path = std::path::Path::new("/sys/fs/bpf");
-    match probe::is_bpffs(path) {
-        true => line(
+    if probe::is_bpffs(path) {
+        line(
             "BPF file system",
             Ok(format!("mounted at {}", path.display())),
             "",
-        ),
-        false => Line {
+        )
+    } else {
+        Line {
             verdict: Verdict::Warn,
             what: "BPF file system",
             found: format!("not mounted at {}", path.display()),
             help: "the agent mounts it when it starts; or: mount -t bpf bpf /sys/fs/bpf",
-        },
+        }
     }
 }
 

@@ -26,18 +26,15 @@ pub(super) fn completions(args: &Completions) -> anyhow::Result<Exit> {
 
 /// Writes man pages.
 pub(super) fn man(args: &Man) -> anyhow::Result<Exit> {
-    match &args.directory {
-        Some(directory) => {
-            fs::create_dir_all(directory)
-                .with_context(|| format!("creating {}", directory.display()))?;
-            clap_mangen::generate_to(Args::command(), directory)
-                .with_context(|| format!("writing into {}", directory.display()))?;
-        }
-        None => {
-            let mut text = Vec::new();
-            clap_mangen::Man::new(Args::command()).render(&mut text)?;
-            output::write(&String::from_utf8(text)?)?;
-        }
+    if let Some(directory) = &args.directory {
+        fs::create_dir_all(directory)
+            .with_context(|| format!("creating {}", directory.display()))?;
+        clap_mangen::generate_to(Args::command(), directory)
+            .with_context(|| format!("writing into {}", directory.display()))?;
+    } else {
+        let mut text = Vec::new();
+        clap_mangen::Man::new(Args::command()).render(&mut text)?;
+        output::write(&String::from_utf8(text)?)?;
     }
     Ok(Exit::Done)
 }

@@ -138,22 +138,21 @@ impl Registry {
                     && Arc::ptr_eq(&old.object, object)
                     && made.is_some_and(|made| same(&made.slices, &slices))
             });
-            let host = match kept {
-                Some(host) => Arc::clone(host),
-                None => {
-                    let pods = lazy_pods.get_or_insert_with(|| Pods::of(snapshot));
-                    let host = Arc::new(host(object, name.clone(), &slices, pods));
-                    if self
-                        .hosts
-                        .get(&name)
-                        .is_none_or(|old| !old.says_the_same(&host))
-                    {
-                        changed.push(name.clone());
-                        host
-                    } else {
-                        // Kept, so that what was made from it is kept too.
-                        self.hosts.get(&name).map_or(host, Arc::clone)
-                    }
+            let host = if let Some(host) = kept {
+                Arc::clone(host)
+            } else {
+                let pods = lazy_pods.get_or_insert_with(|| Pods::of(snapshot));
+                let host = Arc::new(host(object, name.clone(), &slices, pods));
+                if self
+                    .hosts
+                    .get(&name)
+                    .is_none_or(|old| !old.says_the_same(&host))
+                {
+                    changed.push(name.clone());
+                    host
+                } else {
+                    // Kept, so that what was made from it is kept too.
+                    self.hosts.get(&name).map_or(host, Arc::clone)
                 }
             };
             fresh

@@ -1,7 +1,7 @@
 //! Grace periods: after one, no program that was running before is still running.
 //!
 //! Updating the slot of a map-in-map waits for one on every kernel (`maybe_wait_bpf_programs`,
-//! kernel/bpf/syscall.c), about 11 ms; membarrier(2) does not on one CPU or under nohz_full.
+//! kernel/bpf/syscall.c), about 11 ms; membarrier(2) does not on one CPU or under `nohz_full`.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 

@@ -12,8 +12,10 @@ use crate::live::Live;
 impl Maps {
     /// Reads everything that services lead to.
     pub fn read(&self) -> Result<Live, KernelError> {
-        let mut live = Live::default();
-        live.buckets = self.index().copy();
+        let mut live = Live {
+            buckets: self.index().copy(),
+            ..Live::default()
+        };
         for row in self.index().rows() {
             let route = self
                 .routes
@@ -23,11 +25,11 @@ impl Maps {
             live.services.insert(route.key, row);
             live.routes.insert(row, route);
         }
-        for entry in self.sources.iter() {
+        for entry in &self.sources {
             let (cookie, source) = entry.map_err(KernelError::map("SOURCES"))?;
             live.sources.insert(cookie, source);
         }
-        for entry in self.members.iter() {
+        for entry in &self.members {
             let (key, member) = entry.map_err(KernelError::map("MEMBERS"))?;
             live.members.insert(key, member);
         }

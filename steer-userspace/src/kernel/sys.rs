@@ -298,7 +298,7 @@ unsafe impl<T: Sync> Send for Shared<T> {}
 unsafe impl<T: Sync> Sync for Shared<T> {}
 
 impl<T: Sync> Shared<T> {
-    /// Maps `count` values of an array created with BPF_F_MMAPABLE (Linux 5.5). `T` must be as
+    /// Maps `count` values of an array created with `BPF_F_MMAPABLE` (Linux 5.5). `T` must be as
     /// large as the map's values, and valid for every content: atomic integers.
     pub(super) fn map(map: BorrowedFd<'_>, count: usize) -> io::Result<Self> {
         let length = count * size_of::<T>();

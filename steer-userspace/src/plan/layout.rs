@@ -65,9 +65,9 @@ impl Capacity {
         while low < high {
             let middle = low + (high - low) / 2;
             if Self::for_services(middle).rows < rows {
-                low = middle + 1
+                low = middle + 1;
             } else {
-                high = middle
+                high = middle;
             }
         }
         Self::for_services(low)

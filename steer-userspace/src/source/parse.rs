@@ -383,7 +383,7 @@ fn join(root: &str, path: &str) -> String {
     }
 }
 
-/// serde_ignored writes `http.0.route.?.x`; fields are written `http[0].route.x`.
+/// `serde_ignored` writes `http.0.route.?.x`; fields are written `http[0].route.x`.
 fn field_path(path: &str) -> String {
     let mut text = String::new();
     for part in path.split('.').filter(|&part| part != "?") {

@@ -234,7 +234,7 @@ fn forbidden() -> Result<()> {
     ensure_ninety_ten(&lab)?;
     let before = rows(&lab)?;
     lab.configure(BAD, &route("webapp", "webapp", &[to("v1", 1)]))?;
-    wait_for(&lab, |status| is_applied(status))?;
+    wait_for(&lab, is_applied)?;
     let path = bad(&lab);
     let own = |owner: &str, mode: &str| -> Result<()> {
         let done = Command::new("chown")

@@ -9,6 +9,10 @@ use super::Filter;
 use crate::cli::{instance::Seen, output::Row};
 
 #[derive(Serialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names are those of the columns"
+)]
 pub(super) struct Endpoint {
     endpoint: SocketAddr,
     status: &'static str,

@@ -112,7 +112,7 @@ fn cold(cluster: &str) -> Result<f64> {
         say(&format!(
             "  cold: lowered {:.0} ms, compiled {:.0} ms, planned and in the kernel {:.0} ms ({} writes): {:.0} ms",
             ms(lowered),
-            ms(compiled - lowered),
+            ms(compiled.saturating_sub(lowered)),
             ms(applied.took),
             applied.steps,
             ms(all)
@@ -150,7 +150,7 @@ fn warm(
     say(&format!(
         "  one weight: lowered {:.1} ms, compiled {:.1} ms, planned and in the kernel {:.1} ms: {:.1} ms",
         ms(lowered),
-        ms(compiled - lowered),
+        ms(compiled.saturating_sub(lowered)),
         ms(applied.took),
         ms(started.elapsed())
     ));

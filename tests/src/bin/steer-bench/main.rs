@@ -1,6 +1,11 @@
 //! Measurements of steer beside what people use today, on this machine, in labs of network
 //! namespaces. Figures come last, one a line: `figure NAME VALUE`.
 
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "counts and nanoseconds of a bench stay far below 2^52"
+)]
+
 mod apply;
 mod connect;
 mod envoy;

@@ -24,7 +24,7 @@ pub(crate) struct Empty {
     _link: OwnedFd,
 }
 
-/// The start of the kernel's attribute of BPF_PROG_LOAD (linux/bpf.h).
+/// The start of the kernel's attribute of `BPF_PROG_LOAD` (linux/bpf.h).
 #[repr(C)]
 #[derive(Default)]
 struct Load {

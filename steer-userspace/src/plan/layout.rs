@@ -135,6 +135,8 @@ pub struct Layout {
     counters: Ranges,
     endpoints: Ranges,
     retired: Retired,
+    /// MEMBERS that an agent left otherwise when it died half-way: as they should be.
+    mends: BTreeMap<MemberKey, Option<Member>>,
 }
 
 impl Layout {
@@ -152,6 +154,7 @@ impl Layout {
             counters: Ranges::new(limits::REASON_COUNTERS, capacity.counters),
             endpoints: Ranges::new(0, capacity.endpoints),
             retired: Retired::default(),
+            mends: BTreeMap::new(),
         }
     }
 
@@ -213,7 +216,10 @@ impl Layout {
             .collect();
         let generation = self.generation + 1;
         let prepared = self.prepare(changed, generation)?;
-        let mut steps = Steps::default();
+        let mut steps = Steps {
+            mend: self.mend(),
+            ..Steps::default()
+        };
         self.commit(prepared, &mut steps);
         gone.into_iter()
             .for_each(|key| self.remove(key, &mut steps));
@@ -227,6 +233,17 @@ impl Layout {
             self.generation = generation;
         }
         Ok(plan)
+    }
+
+    /// Before all else: a split that has none may be given to another route.
+    fn mend(&mut self) -> Vec<Step> {
+        let mends = std::mem::take(&mut self.mends).into_iter();
+        mends
+            .map(|(key, member)| match member {
+                Some(member) => Step::AddMember { key, member },
+                None => Step::RemoveMember { key },
+            })
+            .collect()
     }
 
     fn check_capacity(&self, image: &Image) -> Result<(), PlanError> {
@@ -428,6 +445,7 @@ impl Tables {
 /// after it; a namespace joins its class when the rows of that class are there.
 #[derive(Default)]
 struct Steps {
+    mend: Vec<Step>,
     fill: Vec<Step>,
     publish: Vec<(ServiceKey, RowId, Option<RowId>)>,
     sources: Vec<Step>,
@@ -442,7 +460,8 @@ impl Steps {
             .publish
             .iter()
             .partition(|(key, ..)| key.class == CLASS_ANYONE);
-        let mut steps = self.fill;
+        let mut steps = self.mend;
+        steps.extend(self.fill);
         steps.extend(classes.iter().map(publish));
         steps.extend(self.sources);
         steps.extend(anyone.iter().map(publish));

@@ -2,10 +2,14 @@
 //!
 //! A row whose names are not known is kept in force and replaced by the first plan.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use steer_common::service::{
-    Destination as DestinationRow, ROUTE_HIDDEN, ROUTE_VARIES, Route as RouteRow, ServiceKey,
+use steer_common::{
+    flow::{Member, MemberKey},
+    service::{
+        Destination as DestinationRow, ROUTE_AFFINITY, ROUTE_HIDDEN, ROUTE_VARIES,
+        Route as RouteRow, ServiceKey,
+    },
 };
 
 use super::{Capacity, Layout, Placed, Pool};
@@ -41,15 +45,30 @@ impl Layout {
         }
         for (&cookie, &found) in &live.sources {
             // Who cannot be named is nobody's pod: it goes, or is told anew, with the first plan.
-            let named = names.workloads.get(&found.workload);
-            let named = named.filter(|pod| layout.tables.workloads.adopt(found.workload, pod));
+            let owner = names.workloads.get(&found.workload);
+            let owner = owner.filter(|pod| layout.tables.workloads.adopt(found.workload, pod));
             let source = Source {
                 class: found.class,
-                pod: named.map_or_else(nobody, |pod| (**pod).clone()),
+                pod: owner.map_or_else(nobody, |pod| (**pod).clone()),
             };
             layout.sources.insert(cookie, (source, found));
         }
+        layout.mends = layout.mends(live);
         layout
+    }
+
+    /// What MEMBERS should hold, where it holds something else.
+    fn mends(&self, live: &Live) -> BTreeMap<MemberKey, Option<Member>> {
+        let wanted = self.placed.values().flat_map(|placed| &placed.members);
+        let wanted: BTreeMap<MemberKey, Member> =
+            wanted.map(|(&key, &member)| (key, member)).collect();
+        let stray = live.members.keys().filter(|key| !wanted.contains_key(key));
+        let mut mends: BTreeMap<MemberKey, Option<Member>> =
+            stray.map(|&key| (key, None)).collect();
+        let differs = |(key, member): &(MemberKey, Member)| live.members.get(key) != Some(member);
+        let wrong = wanted.into_iter().filter(differs);
+        mends.extend(wrong.map(|(key, member)| (key, Some(member))));
+        mends
     }
 
     fn adopt_route(
@@ -69,12 +88,7 @@ impl Layout {
         } else {
             (0, 0)
         };
-        let members = live
-            .members
-            .iter()
-            .filter(|(member, _)| member.split == found.split)
-            .map(|(&member, &value)| (member, value))
-            .collect();
+        let members = members(found, live);
         let route = Arc::new(route);
         self.placed.insert(
             key,
@@ -156,6 +170,33 @@ impl Layout {
             }
         }
     }
+}
+
+/// The rows of MEMBERS that go with a row of ROUTES.
+fn members(found: &RouteRow, live: &Live) -> BTreeMap<MemberKey, Member> {
+    let mut members = BTreeMap::new();
+    if !found.has(ROUTE_AFFINITY) {
+        return members;
+    }
+    for (destination, row) in (0..).zip(found.destinations()) {
+        if row.weight == 0 {
+            continue;
+        }
+        for endpoint in row.first..row.first.saturating_add(row.count) {
+            let Some(at) = live.endpoints.get(&endpoint) else {
+                continue;
+            };
+            let key = MemberKey {
+                split: found.split,
+                endpoint: at.peer(),
+            };
+            members.entry(key).or_insert(Member {
+                endpoint,
+                destination,
+            });
+        }
+    }
+    members
 }
 
 /// The endpoints of a destination, by name.

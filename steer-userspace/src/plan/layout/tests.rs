@@ -100,6 +100,8 @@ impl Model {
             assert!(self.live.tickets.contains_key(&row.split));
             self.assert_destinations(row, wanted);
         }
+        let mine = |member: &MemberKey| splits.contains(&member.split);
+        assert!(self.live.members.keys().all(mine), "a stray member");
         let classes = |sources: &BTreeMap<u64, SourceRow>| -> Vec<(u64, u32)> {
             sources
                 .iter()
@@ -382,6 +384,32 @@ proptest! {
                 prop_assert!(layout.plan(image).unwrap().is_empty());
             }
         }
+    }
+
+    /// An agent dies half-way through a plan. The next one goes on from what it left.
+    #[test]
+    fn a_plan_half_applied_is_mended(
+        before in any_image(),
+        next in any_image(),
+        done in 0_usize..60,
+        after in prop::sample::select(vec![0, 1]),
+    ) {
+        let capacity = Capacity::for_services(40);
+        let mut model = Model::default();
+        let mut layout = Layout::new(capacity);
+        model.apply(&layout.plan(&before).unwrap());
+        layout.reclaim();
+        let mut plan = layout.plan(&next).unwrap();
+        plan.steps.truncate(done);
+        model.apply(&plan);
+        let mut layout = Layout::adopt(capacity, &model.live, &layout.names());
+        for image in [[&before, &next][after], &Image::default()] {
+            model.apply(&layout.plan(image).unwrap());
+            model.assert_holds(image);
+            prop_assert!(layout.plan(image).unwrap().is_empty());
+            layout.reclaim();
+        }
+        prop_assert!(model.live.members.is_empty(), "{:?}", model.live.members);
     }
 
     /// An agent that takes over does not know every name: what it cannot name stays in force, its

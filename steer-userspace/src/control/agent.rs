@@ -75,6 +75,7 @@ pub struct Agent {
     settings: AgentSettings,
     engine: Engine,
     reader: Reader,
+    watch: Watch,
     scans: Scans,
     /// The last configuration that could be read.
     snapshot: Snapshot,
@@ -97,10 +98,12 @@ impl Agent {
         let lock = Lock::take(&settings.engine.state)?;
         let scans = Scans::start(&settings.engine.kernel.cgroup)?;
         let engine = Engine::start(settings.engine.clone())?;
+        let watch = Watch::new(&settings.config)?;
         let reader = Reader::new(settings.config.clone());
         Ok(Self {
             engine,
             reader,
+            watch,
             scans,
             snapshot: Snapshot::default(),
             found: Scan::default(),
@@ -123,10 +126,11 @@ impl Agent {
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut reload = signal(SignalKind::hangup()).map_err(failed)?;
-        let mut watch = Watch::new(&self.settings.config)?;
         let mut read = timer(READ_EVERY);
         let mut settle = timer(SETTLE_EVERY);
-        if self.read() {
+        // Files that are as young as the agent are read as they are.
+        let first = self.reader.read();
+        if self.take(first) {
             self.found = self.scans.next().await;
             self.apply();
         }
@@ -138,7 +142,7 @@ impl Agent {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = reload.recv() => self.change()?,
-                () = watch.changed() => self.change()?,
+                () = self.watch.changed() => self.change()?,
                 _ = read.tick() => self.change()?,
                 found = self.scans.next() => {
                     self.found = found;
@@ -180,7 +184,19 @@ impl Agent {
 
     /// Reads what is written; false if it is what was read last, or cannot be used.
     fn read(&mut self) -> bool {
-        match self.reader.read() {
+        let progress = self.watch.progress();
+        let read = self
+            .reader
+            .read_without(&|found| progress.is_unfinished(found));
+        if progress.passed_over() {
+            self.watch.again();
+        }
+        self.take(read)
+    }
+
+    /// Takes what was read; false if it is what was read last, or cannot be used.
+    fn take(&mut self, read: Result<Option<Snapshot>, Vec<Finding>>) -> bool {
+        match read {
             Ok(None) => false,
             Ok(Some(snapshot)) => {
                 self.snapshot = snapshot;

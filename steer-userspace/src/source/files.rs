@@ -52,16 +52,31 @@ impl Reader {
     /// Reads what changed. `None` if nothing did; the findings at error level, and all others, if
     /// something cannot be used.
     pub fn read(&mut self) -> Result<Option<Snapshot>, Vec<Finding>> {
+        self.read_without(&|_| false)
+    }
+
+    /// Like `read`, but of files that are being written what they held before counts.
+    pub fn read_without(
+        &mut self,
+        unfinished: &dyn Fn(&fs::Metadata) -> bool,
+    ) -> Result<Option<Snapshot>, Vec<Finding>> {
         let mut errors = Vec::new();
         let mut fresh = BTreeMap::new();
         let mut changed = self.failed;
         for path in self.list(&mut errors) {
-            match self.read_one(&path) {
-                Ok((file, is_new)) => {
+            let known = self.files.get(&path).map(Arc::clone);
+            match self.read_one(&path, unfinished) {
+                Ok(Some((file, is_new))) => {
                     changed |= is_new;
                     fresh.insert(path, file);
                 }
-                Err(finding) => errors.push(finding),
+                // It may be what mends the last read: until it is there, nothing changes.
+                Ok(None) if self.failed => return Ok(None),
+                Ok(None) => {}
+                Err(finding) => {
+                    errors.push(finding);
+                    fresh.extend(known.map(|known| (path, known)));
+                }
             }
         }
         changed |= fresh.len() != self.files.len();
@@ -121,7 +136,12 @@ impl Reader {
         files
     }
 
-    fn read_one(&self, path: &Path) -> Result<(Arc<File>, bool), Finding> {
+    /// What a file holds, and whether that is new; `None` if nothing of it is known yet.
+    fn read_one(
+        &self,
+        path: &Path,
+        unfinished: &dyn Fn(&fs::Metadata) -> bool,
+    ) -> Result<Option<(Arc<File>, bool)>, Finding> {
         let found = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
         if found.is_dir() {
             let error = io::Error::from(io::ErrorKind::IsADirectory);
@@ -136,8 +156,12 @@ impl Reader {
             found.ctime(),
             found.ctime_nsec(),
         );
-        if let Some(known) = self.files.get(path).filter(|known| known.stamp == stamp) {
-            return Ok((Arc::clone(known), false));
+        let known = self.files.get(path).map(Arc::clone);
+        if let Some(known) = known.as_ref().filter(|known| known.stamp == stamp) {
+            return Ok(Some((Arc::clone(known), false)));
+        }
+        if unfinished(&found) {
+            return Ok(known.map(|known| (known, false)));
         }
         let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
         let (mut objects, findings) = parse_text(&path.display().to_string(), &text)?;
@@ -147,7 +171,7 @@ impl Reader {
             objects,
             findings,
         };
-        Ok((Arc::new(file), true))
+        Ok(Some((Arc::new(file), true)))
     }
 }
 

@@ -23,14 +23,16 @@ struct Files {
 }
 
 impl Files {
-    fn apply(&mut self, edit: &Edit) {
-        match edit {
-            Edit::Write(name, text) => {
-                // What is refused leaves no object behind, as in a directory that only `check` reads.
-                let parsed = parse_text(name, text).map(|(objects, _)| objects);
-                self.parsed.insert(name.clone(), parsed.unwrap_or_default());
+    fn apply(&mut self, edits: &[Edit]) {
+        for edit in edits {
+            match edit {
+                Edit::Write(name, text) => {
+                    // What is refused leaves no object behind.
+                    let parsed = parse_text(name, text).map(|(objects, _)| objects);
+                    self.parsed.insert(name.clone(), parsed.unwrap_or_default());
+                }
+                Edit::Remove(name) => drop(self.parsed.remove(name)),
             }
-            Edit::Remove(name) => drop(self.parsed.remove(name)),
         }
     }
 
@@ -65,10 +67,10 @@ proptest! {
     ) {
         let settings = Settings::default();
         let mut files = Files::default();
-        start.iter().for_each(|edit| files.apply(edit));
+        files.apply(&start);
         let mut kept = Lowering::new(settings.clone());
         for (edits, mask) in steps {
-            edits.iter().for_each(|edit| files.apply(edit));
+            files.apply(&edits);
             let snapshot = files.snapshot();
             let local = local_pods(&snapshot, mask);
             let fresh = lower(&snapshot, &settings, &local);

@@ -96,7 +96,7 @@ fn age() -> impl Strategy<Value = String> {
     (1..5_u8).prop_map(|day| format!("2026-01-0{day}T00:00:00Z"))
 }
 
-fn object(group: &str, kind: &str, namespace: &str, name: &str, spec: Value) -> Value {
+fn object(group: &str, kind: &str, namespace: &str, name: &str, spec: &Value) -> Value {
     json!({
         "apiVersion": group,
         "kind": kind,
@@ -129,7 +129,7 @@ fn service() -> impl Strategy<Value = Value> {
                     "clusterIP": address, "selector": {"app": name}, "ports": ports,
                     "publishNotReadyAddresses": early, "sessionAffinity": affinity,
                 });
-                let mut service = object("v1", "Service", namespace, name, spec);
+                let mut service = object("v1", "Service", namespace, name, &spec);
                 if !export.is_empty() {
                     service["metadata"]["annotations"] =
                         json!({"networking.istio.io/exportTo": export});
@@ -145,7 +145,7 @@ fn pod() -> impl Strategy<Value = Value> {
         |(namespace, name, labels, address, ready)| {
             let ports = json!([{"name": "web", "containerPort": 3000}]);
             let spec = json!({"containers": [{"ports": ports}]});
-            let mut pod = object("v1", "Pod", namespace, &format!("p{name}"), spec);
+            let mut pod = object("v1", "Pod", namespace, &format!("p{name}"), &spec);
             pod["metadata"]["labels"] = labels;
             pod["status"] = json!({
                 "podIPs": [{"ip": format!("10.10.0.{address}")}],
@@ -171,7 +171,7 @@ fn slice() -> impl Strategy<Value = Value> {
             "EndpointSlice",
             namespace,
             service,
-            json!(null),
+            &json!(null),
         );
         slice["metadata"]["labels"] = json!({"kubernetes.io/service-name": service});
         slice["addressType"] = json!("IPv4");
@@ -256,7 +256,7 @@ fn virtual_service() -> impl Strategy<Value = Value> {
                     spec["tcp"] = json!(tcp);
                 }
                 let group = "networking.istio.io/v1";
-                let mut found = object(group, "VirtualService", namespace, name, spec);
+                let mut found = object(group, "VirtualService", namespace, name, &spec);
                 found["metadata"]["creationTimestamp"] = json!(age);
                 found
             },
@@ -289,7 +289,7 @@ fn destination_rule() -> impl Strategy<Value = Value> {
                     spec["workloadSelector"] = workload;
                 }
                 let group = "networking.istio.io/v1";
-                let mut found = object(group, "DestinationRule", namespace, name, spec);
+                let mut found = object(group, "DestinationRule", namespace, name, &spec);
                 found["metadata"]["creationTimestamp"] = json!(age);
                 found
             },

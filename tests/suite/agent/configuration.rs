@@ -34,10 +34,13 @@ pub(crate) fn tests() -> Vec<Trial> {
 /// The file that is wrong.
 const BAD: &str = "bad.yaml";
 
+/// Makes the configuration wrong.
+type Spoil = Box<dyn Fn(&Lab) -> Result<()>>;
+
 /// A way to spoil the configuration, and to mend it.
 struct Case {
     title: &'static str,
-    spoil: Box<dyn Fn(&Lab) -> Result<()>>,
+    spoil: Spoil,
     mend: fn(&Lab) -> Result<()>,
 }
 
@@ -218,7 +221,7 @@ fn refused_shares(stage: &Stage) -> Result<()> {
             || lab.configure(ROUTE, &split([90, 10])),
             |status| !status.to_string().contains("are refused"),
         )?;
-        stage.await_weights([90, 10])?;
+        stage.await_weights(&[90, 10])?;
     }
     Ok(())
 }

@@ -256,8 +256,8 @@ fn second() -> Result<()> {
 fn two() -> Result<()> {
     let stage = Stage::raise("two")?;
     let lab = &stage.lab;
-    let state = lab.dirs().run().join("state-2");
-    fs::create_dir(&state)?;
+    let place = lab.dirs().run().join("state-2");
+    fs::create_dir(&place)?;
     let mut command = lab.node()?.command(bins::steer()?)?;
     command
         .arg("agent")
@@ -266,7 +266,7 @@ fn two() -> Result<()> {
     command
         .arg("--cgroup")
         .arg(lab.dirs().cluster_cgroup().path());
-    command.arg("--state").arg(&state);
+    command.arg("--state").arg(&place);
     command.arg("--pins").arg(lab.dirs().bpf().join("steer-2"));
     let other = steer_tests::agent::Agent::start(lab.node()?, command)?;
     ensure_ninety_ten(lab)?;

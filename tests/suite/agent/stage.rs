@@ -69,11 +69,11 @@ impl Stage {
     /// Writes the split of the catalog and waits until the kernel has it.
     pub(crate) fn split(&self, weights: [u32; 2]) -> Result<()> {
         self.lab.configure(ROUTE, &split(weights))?;
-        self.await_weights(weights)
+        self.await_weights(&weights)
     }
 
     /// Waits until the kernel splits the catalog like this.
-    pub(crate) fn await_weights(&self, weights: [u32; 2]) -> Result<()> {
+    pub(crate) fn await_weights(&self, weights: &[u32]) -> Result<()> {
         eventually(&format!("a split of {weights:?}"), || {
             Ok((catalog_weights(&self.lab)? == weights).then_some(()))
         })
@@ -179,7 +179,7 @@ pub(crate) fn eventually<T: Debug>(
 
 /// An object of Istio's in the bookstore.
 pub(crate) fn istio(kind: &str, name: &str, spec: &str) -> String {
-    let spec: String = spec.lines().map(|line| format!("  {line}\n")).collect();
+    let spec = format!("  {}\n", spec.trim_end().replace('\n', "\n  "));
     format!(
         "apiVersion: networking.istio.io/v1\nkind: {kind}\n\
          metadata: {{name: {name}, namespace: {NAMESPACE}}}\nspec:\n{spec}"
@@ -188,14 +188,11 @@ pub(crate) fn istio(kind: &str, name: &str, spec: &str) -> String {
 
 /// The VirtualService of `host` with one rule whose destinations are these.
 pub(crate) fn route(name: &str, host: &str, destinations: &[String]) -> String {
-    let list: String = destinations
-        .iter()
-        .map(|found| format!("      - {found}\n"))
-        .collect();
+    let list = format!("      - {}", destinations.join("\n      - "));
     istio(
         "VirtualService",
         name,
-        &format!("hosts: [{host}]\nhttp:\n  - route:\n{list}"),
+        &format!("hosts: [{host}]\nhttp:\n  - route:\n{list}\n"),
     )
 }
 

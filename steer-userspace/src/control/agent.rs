@@ -20,7 +20,7 @@ use super::{
 use crate::{
     desired::{Desired, Lowering, Settings, model::PodRef},
     finding::{Finding, Severity},
-    image,
+    image::Compiler,
     kernel::{KernelError, privilege},
     node::{NodeError, discover::Scan},
     source::{Snapshot, files::Reader},
@@ -82,6 +82,7 @@ pub struct Agent {
     /// The pods of this node.
     found: Scan,
     lowering: Lowering,
+    compiler: Compiler,
     /// What the last configuration means.
     desired: Desired,
     /// Why what is written is not in force; empty if it is.
@@ -107,6 +108,7 @@ impl Agent {
             scans,
             snapshot: Snapshot::default(),
             found: Scan::default(),
+            compiler: Compiler::default(),
             lowering: Lowering::new(settings.desired.clone()),
             desired: Desired::default(),
             refused: Vec::new(),
@@ -216,8 +218,8 @@ impl Agent {
         let local: BTreeSet<PodRef> = self.found.namespaces.values().cloned().collect();
         self.desired = self.lowering.lower(&self.snapshot, &local);
         self.clusters_changed = true;
-        let image = image::compile(&self.desired, &self.found.namespaces);
-        match self.engine.apply(&image) {
+        let image = self.compiler.compile(&self.desired, &self.found.namespaces);
+        match self.engine.apply(image) {
             Ok(applied) => {
                 self.refused.clear();
                 if applied.steps > 0 {

@@ -145,6 +145,9 @@ impl Lowering {
 
     /// Makes the services that looked at something that changed.
     fn remake(&mut self, changed: &[String]) {
+        if changed.is_empty() && self.made.len() == self.registry.hosts.len() {
+            return;
+        }
         self.made
             .retain(|name, _| self.registry.hosts.contains_key(name));
         let (patterns, names): (Vec<&String>, Vec<&String>) =

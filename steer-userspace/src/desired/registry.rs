@@ -108,6 +108,8 @@ pub struct Registry {
     /// By fully qualified name.
     pub hosts: BTreeMap<String, Arc<Host>>,
     ingredients: BTreeMap<String, Ingredients>,
+    services: Vec<Arc<Object<Service>>>,
+    slices: Vec<Arc<Object<EndpointSlice>>>,
     pods: Vec<Arc<Object<Pod>>>,
 }
 
@@ -116,6 +118,12 @@ impl Registry {
     /// kept. Returns the names that changed.
     pub fn update(&mut self, snapshot: &Snapshot, domain: &str) -> Vec<String> {
         let same_pods = same(&self.pods, &snapshot.pods);
+        if same_pods
+            && same(&self.services, &snapshot.services)
+            && same(&self.slices, &snapshot.endpoint_slices)
+        {
+            return Vec::new();
+        }
         let pods = if same_pods {
             Pods::default()
         } else {
@@ -124,6 +132,8 @@ impl Registry {
         let slices = slices_by_service(snapshot);
         let mut lazy_pods = (!same_pods).then_some(pods);
         let mut fresh = Self {
+            services: snapshot.services.clone(),
+            slices: snapshot.endpoint_slices.clone(),
             pods: snapshot.pods.clone(),
             ..Self::default()
         };

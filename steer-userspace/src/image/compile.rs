@@ -1,6 +1,10 @@
 //! Desired -> image: one row for each service address, port and class.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use steer_common::{
     addr::{Addr, Port},
@@ -12,23 +16,68 @@ use crate::desired::model::{self as desired, Desired, Endpoint, PodRef, View};
 
 /// Compiles what the node shall do. `pods` are the network namespaces that were found, by cookie.
 pub fn compile(desired: &Desired, pods: &BTreeMap<u64, PodRef>) -> Image {
-    let mut image = Image::default();
-    for service in &desired.services {
-        for port in &service.ports {
-            add_port(&mut image, service, port);
+    let mut compiler = Compiler::default();
+    compiler.compile(desired, pods);
+    compiler.image
+}
+
+/// Compiles one configuration after another; the rows of services that are the same are kept.
+#[derive(Debug, Default)]
+pub struct Compiler {
+    image: Image,
+    /// The services of the image, by where they are in memory, each with its keys.
+    services: BTreeMap<*const desired::Service, (Arc<desired::Service>, Vec<ServiceKey>)>,
+    /// Two services have one address: which one stands depends on their order.
+    contested: bool,
+}
+
+impl Compiler {
+    /// What the node shall do.
+    pub fn compile(&mut self, desired: &Desired, pods: &BTreeMap<u64, PodRef>) -> &Image {
+        if self.contested {
+            *self = Self::default();
         }
+        let wanted: BTreeSet<*const desired::Service> =
+            desired.services.iter().map(Arc::as_ptr).collect();
+        let routes = &mut self.image.routes;
+        self.services.retain(|service, (_, keys)| {
+            let stays = wanted.contains(service);
+            if !stays {
+                keys.iter().for_each(|key| {
+                    routes.remove(key);
+                });
+            }
+            stays
+        });
+        for service in &desired.services {
+            if !self.services.contains_key(&Arc::as_ptr(service)) {
+                self.add(service);
+            }
+        }
+        let class = |pod: &PodRef| desired.classes.get(pod).copied().unwrap_or(CLASS_ANYONE);
+        let source = |pod: &PodRef| Source {
+            class: class(pod),
+            pod: pod.clone(),
+        };
+        self.image.sources = pods
+            .iter()
+            .map(|(&cookie, pod)| (cookie, source(pod)))
+            .collect();
+        &self.image
     }
-    for (&cookie, pod) in pods {
-        let class = desired.classes.get(pod).copied().unwrap_or(CLASS_ANYONE);
-        image.sources.insert(
-            cookie,
-            Source {
-                class,
-                pod: pod.clone(),
-            },
-        );
+
+    fn add(&mut self, service: &Arc<desired::Service>) {
+        let mut own = Image::default();
+        for port in &service.ports {
+            add_port(&mut own, service, port);
+        }
+        let keys: Vec<ServiceKey> = own.routes.keys().copied().collect();
+        for (key, route) in own.routes {
+            self.contested |= self.image.routes.insert(key, route).is_some();
+        }
+        self.services
+            .insert(Arc::as_ptr(service), (Arc::clone(service), keys));
     }
-    image
 }
 
 fn add_port(image: &mut Image, service: &desired::Service, port: &desired::Port) {

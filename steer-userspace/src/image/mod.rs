@@ -4,5 +4,5 @@
 mod compile;
 mod model;
 
-pub use compile::compile;
+pub use compile::{Compiler, compile};
 pub use model::{Destination, DestinationName, Image, Route, ServiceName, Source};

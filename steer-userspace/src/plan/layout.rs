@@ -202,18 +202,7 @@ impl Layout {
     /// Plans the way to `image`. On an error the layout is as it was.
     pub fn plan(&mut self, image: &Image) -> Result<Plan, PlanError> {
         self.check_capacity(image)?;
-        let changed: Vec<(ServiceKey, Arc<Route>)> = image
-            .routes
-            .iter()
-            .filter(|&(key, route)| self.placed.get(key).is_none_or(|old| old.route != *route))
-            .map(|(&key, route)| (key, Arc::clone(route)))
-            .collect();
-        let gone: Vec<ServiceKey> = self
-            .placed
-            .keys()
-            .filter(|key| !image.routes.contains_key(key))
-            .copied()
-            .collect();
+        let (changed, gone) = self.compare(image);
         let generation = self.generation + 1;
         let prepared = self.prepare(changed, generation)?;
         let mut steps = Steps {
@@ -244,6 +233,23 @@ impl Layout {
                 None => Step::RemoveMember { key },
             })
             .collect()
+    }
+
+    /// Routes that are new or differ, and keys that are no more: both sides are walked in order.
+    fn compare(&self, image: &Image) -> (Vec<(ServiceKey, Arc<Route>)>, Vec<ServiceKey>) {
+        let (mut changed, mut gone) = (Vec::new(), Vec::new());
+        let mut placed = self.placed.iter().peekable();
+        for (&key, route) in &image.routes {
+            while let Some((&old, _)) = placed.next_if(|(old, _)| **old < key) {
+                gone.push(old);
+            }
+            match placed.next_if(|(old, _)| **old == key) {
+                Some((_, old)) if old.route == *route => {}
+                Some(_) | None => changed.push((key, Arc::clone(route))),
+            }
+        }
+        gone.extend(placed.map(|(&old, _)| old));
+        (changed, gone)
     }
 
     fn check_capacity(&self, image: &Image) -> Result<(), PlanError> {

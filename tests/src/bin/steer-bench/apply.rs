@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use steer::{
     desired::{Lowering, Settings},
-    image,
+    image::Compiler,
     kernel::{Maps, Pins},
     source::{Snapshot, files::parse_text},
 };
@@ -102,12 +102,13 @@ fn cold(cluster: &str) -> Result<f64> {
     for _ in 0..3 {
         let mut engine = images::engine(&lab, lab.dirs().cluster_cgroup().path(), 100_000)?;
         let mut lowering = Lowering::new(Settings::default());
+        let mut compiler = Compiler::default();
         let started = Instant::now();
         let desired = lowering.lower(&parsed, &BTreeSet::new());
         let lowered = started.elapsed();
-        let image = image::compile(&desired, &BTreeMap::new());
+        let image = compiler.compile(&desired, &BTreeMap::new());
         let compiled = started.elapsed();
-        let applied = engine.apply(&image)?;
+        let applied = engine.apply(image)?;
         let all = started.elapsed();
         say(&format!(
             "  cold: lowered {:.0} ms, compiled {:.0} ms, planned and in the kernel {:.0} ms ({} writes): {:.0} ms",
@@ -118,7 +119,7 @@ fn cold(cluster: &str) -> Result<f64> {
             ms(all)
         ));
         best = best.min(ms(all));
-        warm(&mut lowering, &mut engine, &parsed)?;
+        warm(&mut lowering, &mut compiler, &mut engine, &parsed)?;
         drop(engine);
         Pins::new(lab.dirs().pins()).remove()?;
     }
@@ -128,6 +129,7 @@ fn cold(cluster: &str) -> Result<f64> {
 /// One weight changes.
 fn warm(
     lowering: &mut Lowering,
+    compiler: &mut Compiler,
     engine: &mut steer::control::Engine,
     parsed: &Snapshot,
 ) -> Result<()> {
@@ -139,9 +141,9 @@ fn warm(
     let started = Instant::now();
     let desired = lowering.lower(&changed, &BTreeSet::new());
     let lowered = started.elapsed();
-    let image = image::compile(&desired, &BTreeMap::new());
+    let image = compiler.compile(&desired, &BTreeMap::new());
     let compiled = started.elapsed();
-    let applied = engine.apply(&image)?;
+    let applied = engine.apply(image)?;
     ensure!(
         applied.services_changed == 1,
         "{} services changed",

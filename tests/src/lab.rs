@@ -26,7 +26,7 @@ pub use wiring::Network;
 /// Set to 1, labs outlive their tests, for a look at what went wrong.
 pub const KEEP: &str = "STEER_LAB_KEEP";
 
-/// How long whoever sweeps a lab may hold its name.
+/// How long a name may be held by somebody who does not own the lab.
 const CLAIM_MAX: Duration = Duration::from_millis(500);
 
 /// Name of the node among the hosts.
@@ -182,12 +182,7 @@ impl Lab {
     /// Takes the lab `name` down, unless a living process owns it.
     pub fn sweep(name: &str) -> Result<()> {
         let dirs = Dirs::new(name)?;
-        let Some(_lock) = dirs.lock()? else {
-            bail!(
-                "the lab {name} belongs to the living process {}",
-                owner(&dirs)
-            );
-        };
+        let _lock = hold(&dirs)?;
         clear(&dirs)?;
         dirs.remove()
     }
@@ -297,24 +292,30 @@ impl Drop for Lab {
     }
 }
 
-/// Becomes the owner of the lab's name.
+/// Becomes the owner of the lab's name, if no such lab is up.
 fn claim(dirs: &Dirs) -> Result<Lock> {
+    let lock = hold(dirs)?;
+    if Record::read(dirs).is_ok_and(|record| record.persistent) {
+        bail!("the lab {} is up already", dirs.name());
+    }
+    Ok(lock)
+}
+
+/// Holds the lab's name.
+fn hold(dirs: &Dirs) -> Result<Lock> {
     let started = Instant::now();
-    let lock = loop {
+    loop {
         if let Some(lock) = dirs.lock()? {
-            break lock;
+            return Ok(lock);
         }
-        // Who sweeps a lab holds its lock for a moment.
+        // Who sweeps a lab holds its lock for a moment, and so does a process that was forked by an
+        // owner who died before it became another program.
         if started.elapsed() > CLAIM_MAX {
             let (name, owner) = (dirs.name(), owner(dirs));
             bail!("the lab {name} belongs to the living process {owner}");
         }
         thread::sleep(Duration::from_millis(5));
-    };
-    if Record::read(dirs).is_ok_and(|record| record.persistent) {
-        bail!("the lab {} is up already", dirs.name());
     }
-    Ok(lock)
 }
 
 fn owner(dirs: &Dirs) -> u32 {

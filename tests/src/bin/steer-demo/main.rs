@@ -50,14 +50,16 @@ fn walk(args: &Args) -> Result<ExitCode> {
     let mut report = Report::new();
     report.line("steer: the traffic control of a service mesh inside the Linux kernel")?;
     let lab = stage::raise(&args.name)?;
-    let pods = lab.hosts().len();
     report.progress(&format!(
-        "the lab {} is up: {pods} hosts in network namespaces, nothing of it outside {}",
-        lab.name(),
-        lab.dirs().run().display()
+        "the lab is up: {} hosts in network namespaces; its files are in {}, its cgroup is {}",
+        lab.hosts().len(),
+        lab.dirs().run().display(),
+        lab.dirs().cgroup().path().display()
     ))?;
     let stage = Stage::start(lab)?;
-    report.progress("the agent is ready; its programs steer this lab and nothing else")?;
+    report.progress(
+        "the agent is ready; its programs are attached to the cgroup of the lab and to no other",
+    )?;
     let walk = Walk {
         report: &mut report,
         stage: &stage,

@@ -5,42 +5,56 @@ use std::io;
 use anyhow::{Context as _, Result};
 use steer_tests::lab::Lab;
 
-use crate::report::Report;
+use crate::{report::Report, stage::VIRTUAL_SERVICE};
 
-/// Keeps the lab until a key is pressed. Ctrl-C ends this process, and the one that watches cleans up.
+/// How the lab ends.
+const END: &str = "takes all of it down, without a trace";
+
+/// Keeps the lab until Enter is pressed. Ctrl-C ends this process; the one that watches cleans up.
 pub(crate) fn until_enter(report: &Report, lab: &Lab) -> Result<()> {
-    tell(report, lab)?;
-    report.line(
-        "  Enter or Ctrl-C here                       takes all of it down, without a trace",
-    )?;
+    tell(report, lab, "Enter or Ctrl-C here")?;
     let mut line = String::new();
-    io::stdin()
-        .read_line(&mut line)
-        .context("wait for the end")?;
+    let read = io::stdin().read_line(&mut line);
+    read.context("wait for the end")?;
     Ok(())
 }
 
 /// Says how a lab that was kept is used and taken down.
 pub(crate) fn tell_kept(report: &Report, lab: &Lab) -> Result<()> {
-    tell(report, lab)?;
-    let name = lab.name();
-    report.line(&format!(
-        "  cargo xtask lab --name {name} down              takes all of it down, without a trace"
-    ))
+    tell(
+        report,
+        lab,
+        &format!("cargo xtask lab --name {} down", lab.name()),
+    )
 }
 
-fn tell(report: &Report, lab: &Lab) -> Result<()> {
-    let (name, config) = (lab.name(), lab.dirs().config());
-    report.line("")?;
-    report.line("The lab is yours. In another terminal:")?;
-    report.line(&format!(
-        "  cargo xtask lab --name {name} shell             a shell in the pod `client`; there: curl catalog"
-    ))?;
-    report.line(&format!(
-        "  cargo xtask lab --name {name} steer get routes  what the kernel holds (also: status, check, explain webapp catalog:80)"
-    ))?;
-    report.line(&format!(
-        "  an editor on {}/virtual-service.yaml: what is saved is in force",
-        config.display()
-    ))
+fn tell(report: &Report, lab: &Lab, end: &str) -> Result<()> {
+    let enter = format!("cargo xtask lab --name {}", lab.name());
+    let file = lab.dirs().config().join(VIRTUAL_SERVICE);
+    let ways = [
+        (
+            format!("{enter} shell"),
+            "a shell in the pod client; there: curl catalog",
+        ),
+        (format!("{enter} steer get routes"), "what the kernel holds"),
+        (
+            format!("{enter} steer explain webapp catalog:80"),
+            "how it decides",
+        ),
+        (
+            format!("$EDITOR {}", file.display()),
+            "what is saved is in force",
+        ),
+        (end.to_owned(), END),
+    ];
+    let width = ways
+        .iter()
+        .map(|(way, _)| way.len())
+        .max()
+        .unwrap_or_default();
+    report.line("\nThe lab stands. In another terminal:")?;
+    for (way, what) in ways {
+        report.line(&format!("  {way:width$}  {what}"))?;
+    }
+    Ok(())
 }

@@ -15,6 +15,7 @@ pub(crate) struct Report {
     colours: bool,
     step: String,
     steps: usize,
+    checks: usize,
     failed: Vec<String>,
 }
 
@@ -27,6 +28,7 @@ impl Report {
             colours: io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none(),
             step: String::new(),
             steps: 0,
+            checks: 0,
             failed: Vec::new(),
         }
     }
@@ -57,7 +59,7 @@ impl Report {
 
     /// A command was asked, and this is what it printed.
     pub(crate) fn asked(&self, command: &str, output: &str) -> Result<()> {
-        self.item("kernel", &self.paint("36", &format!("$ {command}")))?;
+        self.item("asked", &self.paint("36", &format!("$ {command}")))?;
         for line in output.lines() {
             self.line(&format!("              {}", line.trim_end()))?;
         }
@@ -66,6 +68,7 @@ impl Report {
 
     /// Something had to hold.
     pub(crate) fn check(&mut self, what: &str, held: bool) -> Result<()> {
+        self.checks += 1;
         let verdict = if held {
             self.paint("1;32", "PASS")
         } else {
@@ -79,17 +82,14 @@ impl Report {
     pub(crate) fn conclude(&self) -> Result<bool> {
         self.line("")?;
         for failed in &self.failed {
-            self.line(&format!("{} {failed}", self.paint("1;31", "did not hold:")))?;
+            self.line(&format!("{} {failed}", self.paint("1;31", "FAIL")))?;
         }
         let held = self.failed.is_empty();
+        let (failed, checks) = (self.failed.len(), self.checks);
         let text = if held {
-            format!("all {} steps held", self.steps)
+            format!("all {} steps held, {checks} checks", self.steps)
         } else {
-            format!(
-                "{} checks in {} steps did not hold",
-                self.failed.len(),
-                self.steps
-            )
+            format!("{failed} of {checks} checks did not hold")
         };
         self.progress(&self.paint(if held { "1;32" } else { "1;31" }, &text))?;
         Ok(held)

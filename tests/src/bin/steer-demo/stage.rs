@@ -12,7 +12,7 @@ use serde_json::Value;
 use steer_tests::{agent::Agent, bins, lab::Lab, pod::Pod, topology};
 
 /// The file that holds the VirtualService: every step replaces it.
-const VIRTUAL_SERVICE: &str = "virtual-service.yaml";
+pub(crate) const VIRTUAL_SERVICE: &str = "virtual-service.yaml";
 /// How long the agent may take for a change.
 const CHANGE_MAX: Duration = Duration::from_secs(10);
 

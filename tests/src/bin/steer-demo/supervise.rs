@@ -7,8 +7,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use nix::sys::signal::Signal;
 use steer_tests::lab::Lab;
 use tokio::signal::unix::{SignalKind, signal};
+
+use crate::report::Report;
 
 /// What shells say of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
@@ -24,20 +27,25 @@ pub(crate) fn run(name: &str, keep: bool) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    match runtime.block_on(watch(command))? {
-        Some(status) if status.signal().is_none() => {
-            let code = status.code().and_then(|code| u8::try_from(code).ok());
-            Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
-        }
-        ended => {
-            Lab::sweep(name)?;
-            Ok(if ended.is_none() {
-                ExitCode::from(INTERRUPTED)
-            } else {
-                ExitCode::FAILURE
-            })
-        }
+    let status = runtime.block_on(watch(command))?;
+    if let Some(code) = status.and_then(|status| status.code()) {
+        return Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from));
     }
+    Lab::sweep(name)?;
+    Report::new().line(&format!("the lab {name} is gone"))?;
+    Ok(if status.is_none_or(was_asked) {
+        ExitCode::from(INTERRUPTED)
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// A signal of the terminal reaches both processes; the walk may have ended of it first.
+fn was_asked(status: ExitStatus) -> bool {
+    let asking = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+    asking
+        .map(|signal| Some(signal as i32))
+        .contains(&status.signal())
 }
 
 /// How the command ended; nothing if somebody asked to stop.
@@ -49,8 +57,6 @@ async fn watch(command: Command) -> Result<Option<ExitStatus>> {
         .spawn()
         .context("start the walk")?;
     tokio::select! {
-        // A signal of the terminal reaches both: it counts as asked, whoever sees it first.
-        biased;
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
         _ = hangup.recv() => {}

@@ -13,6 +13,7 @@ pub mod limits;
 pub mod logic;
 pub mod reason;
 pub mod service;
+pub mod weights;
 
 #[cfg(feature = "user")]
 mod pod;

@@ -186,9 +186,8 @@ fn weight_change() -> Result<()> {
         ensure!(live.tickets[&before] == total, "{:?}", live.tickets);
         ensure!(counted(&live, key)? == [0, 0], "{:?}", live.counters);
         let attempts = Storm::new(service_v4(1), 120).run(stage.client()?)?;
-        let share = |weight| {
-            usize::try_from(weight / steer_common::logic::split::gcd(weights[0], weights[1]))
-        };
+        let share =
+            |weight| usize::try_from(weight / steer_common::weights::gcd(weights[0], weights[1]));
         let shares = [
             (v4(1).to_string(), share(weights[0])?),
             (v4(2).to_string(), share(weights[1])?),

@@ -3,7 +3,7 @@
 use core::{cell::Cell, net::Ipv4Addr};
 
 use super::*;
-use crate::{flow::Member, index::row, logic::split::scale, service::Destination};
+use crate::{flow::Member, index::row, service::Destination, weights::scale};
 
 /// One service with affinity: endpoints 0 and 1 are its own, 2 is another's.
 struct Hand {

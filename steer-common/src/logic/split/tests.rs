@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::weights::{WeightError, gcd, scale, stride};
 use crate::{service::Destination, service::ServiceKey};
 
 fn route(weights: &[u32]) -> Route {

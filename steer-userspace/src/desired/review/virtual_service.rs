@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use steer_common::logic::split;
+use steer_common::weights::{WeightError, scale};
 
 use super::About;
 use crate::{
@@ -332,7 +332,7 @@ fn weights(about: &mut AboutVs<'_>, field: &str, weights: impl Iterator<Item = i
         .map(|weight| u32::try_from(weight).unwrap_or_default())
         .collect();
     if weights.len() > 1
-        && let Err(split::WeightError::SumTooLarge { sum }) = split::scale(&weights)
+        && let Err(WeightError::SumTooLarge { sum }) = scale(&weights)
     {
         let message = format!(
             "the weights sum to {sum} after division by their greatest common divisor, which does not fit 32 bits"

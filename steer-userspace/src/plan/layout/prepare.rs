@@ -6,11 +6,11 @@ use steer_common::{
     addr::Peer,
     flow::{Member, MemberKey},
     limits::DESTINATIONS_MAX,
-    logic::split::{self, Scale, WeightError},
     service::{
         Destination as DestinationRow, ROUTE_AFFINITY, ROUTE_HIDDEN, ROUTE_VARIES,
         Route as RouteRow, ServiceKey, SplitId,
     },
+    weights::{self, Scale, WeightError},
 };
 
 use super::{Layout, Placed, Pool};
@@ -278,7 +278,7 @@ fn scale(route: &Route, weights: &[u32]) -> Result<Scale, PlanError> {
     } else {
         weights
     };
-    split::scale(weights).map_err(|WeightError::SumTooLarge { sum }| PlanError::Weights {
+    weights::scale(weights).map_err(|WeightError::SumTooLarge { sum }| PlanError::Weights {
         service: route.service.host.clone(),
         sum,
     })

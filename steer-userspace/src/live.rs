@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use steer_common::{
     endpoint::Endpoint,
-    flow::{Member, MemberKey, Recalled},
+    flow::{Affinity, Member, MemberKey, Recalled},
     index::Bucket,
     logic::Maps as Lookups,
     reason::Reason,
@@ -41,6 +41,10 @@ pub struct Asked<'a> {
     pub live: &'a Live,
     /// The client's class.
     pub class: Option<ClassId>,
+    /// AFFINITY, as far as it is about this client.
+    pub memories: &'a BTreeMap<SplitId, Affinity>,
+    /// Nanoseconds of the monotonic clock: a memory ends at a moment.
+    pub now_ns: u64,
 }
 
 impl Lookups for Asked<'_> {
@@ -70,9 +74,19 @@ impl Lookups for Asked<'_> {
         self.class
     }
 
-    fn recall(&self, _route: &Route) -> Option<Recalled> {
-        // Whether this client is remembered is shown apart: its memory ends at a moment.
-        None
+    fn recall(&self, route: &Route) -> Option<Recalled> {
+        let memory = self.memories.get(&route.split)?;
+        let hold_ns = u64::from(route.affinity_secs) * 1_000_000_000;
+        if self.now_ns.saturating_sub(memory.seen_ns) > hold_ns {
+            return None;
+        }
+        let endpoint = memory.endpoint;
+        let key = MemberKey {
+            split: route.split,
+            endpoint,
+        };
+        let member = *self.live.members.get(&key)?;
+        Some(Recalled { endpoint, member })
     }
 
     fn remember(&self, _route: &Route, _endpoint: &Endpoint) {}

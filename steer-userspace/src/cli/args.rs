@@ -15,7 +15,17 @@ use crate::{control::DEFAULT_STATE, desired::Settings, kernel::DEFAULT_PINS};
     name = "steer",
     version,
     max_term_width = 100,
-    arg_required_else_help = true
+    arg_required_else_help = true,
+    after_help = "Examples:
+  steer doctor                              can this machine run it?
+  steer check -f my-config/                 what would be refused, or not enforced?
+  steer agent --config my-config/           steer, and watch the files
+  steer get routes                          who is sent where, how exactly
+  steer explain shop/webapp catalog:80      why does this client land there?
+  steer unload                              leave no trace
+
+Exit codes: 0 done; 1 the answer is no; 2 wrong usage or unreadable input; 69 not supported on this
+kernel or machine; 79 findings at error level."
 )]
 pub struct Args {
     /// Where maps and files are.
@@ -96,18 +106,39 @@ pub struct Listing {
 
 /// `steer get`.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  steer get routes catalog              routes of services whose name contains catalog
+  steer get endpoints -n shop -o wide   with the pods behind them
+  steer get services -o json            for scripts
+
+Read from the kernel's maps: the listings work when the agent does not run.")]
 pub enum Get {
     /// Service ports: address, endpoints, depth, connections
     #[command(visible_aliases = ["service", "svc"])]
     Services(Listing),
     /// Clusters, as `istioctl proxy-config cluster` lists them
-    #[command(visible_alias = "cluster")]
+    #[command(
+        visible_alias = "cluster",
+        after_help = "-o wide adds whether a route leads to the cluster, and connections."
+    )]
     Clusters(Listing),
     /// Endpoints by cluster, as `istioctl proxy-config endpoint` lists them
-    #[command(visible_alias = "endpoint")]
+    #[command(
+        visible_alias = "endpoint",
+        after_help = "-o wide adds the pod behind the endpoint, and whether a route leads there."
+    )]
     Endpoints(Listing),
     /// Routes: who is sent where, by which rule, how exactly
-    #[command(visible_alias = "route")]
+    #[command(
+        visible_alias = "route",
+        after_help = "\
+VIRTUAL SERVICE  the rule's, empty if the service itself decides; -o wide adds its file and line
+CLIENT           whose routes they are: * is everyone for whom no rule says otherwise
+DEPTH            how deep one must look to enforce the rule in full: connect, hello or request
+SHARES           DESTINATION=WEIGHT:CONNECTIONS, since these weights took effect
+SPLIT ERROR      the largest distance of a destination's connections from its exact share; below 1
+                 while a period of the weights is under way, 0 at its end"
+    )]
     Routes(Listing),
     /// Pods of this node that the kernel knows as clients
     #[command(visible_alias = "workload")]
@@ -118,7 +149,8 @@ pub enum Get {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   steer check -f my-config/        findings of files that are not applied yet
-  steer check                      findings of the running agent
+  steer check                      findings of the agent
+  steer check -o wide              with what to do about each
 
 Exit code 79 if a finding is at the threshold or above it.")]
 pub struct Check {
@@ -153,7 +185,8 @@ pub enum Threshold {
   steer plan -f my-config/         what every map would hold; needs no privileges
   steer plan -f my-config/ --live  what would change on this node
 
-Rules that depend on the client are shown for the pods that --client names.")]
+Rules that depend on the client are shown for the pods that --client names; with --live, for those
+of the node. Exit code 79 if the configuration is refused.")]
 pub struct Plan {
     /// Files or directories
     #[arg(short = 'f', long = "file", value_name = "PATH", required = true)]
@@ -197,6 +230,12 @@ pub struct Explain {
 
 /// `steer status`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "-o wide adds each program, every reason, and what the agent reads.
+
+Exit code 1 if something is not as it should be: no agent, a program that is not attached, or a
+configuration that is refused."
+)]
 pub struct Status {
     /// Format.
     #[command(flatten)]
@@ -205,9 +244,13 @@ pub struct Status {
 
 /// `steer doctor`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Programs are loaded and let go again; nothing is attached, nothing is changed.
+
+Exit code 69 if this machine cannot run steer.")]
 pub struct Doctor {
     /// The cgroup whose sockets would be steered; the root of cgroup v2 if not given
-    #[arg(long, value_name = "DIR", env = "STEER_CGROUP")]
+    #[arg(long, value_name = "DIR", env = "STEER_CGROUP", hide_env_values = true)]
     pub cgroup: Option<PathBuf>,
     /// Format.
     #[command(flatten)]
@@ -216,6 +259,7 @@ pub struct Doctor {
 
 /// `steer unload`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Established connections are not touched.")]
 pub struct Unload {
     /// Even if an agent runs
     #[arg(long)]
@@ -224,6 +268,10 @@ pub struct Unload {
 
 /// `steer completions`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  steer completions bash > /etc/bash_completion.d/steer
+  steer completions zsh > ~/.zfunc/_steer
+  steer completions fish > ~/.config/fish/completions/steer.fish")]
 pub struct Completions {
     /// Which shell
     #[arg(value_enum)]
@@ -232,6 +280,9 @@ pub struct Completions {
 
 /// `steer man`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  steer man | man -l -
+  steer man /usr/local/share/man/man1")]
 pub struct Man {
     /// Write one page for each command into this directory, instead of the main page to the terminal
     #[arg(value_name = "DIR")]
@@ -273,10 +324,12 @@ impl From<Naming> for Settings {
 #[derive(Clone, Debug, clap::Args)]
 pub struct Instance {
     /// Directory of the pinned maps and links, in a BPF file system
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_PINS, env = "STEER_PINS", global = true)]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_PINS, env = "STEER_PINS",
+          hide_env_values = true, global = true, help_heading = "Instance")]
     pub pins: PathBuf,
     /// Directory of the agent's names and status
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE, env = "STEER_STATE", global = true)]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE, env = "STEER_STATE",
+          hide_env_values = true, global = true, help_heading = "Instance")]
     pub state: PathBuf,
 }
 
@@ -287,7 +340,7 @@ pub struct Agent {
     #[arg(long, value_name = "PATH", required = true)]
     pub config: Vec<PathBuf>,
     /// The cgroup whose sockets are steered; the root of cgroup v2 if not given
-    #[arg(long, value_name = "DIR", env = "STEER_CGROUP")]
+    #[arg(long, value_name = "DIR", env = "STEER_CGROUP", hide_env_values = true)]
     pub cgroup: Option<PathBuf>,
     /// How many service ports (addresses times ports) fit; maps are sized by it
     #[arg(long, value_name = "N", default_value_t = steer_common::limits::SERVICES_MAX,

@@ -1,13 +1,15 @@
 //! `steer check`: findings, in the format of `istioctl analyze`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
+use anyhow::Context as _;
+use clap::builder::styling::Style;
 use serde_json::Value;
 
 use super::{
     Exit,
-    args::{Check, Format, Instance, Threshold},
-    output,
+    args::{Check, Instance, Threshold},
+    output::{self, BAD, CAREFUL, GOOD, paint},
 };
 use crate::{
     desired::lower,
@@ -16,73 +18,103 @@ use crate::{
 };
 
 /// Checks files, or tells what the agent found.
-pub(super) fn run(args: Check, instance: &Instance) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Check, instance: &Instance) -> anyhow::Result<Exit> {
     let findings = if args.files.is_empty() {
-        of_agent(instance.status()?)?
+        of_agent(instance)?
     } else {
-        let findings = of_files(&args);
-        findings
-            .into_iter()
-            .map(|finding| Ok(serde_json::to_value(finding)?))
-            .collect::<anyhow::Result<_>>()?
+        readable(&args.files)?;
+        values(&of_files(args))?
     };
-    match args.output.output {
-        Format::Json | Format::Yaml => output::document(&findings, args.output.output)?,
-        Format::Table | Format::Wide => {
-            let wide = args.output.output == Format::Wide;
-            output::write(
-                &findings
-                    .iter()
-                    .map(|finding| line(finding, wide))
-                    .collect::<String>(),
-            )?;
-            if findings.is_empty() {
-                eprint("\u{2714} No validation issues found.");
-            }
-        }
+    output::write(&output::answer(
+        &findings,
+        args.output.output,
+        |found, wide| lines(found, wide),
+    )?)?;
+    if findings.is_empty() {
+        let mark = paint(GOOD, "\u{2714}");
+        let what = analyzed(args, instance);
+        output::remark(&format!(
+            "{mark} No validation issues found when analyzing {what}."
+        ));
     }
-    let worst = findings
-        .iter()
-        .filter_map(|finding| level(finding["severity"].as_str()?))
-        .max();
     let threshold = match args.failure_threshold {
         Threshold::Info => Severity::Info,
         Threshold::Warning => Severity::Warning,
         Threshold::Error => Severity::Error,
     };
-    Ok(if worst >= Some(threshold) {
+    Ok(if worst(&findings) >= Some(threshold) {
         Exit::Findings
     } else {
         Exit::Done
     })
 }
 
+/// What was named on the command line must be there: that is no finding, but a mistake in typing.
+pub(super) fn readable(paths: &[PathBuf]) -> anyhow::Result<()> {
+    for path in paths {
+        fs::metadata(path).with_context(|| format!("reading {}", path.display()))?;
+    }
+    Ok(())
+}
+
 fn of_files(args: &Check) -> Vec<Finding> {
-    match Reader::new(args.files.clone()).read() {
+    let mut findings = match Reader::new(args.files.clone()).read() {
         Err(findings) => findings,
         Ok(snapshot) => {
             let snapshot = snapshot.unwrap_or_default();
             let local: BTreeSet<_> = snapshot.pod_addresses().into_values().collect();
             let mut findings = snapshot.findings.clone();
             findings.extend(lower(&snapshot, &args.naming.clone().into(), &local).findings);
-            findings.sort();
-            findings.dedup();
             findings
         }
-    }
+    };
+    findings.sort();
+    findings.dedup();
+    findings
 }
 
-fn of_agent(status: Option<Value>) -> anyhow::Result<Vec<Value>> {
-    let Some(status) = status else {
+fn of_agent(instance: &Instance) -> anyhow::Result<Vec<Value>> {
+    let Some(status) = instance.status()? else {
         anyhow::bail!(
-            "no agent has run here; name files with -f, or the agent's directory with --state"
+            "no agent has run with the state directory {}: name files with -f, or the agent's \
+             directory with --state",
+            instance.state.display()
         );
     };
     Ok(status["findings"].as_array().cloned().unwrap_or_default())
 }
 
-fn level(text: &str) -> Option<Severity> {
-    match text {
+/// What the findings would have been about.
+fn analyzed(args: &Check, instance: &Instance) -> String {
+    if args.files.is_empty() {
+        return format!(
+            "what the agent reads (state directory {})",
+            instance.state.display()
+        );
+    }
+    let paths: Vec<String> = args
+        .files
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    paths.join(", ")
+}
+
+/// Findings as the agent's status has them.
+pub(super) fn values(findings: &[Finding]) -> anyhow::Result<Vec<Value>> {
+    findings
+        .iter()
+        .map(|finding| Ok(serde_json::to_value(finding)?))
+        .collect()
+}
+
+/// The worst severity among findings.
+pub(super) fn worst(findings: &[Value]) -> Option<Severity> {
+    findings.iter().filter_map(severity).max()
+}
+
+fn severity(finding: &Value) -> Option<Severity> {
+    match finding["severity"].as_str()? {
         "info" => Some(Severity::Info),
         "warning" => Some(Severity::Warning),
         "error" => Some(Severity::Error),
@@ -90,25 +122,23 @@ fn level(text: &str) -> Option<Severity> {
     }
 }
 
+/// Findings, a line each; with what to do about them if `wide`.
+pub(super) fn lines(findings: &[Value], wide: bool) -> String {
+    findings.iter().map(|finding| line(finding, wide)).collect()
+}
+
 /// `Warning [IST0101] (VirtualService shop/catalog a.yaml:12) text`, and what to do.
 pub(super) fn line(finding: &Value, wide: bool) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let severity =
-        level(&text(&finding["severity"])).map_or_else(String::new, |found| found.to_string());
+    let level = severity(finding).map_or_else(String::new, |severity| {
+        paint(style(severity), &severity.to_string())
+    });
     let object = &finding["object"];
     let name = match (text(&object["namespace"]), text(&object["name"])) {
         (namespace, name) if namespace.is_empty() => name,
         (namespace, name) => format!("{namespace}/{name}"),
     };
-    let position = &finding["position"];
-    let place = match (
-        text(&position["file"]),
-        position["line"].as_u64().unwrap_or_default(),
-    ) {
-        (file, 0) => file,
-        (file, line) => format!("{file}:{line}"),
-    };
-    let about: Vec<String> = [text(&object["kind"]), name, place]
+    let about: Vec<String> = [text(&object["kind"]), name, place(&finding["position"])]
         .into_iter()
         .filter(|part| !part.is_empty())
         .collect();
@@ -123,16 +153,32 @@ pub(super) fn line(finding: &Value, wide: bool) -> String {
     } else {
         format!("\n    {help}")
     };
+    let field = text(&finding["field"]);
+    let message = text(&finding["message"]);
+    let message = if field.is_empty() || message.starts_with(&field) {
+        message
+    } else {
+        format!("{field}: {message}")
+    };
     format!(
-        "{severity} [{}]{about} {}{help}\n",
-        text(&finding["code"]),
-        text(&finding["message"])
+        "{level} [{}]{about} {message}{help}\n",
+        text(&finding["code"])
     )
 }
 
-/// Tells people something that is not part of the output.
-fn eprint(text: &str) {
-    use std::io::Write as _;
-    // Nobody is left to be told if standard error is closed.
-    let _told = writeln!(std::io::stderr(), "{text}");
+fn style(severity: Severity) -> Style {
+    match severity {
+        Severity::Info => Style::new(),
+        Severity::Warning => CAREFUL,
+        Severity::Error => BAD,
+    }
+}
+
+/// `a.yaml:12`.
+fn place(position: &Value) -> String {
+    let file = position["file"].as_str().unwrap_or_default();
+    match position["line"].as_u64().unwrap_or_default() {
+        0 => file.to_owned(),
+        line => format!("{file}:{line}"),
+    }
 }

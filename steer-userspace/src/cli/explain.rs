@@ -1,46 +1,99 @@
 //! `steer explain`: the very decision the kernel takes, over a copy of its maps.
 
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
 
+use nix::time::{ClockId, clock_gettime};
 use serde::Serialize;
+use serde_json::Value;
 use steer_common::{
-    Port, Proto,
-    logic::{Decision, Dialled, decide},
-    service::ClassId,
+    Port, Route, ServiceKey,
+    addr::Peer,
+    flow::Affinity,
+    logic::{Decision, Dialled, Steer, decide},
+    reason::Outcome,
+    service::{CLASS_ANYONE, ROUTE_AFFINITY, ROUTE_VARIES, SplitId},
 };
 
 use super::{
     Exit,
-    args::{Explain, Format, Instance},
-    get::{position, rule_text},
+    args::{Explain, Instance},
+    check,
+    get::{Share, field, position, shares, virtual_service},
     instance::Seen,
-    output,
+    output::{self, BAD, CAREFUL, GOOD, counted, paint},
+    text::Text,
 };
-use crate::live::Asked;
+use crate::{kernel::memories, live::Asked};
 
+mod ask;
+
+use ask::{Question, question};
+
+/// The answer.
 #[derive(Serialize)]
-struct Explained {
+pub(super) struct Explained {
     source: String,
-    class: String,
+    /// What the client's class stands for; `*` is everyone for whom no rule says otherwise.
+    client: String,
     dialled: String,
     transport: &'static str,
+    service: Option<Service>,
+    route: Option<Decided>,
+    drawn: Option<Drawn>,
     outcome: &'static str,
     reason: &'static str,
-    endpoint: Option<String>,
-    steps: Vec<String>,
+    explanation: &'static str,
+    /// Findings about the rule that decided.
+    findings: Vec<Value>,
+}
+
+#[derive(Serialize)]
+struct Service {
+    namespace: String,
+    name: String,
+    host: String,
+    port: u16,
+    protocol: String,
+}
+
+/// The route that decided.
+#[derive(Serialize)]
+struct Decided {
+    virtual_service: Option<String>,
+    field: Option<String>,
+    position: Option<String>,
+    depth: &'static str,
+    generation: u32,
+    /// Whether it is a route for clients like this one only.
+    own: bool,
+    affinity_secs: Option<u32>,
+    destinations: Vec<Share>,
+}
+
+/// What the next connection gets.
+#[derive(Serialize)]
+struct Drawn {
+    /// None if the client is remembered.
+    ticket: Option<u64>,
+    cluster: String,
+    endpoint: String,
+    workload: Option<String>,
 }
 
 /// Explains one connection.
 pub(super) fn run(args: &Explain, instance: &Instance) -> anyhow::Result<Exit> {
     let seen = instance.read()?;
-    let proto = if args.udp { Proto::Udp } else { Proto::Tcp };
-    let (source, class) = source(&seen, &args.source)?;
-    let dialled = destination(&seen, &args.destination, proto)?;
-    let explained = explain(&seen, &source, class, dialled, proto);
-    match args.output.output {
-        Format::Json | Format::Yaml => output::document(&explained, args.output.output)?,
-        Format::Table | Format::Wide => output::write(&text(&explained))?,
-    }
+    let question = question(&seen, args)?;
+    let memories = match question.cookie {
+        Some(cookie) => memories(&instance.pins(), cookie)?,
+        None => BTreeMap::new(),
+    };
+    let explained = explain(&seen, &question, &memories, now_ns()?);
+    output::write(&output::answer(
+        &explained,
+        args.output.output,
+        |explained, _| text(explained),
+    )?)?;
     Ok(if explained.outcome == "refused" {
         Exit::No
     } else {
@@ -48,175 +101,215 @@ pub(super) fn run(args: &Explain, instance: &Instance) -> anyhow::Result<Exit> {
     })
 }
 
-/// Who asks: the class of a pod that the kernel knows.
-fn source(seen: &Seen, text: &str) -> anyhow::Result<(String, Option<ClassId>)> {
-    if text == "-" {
-        return Ok(("a client that is not known".to_owned(), None));
-    }
-    let fits = |pod: &crate::desired::model::PodRef| match text.split_once('/') {
-        Some((namespace, name)) => pod.namespace == namespace && pod.name == name,
-        None => pod.name == text,
-    };
-    let found: Vec<_> = seen
-        .live
-        .sources
-        .values()
-        .filter_map(|source| Some((seen.names.workloads.get(&source.workload)?, source.class)))
-        .filter(|(pod, _)| fits(pod))
-        .collect();
-    match found.as_slice() {
-        [(pod, class)] => Ok((pod.to_string(), Some(*class))),
-        [] => anyhow::bail!(
-            "the kernel knows no pod {text}; `steer get workloads` lists those it knows, - stands for a client that is not known"
-        ),
-        _ => anyhow::bail!("there are several pods {text}; write NAMESPACE/POD"),
-    }
+/// The clock of `bpf_ktime_get_coarse_ns`.
+fn now_ns() -> anyhow::Result<u64> {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE)?;
+    let (secs, nanos) = (u64::try_from(now.tv_sec())?, u64::try_from(now.tv_nsec())?);
+    Ok(secs * 1_000_000_000 + nanos)
 }
 
-/// What is dialled: an address, or the address of a service by its name.
-fn destination(seen: &Seen, text: &str, proto: Proto) -> anyhow::Result<SocketAddr> {
-    if let Ok(address) = text.parse() {
-        return Ok(address);
-    }
-    let Some((name, port)) = text.rsplit_once(':') else {
-        anyhow::bail!("{text:?} is not HOST:PORT");
-    };
-    let port: u16 = port
-        .parse()
-        .map_err(|_| anyhow::anyhow!("{port:?} is not a port"))?;
-    let fits = |host: &str| host == name || host.starts_with(&format!("{name}."));
-    let mut addresses: Vec<(String, IpAddr)> = seen
-        .routes()
-        .iter()
-        .filter(|found| found.key.port == Port::new(port) && found.key.proto == proto as u8)
-        .filter_map(|found| {
-            let host = &found.service?.host;
-            fits(host).then(|| (host.clone(), found.key.addr.to_ip()))
-        })
-        .collect();
-    addresses.sort();
-    addresses.dedup();
-    let hosts: std::collections::BTreeSet<&String> =
-        addresses.iter().map(|(host, _)| host).collect();
-    match (hosts.len(), addresses.first()) {
-        (1, Some((_, address))) => Ok(SocketAddr::new(*address, port)),
-        (0, _) | (_, None) => anyhow::bail!(
-            "the kernel holds no service {name} with {proto} port {port}; `steer get services` lists them"
-        ),
-        _ => anyhow::bail!("{name} is several services ({hosts:?}); write the namespace too"),
-    }
-}
-
-fn explain(
+/// Asks the copy.
+pub(super) fn explain(
     seen: &Seen,
-    source: &str,
-    class: Option<ClassId>,
-    dialled: SocketAddr,
-    proto: Proto,
+    question: &Question,
+    memories: &BTreeMap<SplitId, Affinity>,
+    now_ns: u64,
 ) -> Explained {
     let asked = Asked {
         live: &seen.live,
-        class,
+        class: question.class,
+        memories,
+        now_ns,
     };
-    let wanted = Dialled {
-        addr: dialled.ip().into(),
-        port: Port::new(dialled.port()),
-        proto,
+    let dialled = Dialled {
+        addr: question.dialled.ip().into(),
+        port: Port::new(question.dialled.port()),
+        proto: question.proto,
     };
-    let client = class.map_or_else(|| "*".to_owned(), |class| seen.class(class));
-    let mut steps = vec![format!(
-        "{source} dials {dialled}/{proto}; its class is {client}"
-    )];
-    let (outcome, reason, endpoint) = match decide(&asked, &wanted) {
-        Decision::Pass(reason) => ("left as dialled", reason, None),
-        Decision::Refuse(reason) => {
-            route(seen, &wanted, class, &mut steps);
-            ("refused", reason, None)
-        }
-        Decision::Steer(steered) => {
-            route(seen, &wanted, class, &mut steps);
-            let ticket = seen
-                .live
-                .tickets
-                .get(&steered.route.split)
-                .copied()
-                .unwrap_or_default();
-            let name = seen
-                .destinations(steered.route)
-                .nth(steered.destination as usize);
-            let cluster = name
-                .and_then(|(name, ..)| name)
-                .map_or_else(|| "?".to_owned(), crate::image::DestinationName::cluster);
-            let pod = seen.names.workloads.get(&steered.endpoint.workload);
-            let pod = pod.map_or_else(String::new, |pod| format!(" ({pod})"));
-            steps.push(format!(
-                "the next ticket is {ticket}: it belongs to {cluster}"
-            ));
-            steps.push(format!(
-                "its turn is the endpoint {}{pod}",
-                steered.endpoint.peer()
-            ));
-            (
-                "steered",
-                steered.reason,
-                Some(steered.endpoint.peer().to_string()),
-            )
-        }
+    let decision = decide(&asked, &dialled);
+    let (reason, drawn) = match &decision {
+        Decision::Pass(reason) | Decision::Refuse(reason) => (*reason, None),
+        Decision::Steer(steer) => (steer.reason, Some(drawn(seen, steer))),
     };
-    steps.push(format!("{outcome}: {}", reason.help()));
+    let found = route(seen, &dialled, question);
     Explained {
-        source: source.to_owned(),
-        class: client,
-        dialled: dialled.to_string(),
-        transport: proto.name(),
-        outcome,
+        source: question.source.clone(),
+        client: question
+            .class
+            .map_or_else(|| "*".to_owned(), |class| seen.class(class)),
+        dialled: question.dialled.to_string(),
+        transport: question.proto.name(),
+        service: found.and_then(|route| service(seen, route)),
+        route: found.map(|route| decided(seen, route)),
+        drawn,
+        outcome: match reason.outcome() {
+            Outcome::Steered => "steered",
+            Outcome::Refused => "refused",
+            Outcome::Untouched | Outcome::Restored => "left as dialled",
+        },
         reason: reason.name(),
-        endpoint,
-        steps,
+        explanation: reason.help(),
+        findings: found.map_or_else(Vec::new, |route| findings(seen, route)),
     }
 }
 
-/// Tells of the route that decides: that of the class, if it has one of its own.
-fn route(seen: &Seen, wanted: &Dialled, class: Option<ClassId>, steps: &mut Vec<String>) {
-    let key = |class| steer_common::ServiceKey::new(class, wanted.addr, wanted.port, wanted.proto);
-    let row = |class| seen.live.routes.get(seen.live.services.get(&key(class))?);
-    let Some(found) = class.and_then(row).or_else(|| row(0)) else {
-        return;
+/// The route that `decide` looks at: that of the class, if it has one of its own.
+fn route<'a>(seen: &'a Seen, dialled: &Dialled, question: &Question) -> Option<&'a Route> {
+    let row = |class| {
+        let key = ServiceKey::new(class, dialled.addr, dialled.port, dialled.proto);
+        seen.live.routes.get(seen.live.services.get(&key)?)
     };
-    if let Some(service) = seen.names.services.get(&found.service) {
-        steps.push(format!(
-            "it is the port {} ({}) of {}",
-            wanted.port, service.protocol, service.host
-        ));
-    }
-    let rule = seen.names.rules.get(&found.rule);
-    let text = rule.map_or_else(|| "?".to_owned(), |rule| rule_text(rule));
-    let place = rule
-        .and_then(|rule| position(rule))
-        .map_or_else(String::new, |place| format!(", {place}"));
-    let decided = if text == "-" {
-        "no rule: all its endpoints".to_owned()
-    } else {
-        format!("the rule is {text}{place}")
-    };
-    steps.push(format!(
-        "{decided} (generation {}, depth {})",
-        found.generation,
-        found.depth().name()
-    ));
-    for (name, connections, placed) in seen.destinations(found) {
-        let cluster = name.map_or_else(|| "?".to_owned(), crate::image::DestinationName::cluster);
-        steps.push(format!(
-            "  {cluster}: {} of {}, {} endpoints, {connections} connections so far",
-            placed.weight, found.total, placed.count
-        ));
+    let anyone = row(CLASS_ANYONE)?;
+    let class = question.class.filter(|_| anyone.has(ROUTE_VARIES));
+    Some(class.and_then(row).unwrap_or(anyone))
+}
+
+fn service(seen: &Seen, route: &Route) -> Option<Service> {
+    let name = seen.names.services.get(&route.service)?;
+    Some(Service {
+        namespace: name.namespace.clone(),
+        name: name.name.clone(),
+        host: name.host.clone(),
+        port: route.key.port.number(),
+        protocol: name.protocol.clone(),
+    })
+}
+
+fn decided(seen: &Seen, route: &Route) -> Decided {
+    let rule = seen.names.rules.get(&route.rule).map(|rule| &**rule);
+    Decided {
+        virtual_service: rule.and_then(virtual_service),
+        field: rule.and_then(field),
+        position: rule.and_then(position),
+        depth: route.depth().name(),
+        generation: route.generation,
+        own: route.key.class != CLASS_ANYONE,
+        affinity_secs: route.has(ROUTE_AFFINITY).then_some(route.affinity_secs),
+        destinations: shares(seen, route),
     }
 }
 
+fn drawn(seen: &Seen, steer: &Steer<'_>) -> Drawn {
+    let reached = seen
+        .destinations(steer.route)
+        .nth(steer.destination as usize);
+    let pod = seen.names.workloads.get(&steer.endpoint.workload);
+    let remembered = steer.reason == steer_common::Reason::Remembered;
+    Drawn {
+        ticket: (!remembered).then(|| seen.tickets(steer.route)),
+        cluster: reached.map_or_else(|| "?".to_owned(), |found| found.cluster()),
+        endpoint: Peer::to_string(&steer.endpoint.peer()),
+        workload: pod.map(ToString::to_string),
+    }
+}
+
+/// What the agent found about the VirtualService that decided.
+fn findings(seen: &Seen, route: &Route) -> Vec<Value> {
+    let Some(crate::desired::model::Rule::VirtualService { object, .. }) =
+        seen.names.rules.get(&route.rule).map(|rule| &**rule)
+    else {
+        return Vec::new();
+    };
+    let about = |finding: &&Value| {
+        let named = &finding["object"];
+        named["kind"] == *object.kind
+            && named["namespace"] == *object.namespace
+            && named["name"] == *object.name
+    };
+    let found = seen.status["findings"].as_array().into_iter().flatten();
+    found.filter(about).cloned().collect()
+}
+
+/// The decision, step by step.
 fn text(explained: &Explained) -> String {
-    explained
-        .steps
+    let mut steps = vec![format!(
+        "{} dials {} over {}; its class is {}",
+        explained.source, explained.dialled, explained.transport, explained.client
+    )];
+    if let Some(service) = &explained.service {
+        steps.push(format!(
+            "that is port {} ({}) of {}",
+            service.port, service.protocol, service.host
+        ));
+    }
+    if let Some(route) = &explained.route {
+        steps.extend(rule(route));
+    }
+    if let Some(drawn) = &explained.drawn {
+        let whose = drawn
+            .workload
+            .as_ref()
+            .map_or_else(String::new, |pod| format!(", the pod {pod}"));
+        steps.push(match drawn.ticket {
+            Some(ticket) => format!(
+                "the next ticket is {ticket}: it belongs to {}",
+                drawn.cluster
+            ),
+            None => format!(
+                "no ticket is drawn: the client was given an endpoint of {} before",
+                drawn.cluster
+            ),
+        });
+        steps.push(format!("its turn is {}{whose}", drawn.endpoint));
+    }
+    let mut text = Text::default();
+    for (number, step) in (1..).zip(&steps) {
+        text.line(format_args!("{number}. {step}"));
+    }
+    let style = match explained.outcome {
+        "steered" => GOOD,
+        "refused" => BAD,
+        _ => CAREFUL,
+    };
+    let outcome = explained.outcome;
+    let why = explained.explanation;
+    let why = why.strip_suffix(&format!(": {outcome}")).unwrap_or(why);
+    text.line(format_args!("{}: {why}", paint(style, outcome)));
+    text.lines(&check::lines(&explained.findings, false));
+    text.finish()
+}
+
+/// What decided, and between which destinations.
+fn rule(route: &Decided) -> Vec<String> {
+    let rule = match (&route.virtual_service, &route.field) {
+        (Some(name), Some(field)) => {
+            let place = route.position.as_ref();
+            let place = place.map_or_else(String::new, |place| format!(", at {place}"));
+            format!("the rule is VirtualService {name}, {field}{place}")
+        }
+        _ => "no VirtualService decides: all endpoints of the service".to_owned(),
+    };
+    let own = if route.own {
+        ", for this class only"
+    } else {
+        ""
+    };
+    let affinity = route.affinity_secs.map_or_else(String::new, |secs| {
+        format!("; a client keeps its endpoint for {secs} s (sessionAffinity)")
+    });
+    let mut steps = vec![format!(
+        "{rule}{own} (depth {}, generation {}){affinity}",
+        route.depth, route.generation
+    )];
+    let sum: u64 = route
+        .destinations
         .iter()
-        .map(|step| format!("{step}\n"))
-        .collect()
+        .map(|share| u64::from(share.weight))
+        .sum();
+    let shares = route.destinations.iter().map(|share| {
+        format!(
+            "\n     {}: weight {} of {sum}, {}, {} so far",
+            share.cluster,
+            share.weight,
+            counted(share.endpoints as usize, "endpoint"),
+            counted(
+                usize::try_from(share.connections).unwrap_or(usize::MAX),
+                "connection"
+            ),
+        )
+    });
+    if !route.destinations.is_empty() {
+        steps.push(format!("it leads to{}", shares.collect::<String>()));
+    }
+    steps
 }

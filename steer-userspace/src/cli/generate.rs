@@ -5,16 +5,15 @@ use std::{fs, path::Path};
 
 use anyhow::Context as _;
 use clap::CommandFactory as _;
-use steer_common::{
-    index, limits,
-    reason::{Outcome, Reason},
-};
 
 use super::{
     Args, Exit,
     args::{Completions, Generate, Man},
     output,
+    text::Text,
 };
+
+mod reference;
 
 /// Writes completions of a shell.
 pub(super) fn completions(args: &Completions) -> anyhow::Result<Exit> {
@@ -26,16 +25,15 @@ pub(super) fn completions(args: &Completions) -> anyhow::Result<Exit> {
 
 /// Writes man pages.
 pub(super) fn man(args: &Man) -> anyhow::Result<Exit> {
-    if let Some(directory) = &args.directory {
-        fs::create_dir_all(directory)
-            .with_context(|| format!("creating {}", directory.display()))?;
-        clap_mangen::generate_to(Args::command(), directory)
-            .with_context(|| format!("writing into {}", directory.display()))?;
-    } else {
+    let Some(directory) = &args.directory else {
         let mut text = Vec::new();
         clap_mangen::Man::new(Args::command()).render(&mut text)?;
         output::write(&String::from_utf8(text)?)?;
-    }
+        return Ok(Exit::Done);
+    };
+    fs::create_dir_all(directory).with_context(|| format!("creating {}", directory.display()))?;
+    clap_mangen::generate_to(Args::command(), directory)
+        .with_context(|| format!("writing into {}", directory.display()))?;
     Ok(Exit::Done)
 }
 
@@ -43,9 +41,9 @@ pub(super) fn man(args: &Man) -> anyhow::Result<Exit> {
 pub(super) fn docs(args: &Generate) -> anyhow::Result<Exit> {
     let pages = [
         ("cli.md", cli()),
-        ("reasons.md", reasons()),
-        ("limits.md", limits_page()),
-        ("findings.md", findings()),
+        ("reasons.md", reference::reasons()),
+        ("limits.md", reference::limits()),
+        ("findings.md", reference::findings()),
     ];
     fs::create_dir_all(&args.out).with_context(|| format!("creating {}", args.out.display()))?;
     for (name, text) in pages {
@@ -59,28 +57,32 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 fn cli() -> String {
-    let mut text = String::from(
+    let mut text = Text::default();
+    text.lines(
         "# Command line\n\nGenerated from the definition of the command (`cargo xtask docs`).\n\n\
-         Exit codes: 0 done; 1 the answer is no; 2 wrong usage or unreadable input; 69 not supported \
-         on this kernel or machine; 79 findings at error level.\n",
+         Listings and answers can be had as JSON or YAML (`-o json`, `-o yaml`): the fields are those of \
+         the columns, with underscores. Colours are written to terminals only, and not if `NO_COLOR` is \
+         set. A reader that goes away (`steer get routes | head`) is no failure.\n",
     );
     let mut command = Args::command().max_term_width(100).term_width(100);
     command.build();
     section(&mut text, &mut command, "steer");
-    text
+    text.finish()
 }
 
-fn section(text: &mut String, command: &mut clap::Command, name: &str) {
+fn section(text: &mut Text, command: &mut clap::Command, name: &str) {
     let help = command
         .clone()
         .color(clap::ColorChoice::Never)
         .render_long_help()
         .to_string();
     let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
-    text.push_str(&format!(
-        "\n## `{name}`\n\n```text\n{}\n```\n",
-        lines.join("\n").trim_end()
-    ));
+    text.gap();
+    text.line(format_args!("## `{name}`"));
+    text.gap();
+    text.line(format_args!("```text"));
+    text.line(format_args!("{}", lines.join("\n").trim_end()));
+    text.line(format_args!("```"));
     for sub in command
         .get_subcommands_mut()
         .filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
@@ -90,110 +92,28 @@ fn section(text: &mut String, command: &mut clap::Command, name: &str) {
     }
 }
 
-fn reasons() -> String {
-    let mut text = String::from(
-        "# Reasons\n\nGenerated from the code (`cargo xtask docs`). Every exit of every program has one; \
-         `steer status` shows how often each was taken on this node.\n\n\
-         | number | reason | outcome | meaning |\n| --- | --- | --- | --- |\n",
-    );
-    for reason in Reason::ALL {
-        let outcome = match reason.outcome() {
-            Outcome::Steered => "steered",
-            Outcome::Untouched => "left alone",
-            Outcome::Refused => "refused",
-            Outcome::Restored => "restored",
-        };
-        text.push_str(&format!(
-            "| {} | `{}` | {outcome} | {} |\n",
-            reason.index(),
-            reason.name(),
-            reason.help()
-        ));
-    }
-    text
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn limits_page() -> String {
-    let capacity = crate::plan::Capacity::for_services(limits::SERVICES_MAX);
-    let route = size_of::<steer_common::Route>();
-    let mib = |bytes: u64| format!("{:.1} MiB", precise(bytes) / f64::from(1 << 20));
-    let rows = [
-        (
-            "SERVICES",
-            index::buckets(capacity.keys),
-            size_of::<index::Bucket>(),
-            "buckets of seven slots; two keys a bucket on average when full",
-        ),
-        (
-            "ROUTES",
-            capacity.rows,
-            route,
-            "one a service address, port and class, and one eighth spare",
-        ),
-        (
-            "ENDPOINTS",
-            capacity.endpoints,
-            size_of::<steer_common::Endpoint>(),
-            "four a service port on average",
-        ),
-        ("TICKETS", capacity.rows, 8, "one a route"),
-        (
-            "COUNTERS",
-            capacity.counters,
-            8,
-            "two a service port on average; for each CPU",
-        ),
-        ("SOURCES", capacity.sources, 20, "pods of this node"),
-        (
-            "UDP_REPLY",
-            limits::UDP_REPLIES_MAX,
-            56,
-            "unconnected UDP sockets; the least recently used goes",
-        ),
-        (
-            "AFFINITY",
-            limits::AFFINITY_MAX,
-            48,
-            "clients with sessionAffinity; the least recently used goes",
-        ),
-    ];
-    let mut text = format!(
-        "# Limits\n\nGenerated from the code (`cargo xtask docs`).\n\n\
-         - A route has at most {} destinations; more is refused.\n\
-         - {} service ports (addresses times ports) fit by default; `--max-services` changes it, and \
-         the maps with it. More is refused, and the last good configuration stays in force.\n\
-         - The weights of a route, divided by their greatest common divisor, sum to at most {}.\n\n\
-         | map | rows | bytes a row | size | what for |\n| --- | --- | --- | --- | --- |\n",
-        limits::DESTINATIONS_MAX,
-        limits::SERVICES_MAX,
-        limits::WEIGHT_SUM_MAX,
-    );
-    for (name, count, size, what) in rows {
-        let bytes = u64::from(count) * size as u64;
-        text.push_str(&format!(
-            "| {name} | {count} | {size} | {} | {what} |\n",
-            mib(bytes)
-        ));
+    /// clap's own checks: no option is there twice, every default can be parsed, ...
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
     }
-    text
-}
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "sizes of maps stay far below 2^52"
-)]
-fn precise(bytes: u64) -> f64 {
-    bytes as f64
-}
-
-fn findings() -> String {
-    let mut text = String::from(
-        "# Findings\n\nGenerated from the code (`cargo xtask docs`). What was read and is refused, not \
-         enforced, or enforced in part. Codes that begin with IST are those of `istioctl analyze`.\n\n\
-         | code | what it says |\n| --- | --- |\n",
-    );
-    for (code, title) in crate::finding::CODES {
-        text.push_str(&format!("| {code} | {title} |\n"));
+    /// The page does not depend on the environment, and shows every command.
+    #[test]
+    fn every_command_has_a_section() {
+        let page = cli();
+        let mut command = Args::command();
+        command.build();
+        let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+        for sub in shown.filter(|sub| sub.get_name() != "help") {
+            let heading = format!("\n## `steer {}`\n", sub.get_name());
+            assert!(page.contains(&heading), "{heading}");
+        }
+        assert!(page.contains("\n## `steer get routes`\n") && !page.contains("generate"));
+        assert!(page.contains("[env: STEER_PINS]"), "values are hidden");
     }
-    text
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use steer_common::{
-    Route,
+    Destination, Endpoint, Proto, Route,
     service::{CLASS_ANYONE, ClassId, ServiceKey},
 };
 
@@ -98,37 +98,37 @@ impl Seen {
         routes
     }
 
-    /// The destinations of a route: name, connections, endpoints.
+    /// The destinations of a route.
     pub(super) fn destinations<'a>(
         &'a self,
         route: &'a Route,
-    ) -> impl Iterator<
-        Item = (
-            Option<&'a DestinationName>,
-            u64,
-            &'a steer_common::Destination,
-        ),
-    > + 'a {
+    ) -> impl Iterator<Item = Reached<'a>> + 'a {
+        let reached = |(placed, counter): (&'a Destination, u32)| {
+            let name = self.names.destinations.get(&placed.subset);
+            let connections = self.live.counters.get(&counter);
+            Reached {
+                name: name.map(|name| &**name),
+                connections: connections.copied().unwrap_or_default(),
+                placed,
+            }
+        };
         route
             .destinations()
             .iter()
             .zip(route.counters..)
-            .map(|(found, counter)| {
-                let name = self
-                    .names
-                    .destinations
-                    .get(&found.subset)
-                    .map(|name| &**name);
-                (
-                    name,
-                    self.live
-                        .counters
-                        .get(&counter)
-                        .copied()
-                        .unwrap_or_default(),
-                    found,
-                )
-            })
+            .map(reached)
+    }
+
+    /// The endpoints of a destination.
+    pub(super) fn endpoints(&self, placed: &Destination) -> impl Iterator<Item = &Endpoint> {
+        let rows = placed.first..placed.first.saturating_add(placed.count);
+        rows.filter_map(|row| self.live.endpoints.get(&row))
+    }
+
+    /// How many tickets the split of a route has given out.
+    pub(super) fn tickets(&self, route: &Route) -> u64 {
+        let given = self.live.tickets.get(&route.split);
+        given.copied().unwrap_or_default()
     }
 
     /// What a class stands for.
@@ -145,9 +145,26 @@ impl Seen {
     }
 }
 
-/// The service of a route for filters: namespace and text to search.
-pub(super) fn fits(found: &InForce<'_>, namespace: Option<&str>, name: Option<&str>) -> bool {
-    let service = found.service;
-    namespace.is_none_or(|wanted| service.is_some_and(|name| name.namespace == wanted))
-        && name.is_none_or(|wanted| service.is_some_and(|name| name.host.contains(wanted)))
+/// A destination of a route that is in force.
+#[derive(Clone, Copy)]
+pub(super) struct Reached<'a> {
+    /// What it is called, if that is known.
+    pub(super) name: Option<&'a DestinationName>,
+    /// Connections since the weights of its route took effect.
+    pub(super) connections: u64,
+    /// Its weight and its rows.
+    pub(super) placed: &'a Destination,
+}
+
+impl Reached<'_> {
+    /// Its cluster, as Envoy names it.
+    pub(super) fn cluster(&self) -> String {
+        self.name
+            .map_or_else(|| "?".to_owned(), DestinationName::cluster)
+    }
+}
+
+/// The transport of a key.
+pub(super) fn transport(key: &ServiceKey) -> Option<Proto> {
+    Proto::from_number(u32::from(key.proto))
 }

@@ -12,6 +12,7 @@ mod instance;
 mod output;
 mod plan;
 mod status;
+mod text;
 mod unload;
 
 use std::process::ExitCode;
@@ -34,12 +35,12 @@ fn run(args: Args) -> anyhow::Result<Exit> {
     let instance = args.instance;
     match args.command {
         Command::Agent(args) => agent::run(args, &instance),
-        Command::Check(args) => check::run(args, &instance),
-        Command::Plan(args) => plan::run(args, &instance),
-        Command::Get(what) => get::run(what, &instance),
+        Command::Check(args) => check::run(&args, &instance),
+        Command::Plan(args) => plan::run(&args, &instance),
+        Command::Get(what) => get::run(&what, &instance),
         Command::Explain(args) => explain::run(&args, &instance),
         Command::Status(args) => status::run(&args, &instance),
-        Command::Doctor(args) => doctor::run(args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Unload(args) => unload::run(&args, &instance),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use steer_common::addr::Peer;
+use serde_json::Value;
+use steer_common::{Proto, ServiceKey, addr::Peer, service::ClassId};
 
 use super::{
     Exit,
-    args::{Format, Instance, Plan},
+    args::{Instance, Plan},
     check,
-    get::rule_text,
+    get::{field, virtual_service},
+    instance::transport,
     output,
+    text::Text,
 };
 use crate::{
     control::read_names,
@@ -18,89 +21,186 @@ use crate::{
     finding::Severity,
     image::{self, Image},
     kernel::Maps,
-    plan::{Capacity, Layout, Step},
-    source::files::Reader,
+    live::Live,
+    plan::{Capacity, Layout, Names, Placed, Step},
+    source::{Snapshot, files::Reader},
 };
 
+/// The answer.
 #[derive(Serialize)]
 struct Planned {
-    maps: BTreeMap<&'static str, usize>,
-    steps: BTreeMap<&'static str, usize>,
-    routes: Vec<Route>,
-    findings: Vec<serde_json::Value>,
+    /// What has to be taken together with the rest.
+    findings: Vec<Value>,
+    /// Nothing else is there if the configuration is refused.
+    #[serde(flatten)]
+    content: Option<Content>,
 }
 
 #[derive(Serialize)]
+struct Content {
+    /// Map -> rows in use.
+    maps: BTreeMap<&'static str, usize>,
+    /// Which routes change, against the live node or against empty maps.
+    changes: Vec<Change>,
+    /// Kind of write -> how many.
+    writes: BTreeMap<&'static str, usize>,
+    routes: Vec<Route>,
+    #[serde(skip)]
+    live: bool,
+}
+
+/// A route as the image has it.
+#[derive(Clone, PartialEq, Eq, Serialize)]
 struct Route {
-    address: String,
-    transport: String,
-    class: String,
     service: String,
-    rule: String,
+    address: String,
+    transport: &'static str,
+    client: String,
+    virtual_service: Option<String>,
+    field: Option<String>,
     depth: &'static str,
+    visible: bool,
     destinations: Vec<Destination>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 struct Destination {
     cluster: String,
     weight: u32,
     endpoints: Vec<String>,
 }
 
+#[derive(Serialize)]
+struct Change {
+    what: &'static str,
+    service: String,
+    address: String,
+    transport: &'static str,
+    client: String,
+    /// Where connections go now.
+    from: Option<String>,
+    /// Where they would go.
+    to: Option<String>,
+}
+
+/// What is in the kernel.
+struct Node {
+    capacity: Capacity,
+    live: Live,
+    names: Names,
+    /// What its classes stand for.
+    classes: BTreeMap<ClassId, String>,
+}
+
 /// Plans files.
-pub(super) fn run(args: Plan, instance: &Instance) -> anyhow::Result<Exit> {
-    let mut reader = Reader::new(args.files.clone());
-    let snapshot = match reader.read() {
-        Ok(snapshot) => snapshot.unwrap_or_default(),
-        Err(findings) => {
-            let values = findings
-                .iter()
-                .map(serde_json::to_value)
-                .collect::<Result<Vec<_>, _>>()?;
-            output::write(
-                &values
-                    .iter()
-                    .map(|found| check::line(found, true))
-                    .collect::<String>(),
-            )?;
-            return Ok(Exit::Findings);
+pub(super) fn run(args: &Plan, instance: &Instance) -> anyhow::Result<Exit> {
+    check::readable(&args.files)?;
+    let node = if args.live {
+        Some(node(instance)?)
+    } else {
+        None
+    };
+    let planned = match Reader::new(args.files.clone()).read() {
+        Ok(snapshot) => plan(args, &snapshot.unwrap_or_default(), node.as_ref())?,
+        Err(mut findings) => {
+            findings.sort();
+            findings.dedup();
+            refused(check::values(&findings)?)
         }
     };
-    let clients = args
-        .clients
-        .iter()
-        .map(|name| client(name))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let desired = lower(
-        &snapshot,
-        &args.naming.clone().into(),
-        &clients.iter().cloned().collect(),
-    );
-    let namespaces: BTreeMap<u64, PodRef> = (1..).zip(clients).collect();
-    let image = image::compile(&desired, &namespaces);
-    let mut layout = layout(&args, instance, &image)?;
-    let plan = layout.plan(&image)?;
+    output::write(&output::answer(
+        &planned,
+        args.output.output,
+        |planned, _| text(planned),
+    )?)?;
+    Ok(
+        if check::worst(&planned.findings) >= Some(Severity::Error) {
+            Exit::Findings
+        } else {
+            Exit::Done
+        },
+    )
+}
+
+fn refused(findings: Vec<Value>) -> Planned {
+    Planned {
+        findings,
+        content: None,
+    }
+}
+
+fn node(instance: &Instance) -> anyhow::Result<Node> {
+    let maps = Maps::open(&instance.pins())?;
+    let status = instance.status()?.unwrap_or_default();
+    Ok(Node {
+        capacity: maps.capacity(),
+        live: maps.read()?,
+        names: read_names(&instance.state)?,
+        classes: serde_json::from_value(status["classes"].clone()).unwrap_or_default(),
+    })
+}
+
+/// Runs the pipeline.
+fn plan(args: &Plan, snapshot: &Snapshot, node: Option<&Node>) -> anyhow::Result<Planned> {
+    let clients = clients(args, node)?;
+    let local = clients.values().cloned().collect();
+    let desired = lower(snapshot, &args.naming.clone().into(), &local);
+    let image = image::compile(&desired, &clients);
+    let mut layout = match node {
+        Some(node) => Layout::adopt(node.capacity, &node.live, &node.names),
+        None => Layout::new(large_enough(&image)),
+    };
+    let before = layout.placed().clone();
     let mut findings = snapshot.findings.clone();
     findings.extend(desired.findings);
     findings.sort();
-    let is_error = findings
-        .iter()
-        .any(|finding| finding.severity == Severity::Error);
-    let planned = Planned {
-        maps: fill(&image),
-        steps: steps(&plan.steps),
-        routes: routes(&image, &desired.class_names),
-        findings: findings
-            .iter()
-            .map(serde_json::to_value)
-            .collect::<Result<_, _>>()?,
+    let mut findings = check::values(&findings)?;
+    let plan = match layout.plan(&image) {
+        Ok(plan) => plan,
+        Err(error) => {
+            findings.push(serde_json::json!({
+                "severity": "error",
+                "code": "STR0701",
+                "message": error.to_string(),
+            }));
+            return Ok(refused(findings));
+        }
     };
-    match args.output.output {
-        Format::Json | Format::Yaml => output::document(&planned, args.output.output)?,
-        Format::Table | Format::Wide => output::write(&text(&planned, args.live))?,
+    let names = |classes: &BTreeMap<ClassId, String>, class: ClassId| {
+        let name = classes.get(&class).cloned();
+        name.unwrap_or_else(|| "*".to_owned())
+    };
+    let wanted = |key: &ServiceKey| names(&desired.class_names, key.class);
+    let known = node.map(|node| &node.classes).cloned().unwrap_or_default();
+    let routes = image.routes.iter();
+    Ok(Planned {
+        findings,
+        content: Some(Content {
+            maps: fill(&image),
+            changes: changes(&before, &image, |key| names(&known, key.class), wanted),
+            writes: writes(&plan.steps),
+            routes: routes
+                .map(|(key, found)| route(key, found, wanted(key)))
+                .collect(),
+            live: node.is_some(),
+        }),
+    })
+}
+
+/// The pods of the node, by the cookies of their namespaces: those that were named; else those that
+/// the kernel knows.
+fn clients(args: &Plan, node: Option<&Node>) -> anyhow::Result<BTreeMap<u64, PodRef>> {
+    if let Some(node) = node.filter(|_| args.clients.is_empty()) {
+        let known = node.live.sources.iter().filter_map(|(&cookie, source)| {
+            let pod = node.names.workloads.get(&source.workload)?;
+            Some((cookie, (**pod).clone()))
+        });
+        return Ok(known.collect());
     }
-    Ok(if is_error { Exit::Findings } else { Exit::Done })
+    let named = args.clients.iter().map(|name| client(name));
+    Ok((1..)
+        .zip(named.collect::<anyhow::Result<Vec<_>>>()?)
+        .collect())
 }
 
 fn client(name: &str) -> anyhow::Result<PodRef> {
@@ -113,23 +213,15 @@ fn client(name: &str) -> anyhow::Result<PodRef> {
     })
 }
 
-/// What is live, or nothing, in maps that are large enough.
-fn layout(args: &Plan, instance: &Instance, image: &Image) -> anyhow::Result<Layout> {
-    let services = u32::try_from(image.routes.len()).unwrap_or(u32::MAX);
-    if !args.live {
-        let endpoints: usize = image
-            .routes
-            .values()
-            .flat_map(|route| route.destinations.iter().map(|found| found.endpoints.len()))
-            .sum();
-        let wanted = services
-            .max(u32::try_from(endpoints).unwrap_or(u32::MAX))
-            .max(1);
-        return Ok(Layout::new(Capacity::for_services(wanted)));
-    }
-    let maps = Maps::open(&instance.pins())?;
-    let names = read_names(&instance.state)?;
-    Ok(Layout::adopt(maps.capacity(), &maps.read()?, &names))
+/// Maps that hold the image: how large those of an agent are is not known here.
+fn large_enough(image: &Image) -> Capacity {
+    let endpoints: usize = image
+        .routes
+        .values()
+        .flat_map(|route| route.destinations.iter().map(|found| found.endpoints.len()))
+        .sum();
+    let wanted = image.routes.len().max(endpoints).max(1);
+    Capacity::for_services(u32::try_from(wanted).unwrap_or(u32::MAX))
 }
 
 /// How many rows of each map the image needs.
@@ -148,102 +240,193 @@ fn fill(image: &Image) -> BTreeMap<&'static str, usize> {
     ])
 }
 
-fn steps(steps: &[Step]) -> BTreeMap<&'static str, usize> {
+fn writes(steps: &[Step]) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
     for step in steps {
         let (name, count) = match step {
-            Step::Endpoints { rows, .. } => ("write endpoints", rows.len()),
-            Step::StartTickets { .. } => ("start splits", 1),
-            Step::StartCounters { count, .. } => ("start counters", *count as usize),
-            Step::Route { .. } => ("write routes", 1),
-            Step::AddMember { .. } => ("add affinity members", 1),
-            Step::Publish { replaces: None, .. } => ("publish new services", 1),
-            Step::Publish { .. } => ("publish changed services", 1),
-            Step::SetSource { .. } => ("set clients", 1),
-            Step::RemoveSource { .. } => ("remove clients", 1),
-            Step::Unpublish { .. } => ("remove services", 1),
-            Step::RemoveMember { .. } => ("remove affinity members", 1),
+            Step::Endpoints { rows, .. } => ("rows of ENDPOINTS", rows.len()),
+            Step::StartTickets { .. } => ("rows of TICKETS", 1),
+            Step::StartCounters { count, .. } => ("rows of COUNTERS", *count as usize),
+            Step::Route { .. } => ("rows of ROUTES", 1),
+            Step::AddMember { .. } | Step::RemoveMember { .. } => ("rows of MEMBERS", 1),
+            Step::Publish { .. } | Step::Unpublish { .. } => ("slots of SERVICES", 1),
+            Step::SetSource { .. } | Step::RemoveSource { .. } => ("rows of SOURCES", 1),
         };
         *counts.entry(name).or_default() += count;
     }
     counts
 }
 
-fn routes(image: &Image, classes: &BTreeMap<u32, String>) -> Vec<Route> {
-    image
-        .routes
-        .iter()
-        .map(|(key, route)| Route {
-            address: Peer::new(key.addr, key.port).to_string(),
-            transport: steer_common::Proto::from_number(u32::from(key.proto))
-                .map_or("?", steer_common::Proto::name)
-                .to_owned(),
-            class: classes
-                .get(&key.class)
-                .cloned()
-                .unwrap_or_else(|| "*".to_owned()),
-            service: route.service.host.clone(),
-            rule: rule_text(&route.rule),
-            depth: if route.hidden {
-                "not visible"
-            } else {
-                route.depth.name()
-            },
-            destinations: route
-                .destinations
-                .iter()
-                .map(|found| Destination {
-                    cluster: found.name.cluster(),
-                    weight: found.name.weight,
-                    endpoints: found
-                        .endpoints
-                        .iter()
-                        .map(|one| {
-                            Peer::from(std::net::SocketAddr::new(one.ip, one.port)).to_string()
-                        })
-                        .collect(),
-                })
-                .collect(),
-        })
-        .collect()
-}
-
-fn text(planned: &Planned, live: bool) -> String {
-    let mut text = String::from("MAPS (rows in use)\n");
-    for (name, rows) in &planned.maps {
-        text.push_str(&format!("  {name:<10} {rows}\n"));
+/// Which routes appear, change and go.
+fn changes(
+    before: &BTreeMap<ServiceKey, Placed>,
+    image: &Image,
+    known: impl Fn(&ServiceKey) -> String,
+    wanted: impl Fn(&ServiceKey) -> String,
+) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for (key, found) in &image.routes {
+        let old = before.get(key).map(|placed| &placed.route);
+        if old.is_some_and(|old| old == found) {
+            continue;
+        }
+        let new = route(key, found, wanted(key));
+        let from = old.map(|old| route(key, old, known(key)).leads_to());
+        changes.push(Change {
+            what: if from.is_some() { "change" } else { "add" },
+            to: Some(new.leads_to()),
+            from,
+            service: new.service,
+            address: new.address,
+            transport: new.transport,
+            client: new.client,
+        });
     }
-    text.push_str(if live {
-        "CHANGES to the live node\n"
-    } else {
-        "STEPS from empty maps\n"
-    });
-    if planned.steps.is_empty() {
-        text.push_str("  none: the kernel holds just this\n");
-    }
-    for (name, count) in &planned.steps {
-        text.push_str(&format!("  {name} {count}\n"));
-    }
-    text.push_str("ROUTES\n");
-    for route in &planned.routes {
-        text.push_str(&format!(
-            "  {}/{} {} clients={} rule={} depth={}\n",
-            route.address, route.transport, route.service, route.class, route.rule, route.depth
-        ));
-        for found in &route.destinations {
-            let endpoints = found.endpoints.join(" ");
-            text.push_str(&format!(
-                "    {} weight {} -> {endpoints}\n",
-                found.cluster, found.weight
-            ));
+    for (key, placed) in before {
+        if !image.routes.contains_key(key) {
+            let old = route(key, &placed.route, known(key));
+            changes.push(Change {
+                what: "remove",
+                from: Some(old.leads_to()),
+                to: None,
+                service: old.service,
+                address: old.address,
+                transport: old.transport,
+                client: old.client,
+            });
         }
     }
-    text.push_str("FINDINGS\n");
+    changes
+}
+
+fn route(key: &ServiceKey, found: &image::Route, client: String) -> Route {
+    let destination = |found: &image::Destination| Destination {
+        cluster: found.name.cluster(),
+        weight: found.name.weight,
+        endpoints: found
+            .endpoints
+            .iter()
+            .map(|one| std::net::SocketAddr::new(one.ip, one.port).to_string())
+            .collect(),
+    };
+    Route {
+        service: found.service.host.clone(),
+        address: Peer::new(key.addr, key.port).to_string(),
+        transport: transport(key).map_or("?", Proto::name),
+        client,
+        virtual_service: virtual_service(&found.rule),
+        field: field(&found.rule),
+        depth: found.depth.name(),
+        visible: !found.hidden,
+        destinations: found.destinations.iter().map(destination).collect(),
+    }
+}
+
+impl Route {
+    /// `catalog.shop spec.http[0]: version-v1 90 [10.0.0.1:80], version-v2 10 [10.0.0.2:80]`.
+    fn leads_to(&self) -> String {
+        if !self.visible {
+            return "not visible".to_owned();
+        }
+        let rule = match (&self.virtual_service, &self.field) {
+            (Some(name), Some(field)) => format!("{name} {field}: "),
+            _ => String::new(),
+        };
+        let destinations: Vec<String> = self.destinations.iter().map(Destination::text).collect();
+        if destinations.is_empty() {
+            return format!("{rule}refused");
+        }
+        rule + &destinations.join(", ")
+    }
+}
+
+impl Destination {
+    fn text(&self) -> String {
+        /// So many are shown one by one.
+        const SHOWN: usize = 4;
+        let parts: Vec<&str> = self.cluster.split('|').collect();
+        let name = match parts.as_slice() {
+            [_, _, "", host] => host,
+            [_, _, subset, _] => subset,
+            _ => self.cluster.as_str(),
+        };
+        let mut endpoints = self.endpoints.clone();
+        if endpoints.len() > SHOWN {
+            let more = endpoints.len() - SHOWN;
+            endpoints.truncate(SHOWN);
+            endpoints.push(format!("+ {more} more"));
+        }
+        format!("{name} {} [{}]", self.weight, endpoints.join(" "))
+    }
+}
+
+fn text(planned: &Planned) -> String {
+    let mut text = Text::default();
+    if let Some(content) = &planned.content {
+        content.text(&mut text);
+        text.gap();
+    }
+    text.heading("FINDINGS");
     if planned.findings.is_empty() {
-        text.push_str("  none\n");
+        text.line(format_args!("  none"));
     }
     for finding in &planned.findings {
-        text.push_str(&format!("  {}", check::line(finding, true)));
+        text.lines(&format!("  {}", check::line(finding, false)));
     }
-    text
+    text.finish()
+}
+
+impl Content {
+    fn text(&self, text: &mut Text) {
+        text.heading("MAPS (rows in use)");
+        for (name, rows) in &self.maps {
+            text.line(format_args!("  {name:<10} {rows:>8}"));
+        }
+        text.gap();
+        text.heading(if self.live {
+            "CHANGES to the live node"
+        } else {
+            "ROUTES"
+        });
+        if self.changes.is_empty() {
+            text.line(format_args!("  none"));
+        }
+        for change in &self.changes {
+            change.text(text, self.live);
+        }
+        text.gap();
+        text.heading("WRITES");
+        if self.writes.is_empty() {
+            text.line(format_args!("  none"));
+        }
+        for (name, count) in &self.writes {
+            text.line(format_args!("  {count:>8} {name}"));
+        }
+    }
+}
+
+impl Change {
+    fn text(&self, text: &mut Text, live: bool) {
+        let what = if live {
+            format!("{} ", self.what)
+        } else {
+            String::new()
+        };
+        let client = if self.client == "*" {
+            String::new()
+        } else {
+            format!(" for {}", self.client)
+        };
+        let (service, address, transport) = (&self.service, &self.address, self.transport);
+        text.line(format_args!(
+            "  {what}{service} {address}/{transport}{client}"
+        ));
+        if let Some(from) = &self.from {
+            text.line(format_args!("    - {from}"));
+        }
+        if let Some(to) = &self.to {
+            let sign = if live { "+ " } else { "" };
+            text.line(format_args!("    {sign}{to}"));
+        }
+    }
 }

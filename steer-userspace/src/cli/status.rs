@@ -2,122 +2,236 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::Value;
+use steer_common::reason::{Outcome, Reason};
 
 use super::{
     Exit,
-    args::{Format, Instance, Status},
-    output,
+    args::{Instance, Status},
+    output::{self, BAD, CAREFUL, GOOD, counted, paint},
+    text::Text,
 };
 use crate::{
-    control::{Lock, LockError},
-    kernel::{Attached, Maps, attached, unpinned},
+    control::Lock,
+    kernel::{Attached, Maps, attached, remembered, unpinned},
+    live::Live,
+    plan::Capacity,
 };
 
+/// What was looked at.
+struct Looked {
+    live: Live,
+    capacity: Capacity,
+    /// Clients that AFFINITY remembers.
+    remembered: usize,
+    /// Maps that are not pinned.
+    unpinned: Vec<&'static str>,
+    /// The process of the agent, if it runs.
+    agent: Option<String>,
+    /// What the agent said last.
+    said: Option<Value>,
+    /// Programs, or why they cannot be looked at.
+    programs: Result<Vec<Attached>, String>,
+}
+
+/// What is told.
 #[derive(Serialize)]
 struct Told {
+    /// Nothing is a problem.
     ok: bool,
-    agent: String,
-    generation: Value,
-    state: Value,
-    programs: BTreeMap<&'static str, String>,
-    maps: BTreeMap<&'static str, String>,
+    problems: Vec<String>,
+    agent: Agent,
+    generation: Option<u64>,
+    programs: Vec<Program>,
+    maps: Vec<Fill>,
     reasons: BTreeMap<&'static str, u64>,
     findings: BTreeMap<String, usize>,
-    problems: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Agent {
+    running: bool,
+    pid: Option<String>,
+    version: Option<String>,
+    /// `applied`, or `refused` if what is written is not in force.
+    configuration: Option<String>,
+    paths: Vec<String>,
+    cgroup: Option<String>,
+    written: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Program {
+    name: &'static str,
+    number: Option<u32>,
+    in_force: bool,
+}
+
+#[derive(Serialize)]
+struct Fill {
+    map: &'static str,
+    used: usize,
+    rows: u32,
 }
 
 /// Looks and tells.
 pub(super) fn run(args: &Status, instance: &Instance) -> anyhow::Result<Exit> {
-    let maps = Maps::open(&instance.pins())?;
-    let live = maps.read()?;
-    let status = instance.status()?.unwrap_or_default();
-    let mut problems: Vec<String> = unpinned(&instance.pins())
-        .iter()
-        .map(|name| format!("the map {name} is not pinned"))
-        .collect();
-    let agent = match Lock::take(&instance.state) {
-        Err(LockError::Taken { pid }) => format!("runs (pid {pid})"),
-        Ok(_) => "does not run; what was applied last stays in force".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    let cgroup = PathBuf::from(status["cgroup"].as_str().unwrap_or_default());
-    let programs = attached(&instance.pins(), &cgroup).unwrap_or_default();
-    problems.extend(
-        programs
-            .iter()
-            .filter(|found| !found.effective)
-            .map(|found| format!("{} is not attached to {}", found.name, cgroup.display())),
-    );
-    if programs.is_empty() {
-        problems.push(format!(
-            "the cgroup {} cannot be looked at",
-            cgroup.display()
-        ));
-    }
-    if status["state"] == "refused" {
-        problems.push("what is written is refused; `steer check` says why".to_owned());
-    }
-    let capacity = maps.capacity();
-    let fill = |used: usize, rows: u32| format!("{used} of {rows}");
-    let told = Told {
-        ok: problems.is_empty(),
-        agent,
-        generation: status["generation"].clone(),
-        state: status["state"].clone(),
-        programs: programs
-            .iter()
-            .map(|found| (found.name, program(found)))
-            .collect(),
-        maps: BTreeMap::from([
-            ("SERVICES", fill(live.services.len(), capacity.keys)),
-            ("ROUTES", fill(live.routes.len(), capacity.rows)),
-            ("ENDPOINTS", fill(live.endpoints.len(), capacity.endpoints)),
-            ("COUNTERS", fill(live.counters.len(), capacity.counters)),
-            ("SOURCES", fill(live.sources.len(), capacity.sources)),
-        ]),
-        reasons: live
-            .reasons
-            .iter()
-            .map(|(reason, count)| (reason.name(), *count))
-            .collect(),
-        findings: findings(&status),
-        problems,
-    };
-    match args.output.output {
-        Format::Json | Format::Yaml => output::document(&told, args.output.output)?,
-        Format::Table | Format::Wide => output::write(&text(&told))?,
-    }
+    let told = tell(&look(instance)?);
+    output::write(&output::answer(&told, args.output.output, |told, wide| {
+        text(told, wide)
+    })?)?;
     Ok(if told.ok { Exit::Done } else { Exit::No })
 }
 
-fn program(found: &Attached) -> String {
-    match (found.program, found.effective) {
-        (Some(number), true) => format!("in force (program {number})"),
-        (Some(number), false) => format!("attached elsewhere (program {number})"),
-        (None, _) => "not attached".to_owned(),
+fn look(instance: &Instance) -> anyhow::Result<Looked> {
+    let pins = instance.pins();
+    let maps = Maps::open(&pins)?;
+    let said = instance.status()?;
+    let cgroup = said.as_ref().and_then(|said| said["cgroup"].as_str());
+    let programs = match cgroup {
+        Some(cgroup) => attached(&pins, &PathBuf::from(cgroup))
+            .map_err(|error| format!("{:#}", anyhow::Error::from(error))),
+        None => Err("which cgroup is not known".to_owned()),
+    };
+    Ok(Looked {
+        live: maps.read()?,
+        capacity: maps.capacity(),
+        remembered: remembered(&pins)?,
+        unpinned: unpinned(&pins),
+        agent: Lock::holder(&instance.state).context("looking for the agent")?,
+        said,
+        programs,
+    })
+}
+
+/// Compares.
+fn tell(looked: &Looked) -> Told {
+    let agent = agent(looked);
+    let programs = looked.programs.as_deref().unwrap_or_default();
+    let programs = programs.iter().map(|found| Program {
+        name: found.name,
+        number: found.program,
+        in_force: found.effective,
+    });
+    let problems = problems(looked, &agent);
+    let said = looked.said.as_ref();
+    let reasons = looked.live.reasons.iter();
+    Told {
+        ok: problems.is_empty(),
+        problems,
+        generation: said.and_then(|said| said["generation"].as_u64()),
+        agent,
+        programs: programs.collect(),
+        maps: fills(looked),
+        reasons: reasons
+            .map(|(reason, count)| (reason.name(), *count))
+            .collect(),
+        findings: findings(said),
     }
 }
 
+fn agent(looked: &Looked) -> Agent {
+    let text = |field: &str| {
+        let said = looked.said.as_ref()?;
+        Some(said[field].as_str()?.to_owned())
+    };
+    let paths = looked.said.as_ref().map(|said| &said["config"]);
+    let paths = paths.and_then(Value::as_array).into_iter().flatten();
+    Agent {
+        running: looked.agent.is_some(),
+        pid: looked.agent.clone(),
+        version: text("version"),
+        configuration: text("state"),
+        paths: paths
+            .filter_map(|path| Some(path.as_str()?.to_owned()))
+            .collect(),
+        cgroup: text("cgroup"),
+        written: text("written"),
+    }
+}
+
+/// What is not as it should be.
+fn problems(looked: &Looked, agent: &Agent) -> Vec<String> {
+    let mut problems = Vec::new();
+    if !agent.running {
+        problems.push(
+            "no agent runs: what was applied last stays in force, changes do not come into force"
+                .to_owned(),
+        );
+    }
+    if looked.said.is_none() {
+        problems.push("the agent's files are not there: name their directory with --state".into());
+    }
+    if agent.configuration.as_deref() == Some("refused") {
+        problems.push(
+            "what is written is refused, the last good configuration stays in force: `steer \
+             check` says why"
+                .to_owned(),
+        );
+    }
+    let unpinned = looked.unpinned.iter();
+    problems.extend(unpinned.map(|map| format!("the map {map} is not pinned")));
+    let cgroup = agent.cgroup.as_deref().unwrap_or("the cgroup");
+    match &looked.programs {
+        Ok(programs) => {
+            let idle = programs.iter().filter(|found| !found.effective);
+            problems.extend(idle.map(|found| match found.program {
+                Some(_) => format!("{} is attached elsewhere, not to {cgroup}", found.name),
+                None => format!("{} is not attached to {cgroup}", found.name),
+            }));
+        }
+        // Said already if it is for lack of the agent's files.
+        Err(error) if looked.said.is_some() => {
+            problems.push(format!("the programs cannot be looked at: {error}"));
+        }
+        Err(_) => {}
+    }
+    problems
+}
+
+fn fills(looked: &Looked) -> Vec<Fill> {
+    let Looked { live, capacity, .. } = looked;
+    let fill = |map, used, rows| Fill { map, used, rows };
+    vec![
+        fill("SERVICES", live.services.len(), capacity.keys),
+        fill("ROUTES", live.routes.len(), capacity.rows),
+        fill("ENDPOINTS", live.endpoints.len(), capacity.endpoints),
+        fill("TICKETS", live.tickets.len(), capacity.rows),
+        fill("COUNTERS", live.counters.len(), capacity.counters),
+        fill("SOURCES", live.sources.len(), capacity.sources),
+        fill("MEMBERS", live.members.len(), capacity.endpoints),
+        fill(
+            "AFFINITY",
+            looked.remembered,
+            steer_common::limits::AFFINITY_MAX,
+        ),
+    ]
+}
+
 /// How many findings of each severity.
-fn findings(status: &Value) -> BTreeMap<String, usize> {
+fn findings(said: Option<&Value>) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
-    for finding in status["findings"].as_array().into_iter().flatten() {
-        *counts
-            .entry(finding["severity"].as_str().unwrap_or_default().to_owned())
-            .or_default() += 1;
+    let found = said.and_then(|said| said["findings"].as_array());
+    for finding in found.into_iter().flatten() {
+        let severity = finding["severity"].as_str().unwrap_or_default();
+        *counts.entry(severity.to_owned()).or_default() += 1;
     }
     counts
 }
 
-fn text(told: &Told) -> String {
-    let mut text = format!(
-        "agent         {}\ngeneration    {}\nconfiguration {}\n",
-        told.agent,
-        told.generation,
-        told.state.as_str().unwrap_or("unknown")
-    );
+fn text(told: &Told, wide: bool) -> String {
+    let unknown = || "unknown".to_owned();
+    let agent = match &told.agent.pid {
+        Some(pid) => paint(GOOD, &format!("runs (pid {pid})")),
+        None => paint(BAD, "does not run"),
+    };
+    let configuration = match told.agent.configuration.as_deref() {
+        Some("refused") => paint(BAD, "refused"),
+        Some(state) => paint(GOOD, state),
+        None => unknown(),
+    };
     let findings: Vec<String> = told
         .findings
         .iter()
@@ -126,22 +240,173 @@ fn text(told: &Told) -> String {
     let findings = if findings.is_empty() {
         "none".to_owned()
     } else {
-        findings.join(", ")
+        paint(CAREFUL, &findings.join(", ")) + " (`steer check`)"
     };
-    text.push_str(&format!("findings      {findings}\n\nPROGRAMS\n"));
-    for (name, state) in &told.programs {
-        text.push_str(&format!("  {name:<20} {state}\n"));
+    let mut lines = vec![
+        ("agent", agent),
+        ("configuration", configuration),
+        (
+            "generation",
+            told.generation
+                .map_or_else(unknown, |found| found.to_string()),
+        ),
+        ("findings", findings),
+        ("programs", programs(told)),
+    ];
+    if wide {
+        lines.push(("reads", told.agent.paths.join(", ")));
+        lines.push(("cgroup", told.agent.cgroup.clone().unwrap_or_default()));
+        lines.push(("written", told.agent.written.clone().unwrap_or_default()));
     }
-    text.push_str("MAPS (rows in use)\n");
-    for (name, fill) in &told.maps {
-        text.push_str(&format!("  {name:<20} {fill}\n"));
+    let mut text = Text::default();
+    for (name, value) in lines {
+        text.line(format_args!("{name:<14} {value}"));
     }
-    text.push_str("REASONS\n");
-    for (name, count) in told.reasons.iter().filter(|(_, count)| **count > 0) {
-        text.push_str(&format!("  {name:<20} {count}\n"));
+    tables(&mut text, told, wide);
+    if !told.problems.is_empty() {
+        text.gap();
     }
     for problem in &told.problems {
-        text.push_str(&format!("PROBLEM {problem}\n"));
+        text.line(format_args!("{} {problem}", paint(BAD, "problem")));
     }
-    text
+    text.finish()
+}
+
+fn programs(told: &Told) -> String {
+    let in_force = told.programs.iter().filter(|found| found.in_force).count();
+    let all = counted(told.programs.len(), "program");
+    let style = if in_force == told.programs.len() && in_force > 0 {
+        GOOD
+    } else {
+        BAD
+    };
+    paint(style, &format!("{in_force} of {all} in force"))
+}
+
+/// Programs if `wide`; maps; reasons that occurred, or all if `wide`.
+fn tables(text: &mut Text, told: &Told, wide: bool) {
+    if wide {
+        text.gap();
+        text.heading("PROGRAMS");
+        for found in &told.programs {
+            let number = found
+                .number
+                .map_or_else(|| "-".to_owned(), |number| number.to_string());
+            let state = if found.in_force {
+                "in force"
+            } else {
+                "not in force"
+            };
+            text.line(format_args!("  {:<20} {number:>8}  {state}", found.name));
+        }
+    }
+    text.gap();
+    text.heading("MAPS (rows in use)");
+    for Fill { map, used, rows } in &told.maps {
+        text.line(format_args!("  {map:<20} {used:>8} of {rows}"));
+    }
+    let occurred = |reason: &Reason| told.reasons.get(reason.name()).copied().unwrap_or_default();
+    let shown: Vec<&Reason> = Reason::ALL
+        .iter()
+        .filter(|reason| wide || occurred(reason) > 0)
+        .collect();
+    if !shown.is_empty() {
+        text.gap();
+        text.heading("REASONS (since the maps were made)");
+    }
+    for reason in shown {
+        let (name, count) = (reason.name(), occurred(reason));
+        let what = outcome(reason.outcome());
+        text.line(format_args!("  {name:<20} {count:>8}  {what}"));
+    }
+}
+
+/// A word for what happened.
+pub(super) fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Steered => "steered",
+        Outcome::Untouched => "left as it was",
+        Outcome::Refused => "refused",
+        Outcome::Restored => "told what it dialled",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn looked() -> Looked {
+        let mut live = Live::default();
+        live.reasons.insert(Reason::Drawn, 100);
+        live.reasons.insert(Reason::NoEndpoint, 2);
+        Looked {
+            live,
+            capacity: Capacity::for_services(100),
+            remembered: 3,
+            unpinned: Vec::new(),
+            agent: Some("42".to_owned()),
+            said: Some(json!({
+                "pid": 42, "version": "0.1.0", "config": ["/etc/steer"], "cgroup": "/cgroup",
+                "written": "2026-01-05T09:00:00Z", "generation": 7, "state": "applied",
+                "findings": [{"severity": "warning"}, {"severity": "warning"}],
+            })),
+            programs: Ok(vec![Attached {
+                name: "steer_connect4",
+                program: Some(1717),
+                effective: true,
+            }]),
+        }
+    }
+
+    fn shown(looked: &Looked, wide: bool) -> String {
+        anstream::adapter::strip_str(&text(&tell(looked), wide)).to_string()
+    }
+
+    #[test]
+    fn all_is_well() {
+        let told = tell(&looked());
+        assert!(told.ok, "{:?}", told.problems);
+        insta::assert_snapshot!("status", shown(&looked(), false));
+        insta::assert_snapshot!("status-wide", shown(&looked(), true));
+    }
+
+    #[test]
+    fn each_thing_that_is_not_as_it_should_be_is_a_problem() {
+        type Change = fn(&mut Looked);
+        let changes: [(Change, &str); 6] = [
+            (|looked| looked.agent = None, "no agent runs"),
+            (
+                |looked| looked.said = None,
+                "the agent's files are not there",
+            ),
+            (
+                |looked| looked.said.as_mut().unwrap()["state"] = json!("refused"),
+                "what is written is refused",
+            ),
+            (
+                |looked| looked.unpinned = vec!["ROUTES"],
+                "the map ROUTES is not pinned",
+            ),
+            (
+                |looked| looked.programs.as_mut().unwrap()[0].effective = false,
+                "steer_connect4 is attached elsewhere, not to /cgroup",
+            ),
+            (
+                |looked| looked.programs = Err("gone".to_owned()),
+                "the programs cannot be looked at: gone",
+            ),
+        ];
+        for (change, wanted) in changes {
+            let mut looked = looked();
+            change(&mut looked);
+            let told = tell(&looked);
+            assert!(!told.ok);
+            let [problem] = told.problems.as_slice() else {
+                panic!("{wanted}: {:?}", told.problems);
+            };
+            assert!(problem.starts_with(wanted), "{problem}");
+        }
+    }
 }

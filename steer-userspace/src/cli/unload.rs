@@ -1,54 +1,97 @@
-//! `steer unload`.
+//! `steer unload`: no trace is left.
 
-use std::fs;
+use std::{fs, io, path::Path};
 
 use anyhow::Context as _;
 
 use super::{
     Exit,
     args::{Instance, Unload},
-    output,
+    output::{self, counted},
 };
-use crate::control::{Lock, LockError};
+use crate::{control::Lock, kernel::Removed};
 
-/// The files of a state directory.
-const FILES: [&str; 4] = ["names.jsonl", "status.json", "clusters.json", "lock"];
+/// The files of a state directory; the lock last, so that no agent starts in between.
+const FILES: [&str; 4] = ["names.jsonl", "clusters.json", "status.json", "lock"];
 
 /// Removes everything that an agent left.
 pub(super) fn run(args: &Unload, instance: &Instance) -> anyhow::Result<Exit> {
-    let lock = if instance.state.is_dir() {
-        Some(Lock::take(&instance.state))
-    } else {
+    let _lock = if args.force || !instance.state.exists() {
         None
+    } else {
+        let taken = Lock::take(&instance.state);
+        Some(taken.context("nothing was removed; --force unloads all the same")?)
     };
-    if let Some(Err(error @ LockError::Taken { .. })) = &lock
-        && !args.force
-    {
-        anyhow::bail!("{error}; --force unloads all the same");
-    }
     let pins = instance.pins();
     let removed = pins.remove()?;
-    let mut files = 0;
+    let files = remove_files(&instance.state)?;
+    output::write(&text(pins.root(), removed, &instance.state, files))?;
+    Ok(Exit::Done)
+}
+
+/// Removes the agent's files, and their directory unless somebody keeps other things there.
+fn remove_files(state: &Path) -> anyhow::Result<usize> {
+    let mut count = 0;
     for name in FILES {
-        let path = instance.state.join(name);
-        if path.exists() {
-            fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
-            files += usize::from(name != "lock");
+        let path = state.join(name);
+        match fs::remove_file(&path) {
+            // The lock may be of this very command.
+            Ok(()) => count += usize::from(name != "lock"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("removing {}", path.display()));
+            }
         }
     }
-    // Left alone if somebody keeps other things there.
-    let _kept = fs::remove_dir(&instance.state);
-    let text = if removed {
-        format!(
-            "removed the programs, links and maps in {} and {files} files of state\n",
-            pins.root().display()
-        )
+    let _kept = fs::remove_dir(state);
+    Ok(count)
+}
+
+fn text(pins: &Path, removed: Removed, state: &Path, files: usize) -> String {
+    let kernel = if removed == Removed::default() {
+        format!("nothing is pinned at {}\n", pins.display())
     } else {
         format!(
-            "nothing is pinned at {}; removed {files} files of state\n",
-            pins.root().display()
+            "removed {} and {} pinned at {}: connections go where they are dialled\n",
+            counted(removed.links, "program"),
+            counted(removed.maps, "map"),
+            pins.display()
         )
     };
-    output::write(&text)?;
-    Ok(Exit::Done)
+    let files = counted(files, "file");
+    format!("{kernel}removed {files} of state in {}\n", state.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_files_in_the_state_directory_are_kept() {
+        let state = tempfile::tempdir().unwrap();
+        for name in ["names.jsonl", "lock", "notes.txt"] {
+            fs::write(state.path().join(name), "").unwrap();
+        }
+        assert_eq!(remove_files(state.path()).unwrap(), 1);
+        let kept: Vec<_> = fs::read_dir(state.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(kept, ["notes.txt"]);
+        assert_eq!(remove_files(state.path()).unwrap(), 0);
+    }
+
+    #[test]
+    fn it_says_what_was_removed() {
+        let (pins, state) = (Path::new("/pins"), Path::new("/state"));
+        assert_eq!(
+            text(pins, Removed { links: 8, maps: 10 }, state, 3),
+            "removed 8 programs and 10 maps pinned at /pins: connections go where they are \
+             dialled\nremoved 3 files of state in /state\n"
+        );
+        assert_eq!(
+            text(pins, Removed::default(), state, 0),
+            "nothing is pinned at /pins\nremoved 0 files of state in /state\n"
+        );
+    }
 }

@@ -1,4 +1,4 @@
-//! The clusters of hosts that DestinationRules name, in a file: the kernel holds only those that
+//! The clusters of hosts that a DestinationRule names, in a file: the kernel holds only those that
 //! routes lead to, and listings show all.
 
 use std::{fs, io, io::Write as _, path::Path};

@@ -58,6 +58,18 @@ pub struct Cluster {
     pub endpoints: Vec<Endpoint>,
 }
 
+impl Cluster {
+    /// As Envoy's clusters are named: `outbound|80|version-v1|catalog.shop.svc.cluster.local`.
+    pub fn name(&self) -> String {
+        cluster_name(&self.host, self.port, self.subset.as_deref())
+    }
+}
+
+/// The name of a cluster.
+pub fn cluster_name(host: &str, port: u16, subset: Option<&str>) -> String {
+    format!("outbound|{port}|{}|{host}", subset.unwrap_or_default())
+}
+
 /// One port of a service.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Port {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use steer_common::service::{ClassId, Depth, ServiceKey};
 
 use crate::{
-    desired::model::{Endpoint, PodRef, Rule},
+    desired::model::{Endpoint, PodRef, Rule, cluster_name},
     finding::ObjectRef,
 };
 
@@ -80,8 +80,7 @@ pub struct DestinationName {
 impl DestinationName {
     /// As Envoy's clusters are named: `outbound|80|version-v1|catalog.shop.svc.cluster.local`.
     pub fn cluster(&self) -> String {
-        let subset = self.subset.as_deref().unwrap_or_default();
-        format!("outbound|{}|{subset}|{}", self.port, self.host)
+        cluster_name(&self.host, self.port, self.subset.as_deref())
     }
 }
 

@@ -1,8 +1,14 @@
 //! How large the maps are, and which programs are in force where.
 
-use std::{fs, os::fd::AsFd as _, path::Path};
+use std::{collections::BTreeMap, fs, os::fd::AsFd as _, path::Path};
 
-use super::{KernelError, MAPS, Maps, PROGRAMS, Pins, cgroup, sys};
+use aya::maps::{HashMap, Map, MapData};
+use steer_common::{
+    flow::{Affinity, AffinityKey},
+    service::SplitId,
+};
+
+use super::{KernelError, MAPS, Maps, PROGRAMS, Pins, cgroup, maps, sys};
 use crate::plan::Capacity;
 
 impl Maps {
@@ -10,6 +16,28 @@ impl Maps {
     pub fn capacity(&self) -> Capacity {
         Capacity::of_rows(self.routes.len())
     }
+}
+
+/// How many clients AFFINITY remembers.
+pub fn remembered(pins: &Pins) -> Result<usize, KernelError> {
+    // An entry that goes while it is looked at is no longer remembered.
+    Ok(affinity(pins)?.keys().filter_map(Result::ok).count())
+}
+
+/// What AFFINITY remembers of one client, by split.
+pub fn memories(pins: &Pins, client: u64) -> Result<BTreeMap<SplitId, Affinity>, KernelError> {
+    let of_client = |(key, memory): (AffinityKey, Affinity)| {
+        (key.client == client).then_some((key.split, memory))
+    };
+    let found = affinity(pins)?;
+    Ok(found
+        .iter()
+        .filter_map(|entry| of_client(entry.ok()?))
+        .collect())
+}
+
+fn affinity(pins: &Pins) -> Result<HashMap<MapData, AffinityKey, Affinity>, KernelError> {
+    maps::hash(pins, "AFFINITY", Map::LruHashMap)
 }
 
 /// A program's link.

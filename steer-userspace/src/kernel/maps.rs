@@ -40,11 +40,7 @@ pub struct Maps {
 impl Maps {
     /// Opens them.
     pub fn open(pins: &Pins) -> Result<Self, KernelError> {
-        if !pins.exist() {
-            return Err(KernelError::NothingPinned {
-                path: pins.root().to_owned(),
-            });
-        }
+        pins.require()?;
         let cpus = aya::util::nr_cpus().map_err(|(path, source)| KernelError::Io {
             action: "reading",
             path: path.into(),
@@ -120,7 +116,7 @@ fn array<V: Pod>(pins: &Pins, name: &'static str) -> Result<Array<MapData, V>, K
     Array::try_from(Map::Array(data(&pins.map(name), name)?)).map_err(KernelError::map(name))
 }
 
-fn hash<K: Pod, V: Pod>(
+pub(super) fn hash<K: Pod, V: Pod>(
     pins: &Pins,
     name: &'static str,
     kind: fn(MapData) -> Map,

@@ -20,10 +20,10 @@ mod stats;
 mod sys;
 
 pub use error::KernelError;
-pub use fill::{Attached, attached, unpinned};
+pub use fill::{Attached, attached, memories, remembered, unpinned};
 pub use grace::Grace;
 pub use load::{Kernel, KernelSettings};
 pub use maps::Maps;
 pub use object::{MAPS, PROGRAMS};
-pub use pins::{DEFAULT as DEFAULT_PINS, Pins};
+pub use pins::{DEFAULT as DEFAULT_PINS, Pins, Removed};
 pub use stats::{Programs, Runs};

@@ -6,6 +6,7 @@ use std::{
 };
 
 use nix::{
+    errno::Errno,
     mount::{MsFlags, mount},
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
@@ -49,6 +50,21 @@ impl Pins {
         self.map("SERVICES").exists()
     }
 
+    /// An error that says why, unless an agent has pinned its maps here.
+    pub(super) fn require(&self) -> Result<(), KernelError> {
+        let path = self.root.clone();
+        match self.map("SERVICES").try_exists() {
+            Ok(true) => Ok(()),
+            // The usual place is closed to everyone but root.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err(KernelError::NotPermitted {
+                    action: "reading the maps",
+                })
+            }
+            Ok(false) | Err(_) => Err(KernelError::NothingPinned { path }),
+        }
+    }
+
     /// Creates the directories, mounting the BPF file system at its usual place if it is missing.
     pub(super) fn create(&self) -> Result<(), KernelError> {
         mount_bpffs()?;
@@ -66,13 +82,95 @@ impl Pins {
         })
     }
 
-    /// Removes every pin: programs detach and maps go with their last user.
-    pub fn remove(&self) -> Result<bool, KernelError> {
-        match fs::remove_dir_all(&self.root) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(KernelError::io("removing", &self.root)(error)),
+    /// Removes every pin, of whatever version: programs detach and maps go with their last user.
+    /// What is no pin of steer's is left alone.
+    pub fn remove(&self) -> Result<Removed, KernelError> {
+        let mut removed = Removed::default();
+        match statfs(&self.root) {
+            Ok(found) if found.filesystem_type() == BPF_FS_MAGIC => {}
+            Ok(_) | Err(Errno::ENOENT) => return Ok(removed),
+            Err(errno) => return Err(denied_or("looking at", &self.root, errno.into())),
         }
+        for version in entries(&self.root)? {
+            if !is_version(&version) {
+                continue;
+            }
+            // Links first: a program must not run on maps that are half gone.
+            removed.links += unpin(&version.join("links"))?;
+            removed.maps += unpin(&version.join("maps"))?;
+            remove_empty(&version)?;
+        }
+        remove_empty(&self.root)?;
+        Ok(removed)
+    }
+}
+
+/// What was removed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Removed {
+    /// Pinned links: each held a program in force.
+    pub links: usize,
+    /// Pinned maps.
+    pub maps: usize,
+}
+
+fn is_version(path: &Path) -> bool {
+    let number = path
+        .file_name()
+        .and_then(|name| name.to_str()?.strip_prefix('v'));
+    number.is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+/// The paths in a directory, sorted; none if it does not exist.
+fn entries(path: &Path) -> Result<Vec<PathBuf>, KernelError> {
+    let found = match fs::read_dir(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(denied_or("looking at", path, error)),
+    };
+    let mut paths = found
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(KernelError::io("looking at", path))?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// Removes the pins of a directory, and the directory.
+fn unpin(path: &Path) -> Result<usize, KernelError> {
+    let pins = entries(path)?;
+    for pin in &pins {
+        fs::remove_file(pin).map_err(|error| denied_or("removing", pin, error))?;
+    }
+    remove_empty(path)?;
+    Ok(pins.len())
+}
+
+/// Removes a directory, unless somebody keeps other things there.
+fn remove_empty(path: &Path) -> Result<(), KernelError> {
+    match fs::remove_dir(path) {
+        Ok(()) => Ok(()),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::DirectoryNotEmpty
+                    // The root of a file system.
+                    | io::ErrorKind::ResourceBusy
+            ) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(denied_or("removing", path, error)),
+    }
+}
+
+fn denied_or(action: &'static str, path: &Path, source: io::Error) -> KernelError {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => KernelError::NotPermitted {
+            action: "unloading",
+        },
+        _ => KernelError::io(action, path)(source),
     }
 }
 
@@ -101,7 +199,7 @@ fn mount_bpffs() -> Result<(), KernelError> {
         None::<&str>,
     )
     .map_err(|errno| match errno {
-        nix::errno::Errno::EPERM => KernelError::NotPermitted {
+        Errno::EPERM => KernelError::NotPermitted {
             action: "mounting the BPF file system",
         },
         errno => KernelError::io("mounting the BPF file system at", path)(errno.into()),

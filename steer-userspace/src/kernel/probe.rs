@@ -1,6 +1,6 @@
 //! What this kernel can do, found out by trying.
 
-use std::{collections::BTreeSet, io, os::fd::AsFd as _, path::Path};
+use std::{collections::BTreeMap, io, os::fd::AsFd as _, path::Path};
 
 use aya::{
     Btf, EbpfLoader,
@@ -23,11 +23,11 @@ pub fn load() -> Result<usize, KernelError> {
     for name in MAPS.iter().filter(|name| **name != "ORIGIN") {
         loader.map_max_entries(name, 128);
     }
-    let mut loaded = loader.load(OBJECT).map_err(|source| KernelError::Load {
+    let mut object = loader.load(OBJECT).map_err(|source| KernelError::Load {
         source: Box::new(source),
     })?;
     for name in PROGRAMS {
-        let program = loaded
+        let program = object
             .program_mut(name)
             .ok_or(KernelError::Missing { name })?;
         let program: &mut CgroupSockAddr =
@@ -37,19 +37,43 @@ pub fn load() -> Result<usize, KernelError> {
     Ok(PROGRAMS.len())
 }
 
-/// Names of programs on the hooks of a cgroup that are not steer's.
-pub fn others(target: &Path) -> io::Result<Vec<String>> {
-    let file = cgroup::open(target).map_err(io::Error::other)?;
-    let mut ids = BTreeSet::new();
-    for kind in sys::SOCK_ADDR_HOOKS {
-        ids.extend(sys::attached_programs(file.as_fd(), kind)?);
+/// Programs on the hooks of a cgroup, inherited ones among them, that are not steer's: name ->
+/// hooks.
+pub fn others(target: &Path) -> Result<BTreeMap<String, Vec<&'static str>>, KernelError> {
+    let file = cgroup::open(target)?;
+    let mut hooks: BTreeMap<u32, Vec<&'static str>> = BTreeMap::new();
+    for (kind, hook) in sys::SOCK_ADDR_HOOKS {
+        let ids = sys::attached_programs(file.as_fd(), kind).map_err(|source| {
+            let denied = source.kind() == io::ErrorKind::PermissionDenied;
+            if denied {
+                return KernelError::NotPermitted {
+                    action: "listing programs",
+                };
+            }
+            KernelError::Bpf {
+                call: "PROG_QUERY",
+                name: hook.to_owned(),
+                source,
+            }
+        })?;
+        for id in ids {
+            hooks.entry(id).or_default().push(hook);
+        }
     }
-    let names = loaded_programs()
-        .filter_map(Result::ok)
-        .filter(|program| ids.contains(&program.id()));
-    let names = names.map(|program| program.name_as_str().unwrap_or("?").to_owned());
-    let mut names: Vec<String> = names.filter(|name| !name.starts_with("steer_")).collect();
-    names.sort();
-    names.dedup();
-    Ok(names)
+    let mut others: BTreeMap<String, Vec<&'static str>> = BTreeMap::new();
+    for program in loaded_programs().filter_map(Result::ok) {
+        let Some(hooks) = hooks.get(&program.id()) else {
+            continue;
+        };
+        let name = program.name_as_str().unwrap_or("?");
+        if !PROGRAMS.iter().any(|own| is_named(name, own)) {
+            others.entry(name.to_owned()).or_default().extend(hooks);
+        }
+    }
+    Ok(others)
+}
+
+/// The kernel keeps 15 bytes of a name.
+fn is_named(kept: &str, whole: &str) -> bool {
+    kept == whole || (kept.len() == 15 && whole.starts_with(kept))
 }

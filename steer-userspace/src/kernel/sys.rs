@@ -154,7 +154,16 @@ pub(super) fn program_by_id(id: u32) -> io::Result<OwnedFd> {
 }
 
 /// `BPF_CGROUP_INET4_CONNECT` and its kin: the attach types of steer's hooks (linux/bpf.h).
-pub(super) const SOCK_ADDR_HOOKS: [u32; 8] = [10, 11, 14, 15, 19, 20, 29, 30];
+pub(super) const SOCK_ADDR_HOOKS: [(u32, &str); 8] = [
+    (10, "connect4"),
+    (11, "connect6"),
+    (14, "sendmsg4"),
+    (15, "sendmsg6"),
+    (19, "recvmsg4"),
+    (20, "recvmsg6"),
+    (29, "getpeername4"),
+    (30, "getpeername6"),
+];
 
 #[repr(C)]
 struct ProgramQuery {

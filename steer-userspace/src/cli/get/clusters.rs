@@ -1,6 +1,6 @@
-//! `steer get clusters`, the columns of `istioctl proxy-config cluster`.
+//! `steer get clusters`: the columns of `istioctl proxy-config cluster`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -20,34 +20,32 @@ pub(super) struct Cluster {
     kind: &'static str,
     destination_rule: Option<String>,
     endpoints: usize,
+    /// Whether a route leads to it.
     in_use: bool,
     connections: u64,
 }
 
-/// The clusters that routes lead to, and those of DestinationRules that none leads to.
+/// The clusters that routes lead to; of a service that a DestinationRule names, all, whether or
+/// not a route leads there.
 pub(super) fn rows(seen: &Seen, filter: &Filter<'_>) -> Vec<Cluster> {
     let mut rows: BTreeMap<(String, u16, Option<String>), Cluster> = BTreeMap::new();
     for found in &seen.clusters {
         let key = (found.host.clone(), found.port, found.subset.clone());
-        let row = row(
+        let mut row = row(
             &found.host,
             found.port,
             found.subset.as_ref(),
             &found.destination_rules,
         );
-        rows.insert(
-            key,
-            Cluster {
-                endpoints: found.endpoints.len(),
-                ..row
-            },
-        );
+        row.endpoints = found.endpoints.len();
+        rows.insert(key, row);
     }
+    let mut used: BTreeMap<(String, u16, Option<String>), BTreeSet<u32>> = BTreeMap::new();
     for in_force in seen.routes() {
-        for (name, connections, placed) in seen.destinations(in_force.route) {
-            let Some(name) = name else { continue };
+        for found in seen.destinations(in_force.route) {
+            let Some(name) = found.name else { continue };
             let key = (name.host.clone(), name.port, name.subset.clone());
-            let row = rows.entry(key).or_insert_with(|| {
+            let row = rows.entry(key.clone()).or_insert_with(|| {
                 row(
                     &name.host,
                     name.port,
@@ -56,8 +54,16 @@ pub(super) fn rows(seen: &Seen, filter: &Filter<'_>) -> Vec<Cluster> {
                 )
             });
             row.in_use = true;
-            row.endpoints = row.endpoints.max(placed.count as usize);
-            row.connections += connections;
+            row.connections += found.connections;
+            let (first, count) = (found.placed.first, found.placed.count);
+            used.entry(key)
+                .or_default()
+                .extend(first..first.saturating_add(count));
+        }
+    }
+    for (key, endpoints) in used {
+        if let Some(row) = rows.get_mut(&key) {
+            row.endpoints = row.endpoints.max(endpoints.len());
         }
     }
     rows.into_values()

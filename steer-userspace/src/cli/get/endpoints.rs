@@ -1,7 +1,6 @@
-//! `steer get endpoints`, the columns of `istioctl proxy-config endpoint`.
+//! `steer get endpoints`: the columns of `istioctl proxy-config endpoint`.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::Serialize;
 
@@ -9,78 +8,69 @@ use super::Filter;
 use crate::cli::{instance::Seen, output::Row};
 
 #[derive(Serialize)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "the names are those of the columns"
-)]
-pub(super) struct Endpoint {
+pub(super) struct Listed {
     endpoint: SocketAddr,
     status: &'static str,
     outlier_check: &'static str,
     cluster: String,
     workload: Option<String>,
+    /// Whether a route leads to it in this cluster.
     in_use: bool,
 }
 
+/// By address, port and cluster.
+type Rows = BTreeMap<(SocketAddr, String), Listed>;
+
 /// One row for each endpoint in each cluster, sorted by address, port and cluster.
-pub(super) fn rows(seen: &Seen, filter: &Filter<'_>) -> Vec<Endpoint> {
-    let mut rows: BTreeMap<(SocketAddr, String), Endpoint> = BTreeMap::new();
-    let mut add =
-        |endpoint: SocketAddr, cluster: String, workload: Option<String>, in_use: bool| {
-            let row = rows.entry((endpoint, cluster.clone())).or_insert(Endpoint {
-                endpoint,
-                // Only endpoints that may be used are held, and none is ejected.
-                status: "HEALTHY",
-                outlier_check: "OK",
-                cluster,
-                workload,
-                in_use,
-            });
-            row.in_use |= in_use;
-        };
-    for found in seen
-        .clusters
-        .iter()
-        .filter(|found| filter.takes_host(&found.host))
-    {
-        let subset = found.subset.as_deref().unwrap_or_default();
-        let cluster = format!("outbound|{}|{subset}|{}", found.port, found.host);
+pub(super) fn rows(seen: &Seen, filter: &Filter<'_>) -> Vec<Listed> {
+    let mut rows = Rows::new();
+    let listed = |host: &str| filter.takes_host(host);
+    for found in seen.clusters.iter().filter(|found| listed(&found.host)) {
         for endpoint in &found.endpoints {
+            let at = (endpoint.ip, endpoint.port).into();
             let pod = endpoint.pod.as_ref().map(ToString::to_string);
-            add(
-                (endpoint.ip, endpoint.port).into(),
-                cluster.clone(),
-                pod,
-                false,
-            );
+            add(&mut rows, at, found.name(), pod, false);
         }
     }
-    let mut done = BTreeSet::new();
     for in_force in seen.routes() {
-        for (name, _, placed) in seen.destinations(in_force.route) {
-            let Some(name) = name.filter(|name| filter.takes_host(&name.host)) else {
-                continue;
-            };
-            if !done.insert((name.cluster(), placed.first, placed.count)) {
+        for found in seen.destinations(in_force.route) {
+            if !found.name.is_some_and(|name| listed(&name.host)) {
                 continue;
             }
-            for index in placed.first..placed.first.saturating_add(placed.count) {
-                let Some(found) = seen.live.endpoints.get(&index) else {
-                    continue;
-                };
-                let pod = seen
-                    .names
-                    .workloads
-                    .get(&found.workload)
-                    .map(ToString::to_string);
-                add(found.peer().to_socket_addr(), name.cluster(), pod, true);
+            for endpoint in seen.endpoints(found.placed) {
+                let pod = seen.names.workloads.get(&endpoint.workload);
+                let pod = pod.map(ToString::to_string);
+                let at = endpoint.peer().to_socket_addr();
+                add(&mut rows, at, found.cluster(), pod, true);
             }
         }
     }
     rows.into_values().collect()
 }
 
-impl Row for Endpoint {
+fn add(
+    rows: &mut Rows,
+    endpoint: SocketAddr,
+    cluster: String,
+    workload: Option<String>,
+    in_use: bool,
+) {
+    let row = rows
+        .entry((endpoint, cluster.clone()))
+        .or_insert_with(|| Listed {
+            endpoint,
+            // Only endpoints that may be used are held, and none is ejected.
+            status: "HEALTHY",
+            outlier_check: "OK",
+            cluster,
+            workload: None,
+            in_use,
+        });
+    row.in_use |= in_use;
+    row.workload = row.workload.take().or(workload);
+}
+
+impl Row for Listed {
     fn headers(wide: bool) -> Vec<&'static str> {
         let mut headers = vec!["ENDPOINT", "STATUS", "OUTLIER CHECK", "CLUSTER"];
         if wide {
@@ -98,7 +88,8 @@ impl Row for Endpoint {
         ];
         if wide {
             let in_use = if self.in_use { "yes" } else { "no" };
-            cells.extend([self.workload.clone().unwrap_or_default(), in_use.to_owned()]);
+            let workload = self.workload.clone().unwrap_or_else(|| "-".to_owned());
+            cells.extend([workload, in_use.to_owned()]);
         }
         cells
     }

@@ -6,38 +6,42 @@ mod routes;
 mod services;
 mod workloads;
 
-pub(super) use routes::{position, rule_text};
+pub(super) use routes::{Share, field, position, shares, virtual_service};
 
 use super::{
     Exit,
     args::{Get, Instance, Listing},
-    instance::Seen,
-    output::{self, Row},
+    instance::{InForce, Seen},
+    output,
 };
 
 /// Runs a listing.
-pub(super) fn run(what: Get, instance: &Instance) -> anyhow::Result<Exit> {
+pub(super) fn run(what: &Get, instance: &Instance) -> anyhow::Result<Exit> {
+    output::write(&text(what, &instance.read()?)?)?;
+    Ok(Exit::Done)
+}
+
+/// A listing of what there is to be seen.
+pub(super) fn text(what: &Get, seen: &Seen) -> anyhow::Result<String> {
     match what {
-        Get::Services(args) => list(&args, instance, services::rows),
-        Get::Clusters(args) => list(&args, instance, clusters::rows),
-        Get::Endpoints(args) => list(&args, instance, endpoints::rows),
-        Get::Routes(args) => list(&args, instance, routes::rows),
-        Get::Workloads(args) => list(&args, instance, workloads::rows),
+        Get::Services(args) => list(args, seen, services::rows),
+        Get::Clusters(args) => list(args, seen, clusters::rows),
+        Get::Endpoints(args) => list(args, seen, endpoints::rows),
+        Get::Routes(args) => list(args, seen, routes::rows),
+        Get::Workloads(args) => list(args, seen, workloads::rows),
     }
 }
 
-fn list<R: Row>(
+fn list<R: output::Row>(
     args: &Listing,
-    instance: &Instance,
+    seen: &Seen,
     rows: fn(&Seen, &Filter<'_>) -> Vec<R>,
-) -> anyhow::Result<Exit> {
-    let seen = instance.read()?;
+) -> anyhow::Result<String> {
     let filter = Filter {
         namespace: args.namespace.as_deref(),
         name: args.name.as_deref(),
     };
-    output::listing(&rows(&seen, &filter), args.output.output, !args.no_headers)?;
-    Ok(Exit::Done)
+    output::listing(&rows(seen, &filter), args.output.output, !args.no_headers)
 }
 
 /// What is listed.
@@ -47,13 +51,22 @@ struct Filter<'a> {
 }
 
 impl Filter<'_> {
-    /// Whether a host of the registry is listed.
+    /// Whether the route of a service is listed.
+    fn takes(&self, found: &InForce<'_>) -> bool {
+        match found.service {
+            Some(name) => self.takes_names(&name.namespace, &name.host),
+            // Nobody knows whose it is: listed unless something is searched.
+            None => self.namespace.is_none() && self.name.is_none(),
+        }
+    }
+
+    /// Whether a host of the registry is listed. Hosts of Kubernetes are `NAME.NAMESPACE.svc...`.
     fn takes_host(&self, host: &str) -> bool {
-        let namespace = host.split('.').nth(1).unwrap_or_default();
+        self.takes_names(host.split('.').nth(1).unwrap_or_default(), host)
+    }
+
+    fn takes_names(&self, namespace: &str, name: &str) -> bool {
         self.namespace.is_none_or(|wanted| wanted == namespace)
-            && self.name.is_none_or(|wanted| host.contains(wanted))
+            && self.name.is_none_or(|wanted| name.contains(wanted))
     }
 }
-
-#[cfg(test)]
-mod tests;

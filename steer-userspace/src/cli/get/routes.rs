@@ -1,102 +1,138 @@
-//! `steer get routes`: the columns of `istioctl proxy-config route` where there is a counterpart,
-//! with depth, shares and how exact they are.
+//! `steer get routes`: the columns of `istioctl proxy-config route`, and beside them whose routes
+//! they are, how deep they look, what each destination got and how exactly.
 
 use serde::Serialize;
-use steer_common::{Route as Row_, service::ROUTE_HIDDEN};
+use steer_common::{
+    Proto, Route as RouteRow,
+    addr::Peer,
+    service::{ROUTE_AFFINITY, ROUTE_HIDDEN},
+};
 
 use super::Filter;
 use crate::{
     cli::{
-        instance::{InForce, Seen, fits},
+        instance::{InForce, Reached, Seen, transport},
         output::Row,
     },
     desired::model::Rule,
+    image::ServiceName,
 };
 
 #[derive(Serialize)]
 pub(super) struct Route {
     name: String,
-    host: String,
-    address: String,
-    transport: String,
-    client: String,
-    rule: String,
+    vhost_name: String,
+    domains: Vec<String>,
+    #[serde(rename = "match")]
+    matches: &'static str,
+    virtual_service: Option<String>,
+    /// The rule's field, e.g. `spec.http[0]`.
+    field: Option<String>,
     position: Option<String>,
+    address: String,
+    transport: &'static str,
+    client: String,
     depth: &'static str,
     visible: bool,
     destinations: Vec<Share>,
+    /// Since these weights took effect.
     connections: u64,
     /// Largest distance of a destination's count from its exact share, in connections, since these
-    /// weights took effect.
-    split_error: f64,
+    /// weights took effect; none if clients are remembered or there is no destination.
+    split_error: Option<f64>,
+    /// How many the split has given out in its whole life.
     tickets: u64,
     generation: u32,
 }
 
+/// What one destination got.
 #[derive(Serialize)]
-pub(super) struct Share {
-    cluster: String,
-    weight: u32,
-    endpoints: u32,
-    connections: u64,
+pub(in crate::cli) struct Share {
+    pub(in crate::cli) cluster: String,
+    /// As written.
+    pub(in crate::cli) weight: u32,
+    pub(in crate::cli) endpoints: u32,
+    pub(in crate::cli) connections: u64,
 }
 
 /// One row for each address, port and class of client.
 pub(super) fn rows(seen: &Seen, filter: &Filter<'_>) -> Vec<Route> {
     let routes = seen.routes();
-    let listed = routes
-        .iter()
-        .filter(|found| fits(found, filter.namespace, filter.name));
+    let listed = routes.iter().filter(|found| filter.takes(found));
     listed.map(|found| row(seen, found)).collect()
 }
 
 fn row(seen: &Seen, found: &InForce<'_>) -> Route {
-    let shares: Vec<Share> = seen
-        .destinations(found.route)
-        .map(|(name, connections, placed)| Share {
-            cluster: name.map_or_else(|| "?".to_owned(), crate::image::DestinationName::cluster),
-            weight: name.map_or(placed.weight, |name| name.weight),
-            endpoints: placed.count,
-            connections,
-        })
-        .collect();
-    let rule = seen.names.rules.get(&found.route.rule).map(|rule| &**rule);
-    let proto = steer_common::Proto::from_number(u32::from(found.key.proto));
+    let route = found.route;
+    let shares = shares(seen, route);
+    let rule = seen.names.rules.get(&route.rule).map(|rule| &**rule);
+    let port = found.key.port;
+    let host = found.service.map_or("?", |name| &name.host);
     Route {
-        name: found.key.port.to_string(),
-        host: found
-            .service
-            .map_or_else(|| "?".to_owned(), |name| name.host.clone()),
-        address: steer_common::addr::Peer::new(found.key.addr, found.key.port).to_string(),
-        transport: proto.map_or("?", steer_common::Proto::name).to_owned(),
-        client: seen.class(found.key.class),
-        rule: rule.map_or_else(|| "?".to_owned(), rule_text),
+        name: port.to_string(),
+        vhost_name: format!("{host}:{port}"),
+        domains: domains(found),
+        matches: matches(found.service),
+        virtual_service: rule.and_then(virtual_service),
+        field: rule.and_then(field),
         position: rule.and_then(position),
-        depth: found.route.depth().name(),
-        visible: !found.route.has(ROUTE_HIDDEN),
+        address: Peer::new(found.key.addr, port).to_string(),
+        transport: transport(found.key).map_or("?", Proto::name),
+        client: seen.class(found.key.class),
+        depth: route.depth().name(),
+        visible: !route.has(ROUTE_HIDDEN),
         connections: shares.iter().map(|share| share.connections).sum(),
-        split_error: split_error(found.route, &shares),
+        split_error: split_error(route, &shares),
         destinations: shares,
-        tickets: seen
-            .live
-            .tickets
-            .get(&found.route.split)
-            .copied()
-            .unwrap_or_default(),
-        generation: found.route.generation,
+        tickets: seen.tickets(route),
+        generation: route.generation,
+    }
+}
+
+/// What each destination of a route got.
+pub(in crate::cli) fn shares(seen: &Seen, route: &RouteRow) -> Vec<Share> {
+    let share = |found: Reached<'_>| Share {
+        cluster: found.cluster(),
+        weight: found.name.map_or(found.placed.weight, |name| name.weight),
+        endpoints: found.placed.count,
+        connections: found.connections,
+    };
+    seen.destinations(route).map(share).collect()
+}
+
+/// Names that lead here, without those that only lengthen another: from all namespaces.
+fn domains(found: &InForce<'_>) -> Vec<String> {
+    let name = found
+        .service
+        .map(|name| format!("{}.{}", name.name, name.namespace));
+    name.into_iter()
+        .chain([found.key.addr.to_string()])
+        .collect()
+}
+
+/// What is decided when the socket connects holds for every request.
+fn matches(service: Option<&ServiceName>) -> &'static str {
+    let protocol = service.map_or("", |name| &name.protocol);
+    if protocol.starts_with("HTTP") || protocol.starts_with("GRPC") {
+        "/*"
+    } else {
+        "-"
     }
 }
 
 /// The largest |count - N * weight / W| over the destinations.
-fn split_error(route: &Row_, shares: &[Share]) -> f64 {
-    let total = f64::from(route.total.max(1));
+fn split_error(route: &RouteRow, shares: &[Share]) -> Option<f64> {
+    if route.total == 0 || route.has(ROUTE_AFFINITY) {
+        return None;
+    }
+    let total = f64::from(route.total);
     let count: u64 = shares.iter().map(|share| share.connections).sum();
     let distance = |(share, placed): (&Share, &steer_common::Destination)| {
         let exact = precise(count) * f64::from(placed.weight) / total;
         (precise(share.connections) - exact).abs()
     };
     let distances = shares.iter().zip(route.destinations()).map(distance);
-    (distances.fold(0.0, f64::max) * 100.0).round() / 100.0
+    Some((distances.fold(0.0, f64::max) * 100.0).round() / 100.0)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
@@ -104,13 +140,21 @@ fn precise(count: u64) -> f64 {
     count as f64
 }
 
-/// `catalog.istioinaction spec.http[0]`, or `-` for the service itself.
-pub(in crate::cli) fn rule_text(rule: &Rule) -> String {
+/// `catalog.istioinaction`; none for the service itself.
+pub(in crate::cli) fn virtual_service(rule: &Rule) -> Option<String> {
     match rule {
-        Rule::Service => "-".to_owned(),
-        Rule::VirtualService { object, field, .. } => {
-            format!("{}.{} {field}", object.name, object.namespace)
+        Rule::Service => None,
+        Rule::VirtualService { object, .. } => {
+            Some(format!("{}.{}", object.name, object.namespace))
         }
+    }
+}
+
+/// `spec.http[0]`.
+pub(in crate::cli) fn field(rule: &Rule) -> Option<String> {
+    match rule {
+        Rule::Service => None,
+        Rule::VirtualService { field, .. } => Some(field.clone()),
     }
 }
 
@@ -122,62 +166,71 @@ pub(in crate::cli) fn position(rule: &Rule) -> Option<String> {
     }
 }
 
+/// `version-v1=90:9`: destination, weight as written, connections.
+fn share(share: &Share) -> String {
+    let mut parts = share.cluster.split('|').skip(2);
+    let subset = parts.next().filter(|subset| !subset.is_empty());
+    let host = parts.next().unwrap_or("?");
+    let name = subset.unwrap_or_else(|| host.split('.').next().unwrap_or("?"));
+    format!("{name}={}:{}", share.weight, share.connections)
+}
+
 impl Row for Route {
     fn headers(wide: bool) -> Vec<&'static str> {
         let mut headers = vec![
             "NAME",
             "VHOST NAME",
-            "ADDRESS",
-            "CLIENT",
+            "DOMAINS",
+            "MATCH",
             "VIRTUAL SERVICE",
+            "CLIENT",
             "DEPTH",
             "SHARES",
             "CONNECTIONS",
             "SPLIT ERROR",
         ];
         if wide {
-            headers.extend(["TRANSPORT", "TICKETS", "GENERATION", "POSITION"]);
+            headers.extend([
+                "ADDRESS",
+                "TRANSPORT",
+                "TICKETS",
+                "GENERATION",
+                "FIELD",
+                "POSITION",
+            ]);
         }
         headers
     }
 
     fn cells(&self, wide: bool) -> Vec<String> {
-        let share = |share: &Share| {
-            let subset = share
-                .cluster
-                .split('|')
-                .nth(2)
-                .filter(|subset| !subset.is_empty());
-            let host = share.cluster.rsplit('|').next().unwrap_or_default();
-            let name = subset.unwrap_or_else(|| host.split('.').next().unwrap_or_default());
-            format!("{name}={}:{}", share.weight, share.connections)
-        };
-        let shares = if self.visible {
-            self.destinations
-                .iter()
-                .map(share)
-                .collect::<Vec<_>>()
-                .join(" ")
-        } else {
-            "not visible".to_owned()
+        let dash = || "-".to_owned();
+        let shares: Vec<String> = self.destinations.iter().map(share).collect();
+        let shares = match (self.visible, shares.is_empty()) {
+            (false, _) => "not visible".to_owned(),
+            (true, true) => "refused".to_owned(),
+            (true, false) => shares.join(" "),
         };
         let mut cells = vec![
             self.name.clone(),
-            format!("{}:{}", self.host, self.name),
-            self.address.clone(),
+            self.vhost_name.clone(),
+            self.domains.join(", "),
+            self.matches.to_owned(),
+            self.virtual_service.clone().unwrap_or_default(),
             self.client.clone(),
-            self.rule.clone(),
             self.depth.to_owned(),
             shares,
             self.connections.to_string(),
-            self.split_error.to_string(),
+            self.split_error
+                .map_or_else(dash, |distance| distance.to_string()),
         ];
         if wide {
             cells.extend([
-                self.transport.clone(),
+                self.address.clone(),
+                self.transport.to_owned(),
                 self.tickets.to_string(),
                 self.generation.to_string(),
-                self.position.clone().unwrap_or_default(),
+                self.field.clone().unwrap_or_else(dash),
+                self.position.clone().unwrap_or_else(dash),
             ]);
         }
         cells

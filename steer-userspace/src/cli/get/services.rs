@@ -1,11 +1,13 @@
-//! `steer get services`.
+//! `steer get services`: the ports that clients dial.
+
+use std::collections::BTreeSet;
 
 use serde::Serialize;
-use steer_common::{Proto, service::CLASS_ANYONE};
+use steer_common::{Depth, Proto, ServiceKey, service::ROUTE_HIDDEN};
 
 use super::Filter;
 use crate::cli::{
-    instance::{Seen, fits},
+    instance::{InForce, Seen, transport},
     output::Row,
 };
 
@@ -18,44 +20,66 @@ pub(super) struct Service {
     port_name: String,
     transport: &'static str,
     protocol: String,
-    endpoints: u32,
+    /// Endpoints that some client may be given.
+    endpoints: usize,
     depth: &'static str,
+    /// Whether some clients do not see it, or see routes of their own.
+    varies: bool,
     visible: bool,
     connections: u64,
 }
 
-/// One row for each address and port, as clients of no class see it.
+/// One row for each address and port, whatever class of client asks.
 pub(super) fn rows(seen: &Seen, filter: &Filter<'_>) -> Vec<Service> {
-    seen.routes()
+    let routes = seen.routes();
+    let listed = routes.iter().filter(|found| filter.takes(found));
+    // Rows of one key stand together: the routes are sorted with the class last.
+    let mut groups: Vec<(ServiceKey, Vec<&InForce<'_>>)> = Vec::new();
+    for found in listed {
+        let key = ServiceKey {
+            class: 0,
+            ..*found.key
+        };
+        match groups.last_mut() {
+            Some((last, group)) if *last == key => group.push(found),
+            _ => groups.push((key, vec![found])),
+        }
+    }
+    groups
         .iter()
-        .filter(|found| {
-            found.key.class == CLASS_ANYONE && fits(found, filter.namespace, filter.name)
-        })
-        .map(|found| {
-            let text = |field: fn(&crate::image::ServiceName) -> &String| {
-                found
-                    .service
-                    .map_or_else(|| "?".to_owned(), |name| field(name).clone())
-            };
-            let proto = Proto::from_number(u32::from(found.key.proto));
-            Service {
-                namespace: text(|name| &name.namespace),
-                name: text(|name| &name.name),
-                address: found.key.addr.to_string(),
-                port: found.key.port.number(),
-                port_name: text(|name| &name.port_name),
-                transport: proto.map_or("?", Proto::name),
-                protocol: text(|name| &name.protocol),
-                endpoints: found.route.destinations().iter().map(|one| one.count).sum(),
-                depth: found.route.depth().name(),
-                visible: !found.route.has(steer_common::service::ROUTE_HIDDEN),
-                connections: seen
-                    .destinations(found.route)
-                    .map(|(_, count, _)| count)
-                    .sum(),
-            }
-        })
+        .map(|(key, group)| row(seen, key, group))
         .collect()
+}
+
+fn row(seen: &Seen, key: &ServiceKey, group: &[&InForce<'_>]) -> Service {
+    let service = group.iter().find_map(|found| found.service);
+    let text = |field: fn(&crate::image::ServiceName) -> &String| {
+        service.map_or_else(|| "?".to_owned(), |name| field(name).clone())
+    };
+    let destinations = || {
+        group
+            .iter()
+            .flat_map(|found| seen.destinations(found.route))
+    };
+    let endpoints: BTreeSet<u32> = destinations()
+        .flat_map(|found| found.placed.first..found.placed.first.saturating_add(found.placed.count))
+        .collect();
+    let visible = group.iter().any(|found| !found.route.has(ROUTE_HIDDEN));
+    let depth = group.iter().map(|found| found.route.depth()).max();
+    Service {
+        namespace: text(|name| &name.namespace),
+        name: text(|name| &name.name),
+        address: key.addr.to_string(),
+        port: key.port.number(),
+        port_name: text(|name| &name.port_name),
+        transport: transport(key).map_or("?", Proto::name),
+        protocol: text(|name| &name.protocol),
+        endpoints: endpoints.len(),
+        depth: depth.map_or("?", Depth::name),
+        varies: group.len() > 1,
+        visible,
+        connections: destinations().map(|found| found.connections).sum(),
+    }
 }
 
 impl Row for Service {
@@ -71,7 +95,7 @@ impl Row for Service {
             "CONNECTIONS",
         ];
         if wide {
-            headers.extend(["TRANSPORT", "PORT NAME", "VISIBLE"]);
+            headers.extend(["TRANSPORT", "PORT NAME", "CLIENTS"]);
         }
         headers
     }
@@ -88,15 +112,15 @@ impl Row for Service {
             self.connections.to_string(),
         ];
         if wide {
-            let visible = if self.visible {
-                "to everyone"
-            } else {
-                "to some"
+            let clients = match (self.visible, self.varies) {
+                (false, _) => "none",
+                (true, true) => "it depends",
+                (true, false) => "all alike",
             };
             cells.extend([
                 self.transport.to_owned(),
                 self.port_name.clone(),
-                visible.to_owned(),
+                clients.to_owned(),
             ]);
         }
         cells

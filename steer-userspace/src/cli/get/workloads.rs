@@ -9,36 +9,34 @@ use crate::cli::{instance::Seen, output::Row};
 pub(super) struct Workload {
     namespace: String,
     pod: String,
+    /// What its class stands for: `*` is everyone for whom no rule says otherwise.
     client: String,
     class: u32,
+    /// Of its network namespace.
     cookie: u64,
 }
 
 /// One row for each network namespace.
 pub(super) fn rows(seen: &Seen, filter: &Filter<'_>) -> Vec<Workload> {
+    let row = |(&cookie, source): (&u64, &steer_common::service::Source)| {
+        let pod = seen.names.workloads.get(&source.workload);
+        let text = |part: Option<&String>| part.cloned().unwrap_or_else(|| "?".to_owned());
+        Workload {
+            namespace: text(pod.map(|pod| &pod.namespace)),
+            pod: text(pod.map(|pod| &pod.name)),
+            client: seen.class(source.class),
+            class: source.class,
+            cookie,
+        }
+    };
     let mut rows: Vec<Workload> = seen
         .live
         .sources
         .iter()
-        .map(|(&cookie, source)| {
-            let pod = seen.names.workloads.get(&source.workload);
-            let text = |part: Option<&String>| part.cloned().unwrap_or_else(|| "?".to_owned());
-            Workload {
-                namespace: text(pod.map(|pod| &pod.namespace)),
-                pod: text(pod.map(|pod| &pod.name)),
-                client: seen.class(source.class),
-                class: source.class,
-                cookie,
-            }
-        })
-        .filter(|row| {
-            filter
-                .namespace
-                .is_none_or(|wanted| row.namespace == wanted)
-        })
-        .filter(|row| filter.name.is_none_or(|wanted| row.pod.contains(wanted)))
+        .map(row)
+        .filter(|row| filter.takes_names(&row.namespace, &row.pod))
         .collect();
-    rows.sort_by(|a, b| (&a.namespace, &a.pod).cmp(&(&b.namespace, &b.pod)));
+    rows.sort_by(|a, b| (&a.namespace, &a.pod, a.cookie).cmp(&(&b.namespace, &b.pod, b.cookie)));
     rows
 }
 
@@ -46,7 +44,7 @@ impl Row for Workload {
     fn headers(wide: bool) -> Vec<&'static str> {
         let mut headers = vec!["NAMESPACE", "POD NAME", "CLIENT"];
         if wide {
-            headers.extend(["CLASS", "COOKIE"]);
+            headers.extend(["CLASS", "NETNS COOKIE"]);
         }
         headers
     }

@@ -8,6 +8,8 @@ mod exit;
 mod explain;
 mod generate;
 mod get;
+#[cfg(test)]
+mod golden;
 mod instance;
 mod output;
 mod plan;

@@ -336,6 +336,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cli::golden;
 
     fn looked() -> Looked {
         let mut live = Live::default();
@@ -360,16 +361,12 @@ mod tests {
         }
     }
 
-    fn shown(looked: &Looked, wide: bool) -> String {
-        anstream::adapter::strip_str(&text(&tell(looked), wide)).to_string()
-    }
-
     #[test]
     fn all_is_well() {
         let told = tell(&looked());
         assert!(told.ok, "{:?}", told.problems);
-        insta::assert_snapshot!("status", shown(&looked(), false));
-        insta::assert_snapshot!("status-wide", shown(&looked(), true));
+        golden::assert("status", &text(&told, false));
+        golden::assert("status-wide", &text(&told, true));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Findings: what was read and is not enforced, enforced in part, or refused. Nothing is silently
 //! dropped; every listing and the agent's status show the same findings.
 
+pub mod codes;
+
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
@@ -86,96 +88,4 @@ pub struct Finding {
     pub message: String,
     /// What to do, one sentence; empty if there is nothing to do.
     pub help: String,
-}
-
-/// Every code, in order, with what it says. Codes are stable and never used again.
-pub const CODES: [(&str, &str); 30] = [
-    (
-        "IST0101",
-        "A host, subset, port or delegate that is referred to does not exist.",
-    ),
-    (
-        "IST0106",
-        "A field has the wrong type or a value that is not allowed: the object is refused.",
-    ),
-    (
-        "IST0109",
-        "Several VirtualServices name one host on the mesh: the oldest decides alone.",
-    ),
-    (
-        "IST0112",
-        "A destination needs a port: its service has several.",
-    ),
-    (
-        "IST0130",
-        "Nothing reaches a rule: one before it takes everything.",
-    ),
-    ("IST0133", "A field is unknown, or has no effect."),
-    (
-        "IST0173",
-        "A subset selects no endpoint: connections to it are refused.",
-    ),
-    ("IST0174", "The host of a DestinationRule does not exist."),
-    (
-        "STR0101",
-        "A file is not valid YAML: nothing of the change is applied.",
-    ),
-    (
-        "STR0102",
-        "A document is no Kubernetes object: kind, apiVersion or name is missing.",
-    ),
-    ("STR0103", "An object is there twice."),
-    ("STR0104", "A file cannot be read."),
-    ("STR0105", "There is no configuration."),
-    (
-        "STR0201",
-        "A kind that concerns traffic is not enforced yet.",
-    ),
-    ("STR0202", "A kind does not concern steer and is not read."),
-    ("STR0203", "A kind is unknown."),
-    (
-        "STR0301",
-        "A rule must look at each request: its conditions are not enforced.",
-    ),
-    (
-        "STR0302",
-        "A rule must look at the first bytes: it is not enforced.",
-    ),
-    ("STR0303", "A field is not enforced."),
-    ("STR0304", "Weights do not fit: the change is refused."),
-    (
-        "STR0305",
-        "A service is headless: its clients are left as dialled.",
-    ),
-    ("STR0306", "A way to reach a service is not steered."),
-    ("STR0307", "Gateways are not enforced yet."),
-    ("STR0308", "An address cannot be read."),
-    (
-        "STR0601",
-        "Another network namespace has the address of a pod.",
-    ),
-    (
-        "STR0602",
-        "A pod uses the node's network: it is a client of no class.",
-    ),
-    ("STR0603", "Processes or namespaces could not be looked at."),
-    (
-        "STR0701",
-        "The configuration does not fit into the maps: it is refused.",
-    ),
-    (
-        "STR0702",
-        "The kernel refused a change: the last good configuration stays in force.",
-    ),
-    ("STR0703", "The agent's files could not be written."),
-];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_are_in_order_and_unique() {
-        assert!(CODES.windows(2).all(|pair| pair[0].0 < pair[1].0));
-    }
 }

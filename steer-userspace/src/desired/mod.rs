@@ -3,7 +3,6 @@
 
 pub mod class;
 pub mod client;
-pub mod codes;
 pub mod destination_rules;
 pub mod export;
 mod lower;
@@ -13,7 +12,10 @@ mod review;
 pub mod route;
 pub mod virtual_services;
 
-use crate::source::{host, subnet};
+use crate::{
+    finding::codes,
+    source::{host, subnet},
+};
 pub use lower::{Lowering, lower};
 pub use model::Desired;
 

@@ -7,46 +7,106 @@ use serde::{
     de::{self, Deserializer, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Map, Number, Value};
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::{Location, Options, Spanned, budget, options};
 
-use crate::finding::{Finding, Position, Severity};
+use crate::finding::{Finding, Position, Severity, codes};
 
 /// One document of a file, or one item of a list in it.
 #[derive(Clone, Debug)]
 pub struct Document {
     /// What it says.
     pub value: Value,
-    /// Line and column of each field by its path; "" is the document itself.
+    /// Line and column of each field by its path; "" is the document itself. Of kinds that come in
+    /// great numbers only those near the top are kept.
     pub fields: BTreeMap<String, (u32, u32)>,
 }
 
-/// Parses the documents of a file. Lists (`kind: List`, as kubectl prints them) are taken apart.
-pub fn parse(file: &Arc<str>, text: &str) -> Result<Vec<Document>, Finding> {
-    let trees: Vec<Spanned<Tree>> = serde_saphyr::from_multiple_with_options(text, options())
-        .map_err(|error| syntax(file, &error))?;
-    Ok(trees.into_iter().flat_map(documents).collect())
+/// The part of a file between two `---`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Chunk<'a> {
+    /// How many lines of the file stand before it.
+    pub line: u32,
+    /// What it says.
+    pub text: &'a str,
 }
 
-/// As much as a large cluster's lists need (10,000 services, 100,000 endpoints in one file); what
-/// aliases may expand to stays as tight as the library has it.
-fn options() -> serde_saphyr::Options {
-    serde_saphyr::options! {
-        budget: serde_saphyr::budget! {
-            max_documents: 1_000_000,
-            max_events: 50_000_000,
-            max_nodes: 20_000_000,
-            max_total_scalar_bytes: 512 * 1024 * 1024,
+/// Nodes of one chunk, each about a hundred bytes while it is read: a list of 10,000 services and
+/// 100,000 endpoints has three million. What aliases may expand to stays as tight as the library
+/// has it.
+const NODES_MAX: usize = 20_000_000;
+/// How deep values may be nested.
+const DEPTH_MAX: usize = 64;
+
+/// What YAML is taken: that of version 1.2, where `yes` is a text and `0644` no octal number, and
+/// as much of it as fits into memory.
+fn taken() -> Options {
+    options! {
+        strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+        with_snippet: false,
+        budget: budget! {
+            max_events: 3 * NODES_MAX,
+            max_nodes: NODES_MAX,
+            max_depth: DEPTH_MAX,
+            max_documents: NODES_MAX,
+            max_total_scalar_bytes: 256 << 20,
         },
     }
 }
 
-fn syntax(file: &Arc<str>, error: &serde_saphyr::Error) -> Finding {
-    let (line, column) = error.location().map_or((0, 0), place);
+/// Takes a file apart at the lines that begin a document, so that a document that did not change
+/// need not be read again. A file with directives or document ends stays whole: what they mean
+/// depends on what stands before.
+pub fn split(text: &str) -> Vec<Chunk<'_>> {
+    let begins = |line: &str| {
+        let rest = line.strip_prefix("---");
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+    };
+    if text
+        .lines()
+        .any(|line| line.starts_with('%') || line.starts_with("..."))
+    {
+        return vec![Chunk { line: 0, text }];
+    }
+    let mut chunks = Vec::new();
+    let (mut start, mut start_line, mut position) = (0, 0, 0);
+    for (number, line) in (0..).zip(text.split_inclusive('\n')) {
+        if begins(line) && position > start {
+            chunks.push(Chunk {
+                line: start_line,
+                text: &text[start..position],
+            });
+            (start, start_line) = (position, number);
+        }
+        position += line.len();
+    }
+    chunks.push(Chunk {
+        line: start_line,
+        text: &text[start..],
+    });
+    chunks
+}
+
+/// Parses the documents of a chunk. Lists (`kind: List`, as kubectl prints them) are taken apart.
+pub fn parse(file: &Arc<str>, chunk: Chunk<'_>) -> Result<Vec<Document>, Box<Finding>> {
+    let trees: Vec<Spanned<Tree>> = serde_saphyr::from_multiple_with_options(chunk.text, taken())
+        .map_err(|error| syntax(file, chunk.line, &error))?;
+    let documents = trees.into_iter().flat_map(items);
+    Ok(documents.map(|tree| document(tree, chunk.line)).collect())
+}
+
+fn syntax(file: &Arc<str>, before: u32, error: &serde_saphyr::Error) -> Box<Finding> {
+    let (line, column) = error
+        .location()
+        .map_or((0, 0), |location| place(location, before));
     let text = error.without_snippet().to_string();
-    let message = text.lines().next().unwrap_or("this is not YAML").to_owned();
-    Finding {
+    let text = text.lines().next().unwrap_or_default();
+    // The library says where itself; there, lines are those of the chunk.
+    let text = text.split_once(" at line ").map_or(text, |(text, _)| text);
+    Box::new(Finding {
         severity: Severity::Error,
-        code: "STR0101",
+        code: codes::SYNTAX,
         object: None,
         position: Some(Position {
             file: Arc::clone(file),
@@ -54,23 +114,16 @@ fn syntax(file: &Arc<str>, error: &serde_saphyr::Error) -> Finding {
             column,
         }),
         field: String::new(),
-        message: format!("not valid YAML: {message}"),
+        message: match text.strip_prefix("budget breached: ") {
+            Some(limit) => format!("too large, or nested too deeply: {limit}"),
+            None => format!("not valid YAML: {text}"),
+        },
         help: "mend the file; until then the last good configuration stays in force".to_owned(),
-    }
+    })
 }
 
 /// The documents in a tree: none if it is empty, its items if it is a list.
-fn documents(tree: Spanned<Tree>) -> Vec<Document> {
-    let is_list = |entries: &[(String, Spanned<Tree>)]| {
-        let text = |wanted: &str| {
-            entries
-                .iter()
-                .find(|(key, _)| key == wanted)
-                .map(|(_, v)| &v.value)
-        };
-        let kind_ends = matches!(text("kind"), Some(Tree::Text(kind)) if kind.ends_with("List"));
-        kind_ends && matches!(text("items"), Some(Tree::List(_)))
-    };
+fn items(tree: Spanned<Tree>) -> Vec<Spanned<Tree>> {
     match tree.value {
         Tree::Null => Vec::new(),
         Tree::Map(entries) if is_list(&entries) => entries
@@ -80,59 +133,110 @@ fn documents(tree: Spanned<Tree>) -> Vec<Document> {
                 Tree::List(items) => items,
                 _ => Vec::new(),
             })
-            .flat_map(documents)
+            .flat_map(self::items)
             .collect(),
-        value => vec![document(Spanned {
-            value,
-            ..tree_of(tree.referenced, tree.defined)
-        })],
+        _ => vec![tree],
     }
 }
 
-fn tree_of(referenced: Location, defined: Location) -> Spanned<Tree> {
-    Spanned {
-        value: Tree::Null,
-        referenced,
-        defined,
+type Entry = (String, Spanned<Tree>);
+
+fn entry<'a>(entries: &'a [Entry], wanted: &str) -> Option<&'a Tree> {
+    let (_, tree) = entries.iter().find(|(key, _)| key == wanted)?;
+    Some(&tree.value)
+}
+
+fn is_list(entries: &[Entry]) -> bool {
+    matches!(entry(entries, "kind"), Some(Tree::Text(kind)) if kind.ends_with("List"))
+        && matches!(entry(entries, "items"), Some(Tree::List(_) | Tree::Null))
+}
+
+/// How deep positions are kept: pods and slices come in hundreds of thousands, and whoever asks for
+/// one of their fields is served with the one around it.
+fn positions_depth(tree: &Tree) -> usize {
+    let Tree::Map(entries) = tree else {
+        return DEPTH_MAX;
+    };
+    match entry(entries, "kind") {
+        Some(Tree::Text(kind)) if kind == "Pod" || kind == "EndpointSlice" => 2,
+        _ => DEPTH_MAX,
     }
 }
 
-fn document(tree: Spanned<Tree>) -> Document {
-    let mut fields = BTreeMap::new();
-    let value = flatten(tree, String::new(), &mut fields);
-    Document { value, fields }
+fn document(tree: Spanned<Tree>, before: u32) -> Document {
+    let depth = positions_depth(&tree.value);
+    let mut places = Places {
+        before,
+        fields: BTreeMap::new(),
+    };
+    let value = places.value(tree, String::new(), depth);
+    Document {
+        value,
+        fields: places.fields,
+    }
 }
 
-fn flatten(tree: Spanned<Tree>, path: String, fields: &mut BTreeMap<String, (u32, u32)>) -> Value {
-    let value = match tree.value {
+/// Collects where fields stand.
+struct Places {
+    before: u32,
+    fields: BTreeMap<String, (u32, u32)>,
+}
+
+impl Places {
+    /// The value of `tree`, which stands at `path`; positions are kept for `depth` levels more.
+    fn value(&mut self, tree: Spanned<Tree>, path: String, depth: usize) -> Value {
+        let value = match tree.value {
+            Tree::Null => Value::Null,
+            Tree::Bool(value) => Value::Bool(value),
+            Tree::Number(value) => Value::Number(value),
+            Tree::Text(value) => Value::String(value),
+            Tree::List(items) => (0..)
+                .zip(items)
+                .map(|(index, item): (usize, _)| match depth.checked_sub(1) {
+                    Some(depth) => self.value(item, format!("{path}[{index}]"), depth),
+                    None => plain(item.value),
+                })
+                .collect(),
+            Tree::Map(entries) => {
+                let mut map = Map::new();
+                for (key, entry) in entries {
+                    let value = match depth.checked_sub(1) {
+                        Some(depth) if path.is_empty() => self.value(entry, key.clone(), depth),
+                        Some(depth) => self.value(entry, format!("{path}.{key}"), depth),
+                        None => plain(entry.value),
+                    };
+                    map.insert(key, value);
+                }
+                Value::Object(map)
+            }
+        };
+        self.fields
+            .insert(path, place(tree.referenced, self.before));
+        value
+    }
+}
+
+/// A value without positions.
+fn plain(tree: Tree) -> Value {
+    match tree {
         Tree::Null => Value::Null,
         Tree::Bool(value) => Value::Bool(value),
         Tree::Number(value) => Value::Number(value),
         Tree::Text(value) => Value::String(value),
-        Tree::List(items) => (0..)
-            .zip(items)
-            .map(|(index, item): (usize, _)| flatten(item, format!("{path}[{index}]"), fields))
+        Tree::List(items) => items.into_iter().map(|item| plain(item.value)).collect(),
+        Tree::Map(entries) => entries
+            .into_iter()
+            .map(|(key, entry)| (key, plain(entry.value)))
             .collect(),
-        Tree::Map(entries) => {
-            let mut map = Map::new();
-            for (key, entry) in entries {
-                let path = if path.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{path}.{key}")
-                };
-                map.insert(key, flatten(entry, path, fields));
-            }
-            Value::Object(map)
-        }
-    };
-    fields.insert(path, place(tree.referenced));
-    value
+    }
 }
 
-fn place(location: Location) -> (u32, u32) {
+fn place(location: Location, before: u32) -> (u32, u32) {
     let number = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-    (number(location.line()), number(location.column()))
+    (
+        number(location.line()).saturating_add(before),
+        number(location.column()),
+    )
 }
 
 /// A value whose parts know where they stand.
@@ -222,8 +326,42 @@ mod tests {
 
     use super::*;
 
-    fn parse_text(text: &str) -> Result<Vec<Document>, Finding> {
-        parse(&"a.yaml".into(), text)
+    fn parse_text(text: &str) -> Result<Vec<Document>, Box<Finding>> {
+        let mut documents = Vec::new();
+        for chunk in split(text) {
+            documents.extend(parse(&"a.yaml".into(), chunk)?);
+        }
+        Ok(documents)
+    }
+
+    #[test]
+    fn chunks_are_what_stands_between_document_starts() {
+        let lines = |text| {
+            split(text)
+                .iter()
+                .map(|chunk| chunk.line)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            lines("a: 1\n--- # x\nb: 2\n---\n---\nc: ---\n"),
+            [0, 1, 3, 4]
+        );
+        assert_eq!(lines("---\na: 1\n"), [0]);
+        assert_eq!(lines("a: 1\n----\n"), [0]);
+        assert_eq!(lines("%YAML 1.2\n---\na: 1\n---\nb: 1\n"), [0]);
+        assert_eq!(lines(""), [0]);
+        let text = "a: 1\r\n---\r\nb: 2\n---\nc: 3";
+        let together: String = split(text).iter().map(|chunk| chunk.text).collect();
+        assert_eq!((together.as_str(), split(text).len()), (text, 3));
+    }
+
+    #[test]
+    fn positions_of_slices_are_kept_near_the_top() {
+        let text = "kind: EndpointSlice\nendpoints:\n- addresses: [10.0.0.1]\n  nodeName: a\n";
+        let document = &parse_text(text).unwrap()[0];
+        assert_eq!(document.fields["endpoints[0]"].0, 3);
+        assert!(!document.fields.contains_key("endpoints[0].nodeName"));
+        assert_eq!(document.value["endpoints"][0]["nodeName"], json!("a"));
     }
 
     #[test]
@@ -261,6 +399,8 @@ mod tests {
         assert_eq!(value["a"], json!("80"));
         assert_eq!(value["b"], json!(80));
         assert_eq!(value["c"], json!(true));
+        assert_eq!(value["d"], json!("yes"));
+        assert_eq!(value["i"], json!(16));
         assert_eq!((&value["e"], &value["h"]), (&Value::Null, &Value::Null));
         assert_eq!((&value["f"], &value["g"]), (&json!(1.5), &json!(-1)));
     }
@@ -271,14 +411,15 @@ mod tests {
             ("a: [1, 2\nb: 3\n", 2),
             ("a: 1\na: 2\n", 2),
             ("a: b: c\n", 1),
+            ("a: 1\n---\nb: 1\n---\nb: [\n", 5),
         ] {
             let finding = parse_text(text).unwrap_err();
             let position = finding.position.unwrap();
             assert!(
-                position.line >= 1 && position.line <= line + 1,
+                (line..=line + 1).contains(&position.line),
                 "{text:?}: {position}"
             );
-            assert_eq!(finding.code, "STR0101");
+            assert_eq!(finding.code, codes::SYNTAX);
         }
     }
 
@@ -288,7 +429,7 @@ mod tests {
         for level in 1..12 {
             let last = level - 1;
             let aliases = vec![format!("*a{last}"); 10].join(", ");
-            bomb.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
+            bomb += &format!("a{level}: &a{level} [{aliases}]\n");
         }
         assert!(parse_text(&bomb).is_err());
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));

@@ -3,37 +3,52 @@
 //! Nothing is half applied: if one file cannot be read or holds something that is refused, the
 //! whole read fails, and the caller keeps what it had.
 
+mod list;
+mod part;
+
 use std::{
     collections::BTreeMap,
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
-use super::{
-    document,
-    object::Place,
-    parse::{Parsed, parse_value},
-    snapshot::Snapshot,
-};
-use crate::finding::{Finding, Position, Severity};
+use part::Part;
 
-/// Reads the same paths again and again; a file that did not change is not parsed again.
+pub use part::parse_text;
+
+use super::snapshot::Snapshot;
+use crate::finding::{Finding, Position, Severity, codes};
+
+/// No file that people write is larger; what is read costs several times its size.
+const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// File systems note times this coarsely: a file that changed a moment ago may change again and
+/// look the same.
+const TIME_GRAIN: Duration = Duration::from_millis(20);
+
+/// Reads the same paths again and again. A file that did not change is not read again, and a
+/// document that did not change is not parsed again.
 #[derive(Debug)]
 pub struct Reader {
     paths: Vec<PathBuf>,
+    /// As they were read last, broken ones as they were before.
     files: BTreeMap<PathBuf, Arc<File>>,
-    /// What the last read failed with.
+    /// What `snapshot` was made from.
+    good: BTreeMap<PathBuf, Arc<File>>,
+    /// The last that could be used.
+    snapshot: Option<Snapshot>,
     failed: bool,
 }
 
 /// What a file held when it was read.
 #[derive(Clone, Debug)]
 struct File {
-    stamp: Stamp,
-    objects: Vec<Parsed>,
-    findings: Vec<Finding>,
+    /// `None` if its times do not tell whether it changed.
+    stamp: Option<Stamp>,
+    parts: Vec<Arc<Part>>,
 }
 
 /// Tells whether a file changed: device, inode, size, modification and change time.
@@ -45,12 +60,14 @@ impl Reader {
         Self {
             paths,
             files: BTreeMap::new(),
+            good: BTreeMap::new(),
+            snapshot: None,
             failed: false,
         }
     }
 
-    /// Reads what changed. `None` if nothing did; the findings at error level, and all others, if
-    /// something cannot be used.
+    /// Reads what changed. `None` if nothing did; the findings at error level if something cannot
+    /// be used.
     pub fn read(&mut self) -> Result<Option<Snapshot>, Vec<Finding>> {
         self.read_without(&|_| false)
     }
@@ -61,93 +78,162 @@ impl Reader {
         unfinished: &dyn Fn(&fs::Metadata) -> bool,
     ) -> Result<Option<Snapshot>, Vec<Finding>> {
         let mut errors = Vec::new();
-        let mut fresh = BTreeMap::new();
-        let mut changed = self.failed;
-        for path in self.list(&mut errors) {
-            let known = self.files.get(&path).map(Arc::clone);
-            match self.read_one(&path, unfinished) {
-                Ok(Some((file, is_new))) => {
-                    changed |= is_new;
-                    fresh.insert(path, file);
+        let mut files = BTreeMap::new();
+        for path in list::files(&self.paths, &mut errors) {
+            let known = self.files.get(&path);
+            match read_file(&path, known, unfinished) {
+                Ok(Some(file)) => {
+                    files.insert(path, file);
                 }
                 // It may be what mends the last read: until it is there, nothing changes.
                 Ok(None) if self.failed => return Ok(None),
-                Ok(None) => {}
-                Err(finding) => {
-                    errors.push(finding);
-                    fresh.extend(known.map(|known| (path, known)));
+                Ok(None) => files.extend(known.map(|known| (path, Arc::clone(known)))),
+                Err(mut found) => {
+                    errors.append(&mut found);
+                    files.extend(known.map(|known| (path, Arc::clone(known))));
                 }
             }
         }
-        changed |= fresh.len() != self.files.len();
+        self.files = files;
         let is_error = |finding: &&Finding| finding.severity == Severity::Error;
-        let refused = fresh
-            .values()
-            .flat_map(|file| &file.findings)
-            .filter(is_error);
-        errors.extend(refused.cloned());
-        self.files = fresh;
-        self.failed = !errors.is_empty();
-        if self.failed {
-            errors.sort();
-            return Err(errors);
+        let found = self.files.values().flat_map(|file| file.findings());
+        errors.extend(found.filter(is_error).cloned());
+        if !errors.is_empty() {
+            return Err(self.fail(errors));
         }
-        if !changed {
-            return Ok(None);
+        let was_failed = std::mem::take(&mut self.failed);
+        if let Some(last) = &self.snapshot
+            && self.is_same()
+        {
+            // What was told to be broken is mended: the caller is told so.
+            return Ok(was_failed.then(|| last.clone()));
         }
-        let snapshot = self.snapshot();
+        let snapshot = self.made();
         let errors: Vec<Finding> = snapshot.findings.iter().filter(is_error).cloned().collect();
-        self.failed = !errors.is_empty();
-        if self.failed {
-            Err(errors)
-        } else {
-            Ok(Some(snapshot))
+        if !errors.is_empty() {
+            return Err(self.fail(errors));
         }
+        self.good.clone_from(&self.files);
+        self.snapshot = Some(snapshot.clone());
+        Ok(Some(snapshot))
     }
 
-    fn snapshot(&self) -> Snapshot {
-        let objects = self
-            .files
-            .values()
-            .flat_map(|file| file.objects.iter().cloned());
+    fn fail(&mut self, mut errors: Vec<Finding>) -> Vec<Finding> {
+        self.failed = true;
+        errors.sort();
+        errors.dedup();
+        errors
+    }
+
+    /// Whether the files hold what the last snapshot was made from.
+    fn is_same(&self) -> bool {
+        self.files.len() == self.good.len()
+            && self
+                .files
+                .iter()
+                .zip(&self.good)
+                .all(|((path, file), (known, good))| path == known && file.is_same(good))
+    }
+
+    /// A snapshot of the files: the last one, with the parts that changed.
+    fn made(&self) -> Snapshot {
+        let empty = Snapshot::default();
+        let last = self.snapshot.as_ref().unwrap_or(&empty);
+        let removed = without(&self.good, &self.files);
+        let added = without(&self.files, &self.good);
         let mut findings: Vec<Finding> = self
             .files
             .values()
-            .flat_map(|file| file.findings.iter().cloned())
+            .flat_map(|file| file.findings())
+            .cloned()
             .collect();
         if self.files.is_empty() {
             findings.push(nothing(&self.paths));
         }
-        Snapshot::from_objects(objects, findings)
+        last.replaced(
+            removed.iter().flat_map(|part| part.objects.iter().cloned()),
+            added.iter().flat_map(|part| part.objects.iter().cloned()),
+            findings,
+        )
+    }
+}
+
+impl File {
+    fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.parts.iter().flat_map(|part| &part.findings)
     }
 
-    /// The files below the paths, sorted.
-    fn list(&self, errors: &mut Vec<Finding>) -> Vec<PathBuf> {
-        let mut files = Vec::new();
-        for path in &self.paths {
-            match fs::metadata(path) {
-                Ok(found) if found.is_dir() => list_directory(path, &mut files, errors),
-                Ok(_) => files.push(path.clone()),
-                Err(error) => errors.push(unreadable(path, &error)),
-            }
-        }
-        files.sort();
-        files.dedup();
-        files
+    fn is_same(&self, other: &Self) -> bool {
+        self.parts.len() == other.parts.len()
+            && self
+                .parts
+                .iter()
+                .zip(&other.parts)
+                .all(|(a, b)| Arc::ptr_eq(a, b))
     }
+}
 
-    /// What a file holds, and whether that is new; `None` if nothing of it is known yet.
-    fn read_one(
-        &self,
-        path: &Path,
-        unfinished: &dyn Fn(&fs::Metadata) -> bool,
-    ) -> Result<Option<(Arc<File>, bool)>, Finding> {
-        let found = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
-        if found.is_dir() {
-            let error = io::Error::from(io::ErrorKind::IsADirectory);
-            return Err(unreadable(path, &error));
+/// The parts of `files` that are not in `others`.
+fn without<'a>(
+    files: &'a BTreeMap<PathBuf, Arc<File>>,
+    others: &BTreeMap<PathBuf, Arc<File>>,
+) -> Vec<&'a Part> {
+    let mut parts = Vec::new();
+    for (path, file) in files {
+        let other = others.get(path);
+        if other.is_some_and(|other| Arc::ptr_eq(other, file)) {
+            continue;
         }
-        let stamp = (
+        let known: std::collections::BTreeSet<*const Part> = other
+            .into_iter()
+            .flat_map(|other| other.parts.iter().map(Arc::as_ptr))
+            .collect();
+        let fresh = file
+            .parts
+            .iter()
+            .filter(|part| !known.contains(&Arc::as_ptr(part)));
+        parts.extend(fresh.map(AsRef::as_ref));
+    }
+    parts
+}
+
+/// Reads a file, if it is not as `known`; `None` if it is being written.
+fn read_file(
+    path: &Path,
+    known: Option<&Arc<File>>,
+    unfinished: &dyn Fn(&fs::Metadata) -> bool,
+) -> Result<Option<Arc<File>>, Vec<Finding>> {
+    let failed = |error: &io::Error| vec![unreadable(path, error)];
+    let found = fs::metadata(path).map_err(|error| failed(&error))?;
+    if !found.is_file() {
+        // A pipe would never end.
+        return Err(vec![not_a_file(path, found.is_dir())]);
+    }
+    if found.len() > FILE_BYTES_MAX {
+        return Err(vec![too_large(path, found.len())]);
+    }
+    let stamp = stamp(&found);
+    if let Some(known) = known.filter(|known| stamp.is_some() && known.stamp == stamp) {
+        return Ok(Some(Arc::clone(known)));
+    }
+    if unfinished(&found) {
+        return Ok(None);
+    }
+    let bytes = fs::read(path).map_err(|error| failed(&error))?;
+    let text = String::from_utf8(bytes).map_err(|error| vec![not_text(path, &error)])?;
+    let known_parts = known.map_or(&[][..], |known| &known.parts);
+    let name = path.display().to_string();
+    let parts = part::parts(&name.as_str().into(), &text, known_parts)?;
+    Ok(Some(Arc::new(File { stamp, parts })))
+}
+
+fn stamp(found: &fs::Metadata) -> Option<Stamp> {
+    let age = |time: SystemTime| SystemTime::now().duration_since(time).ok();
+    let is_settled = found
+        .modified()
+        .is_ok_and(|time| age(time).is_some_and(|age| age > TIME_GRAIN));
+    is_settled.then(|| {
+        (
             found.dev(),
             found.ino(),
             found.size(),
@@ -155,110 +241,91 @@ impl Reader {
             found.mtime_nsec(),
             found.ctime(),
             found.ctime_nsec(),
-        );
-        let known = self.files.get(path).map(Arc::clone);
-        if let Some(known) = known.as_ref().filter(|known| known.stamp == stamp) {
-            return Ok(Some((Arc::clone(known), false)));
-        }
-        if unfinished(&found) {
-            return Ok(known.map(|known| (known, false)));
-        }
-        let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
-        let (mut objects, findings) = parse_text(&path.display().to_string(), &text)?;
-        objects.sort_by(|a, b| a.name_key().cmp(&b.name_key()));
-        let file = File {
-            stamp,
-            objects,
-            findings,
-        };
-        Ok(Some((Arc::new(file), true)))
-    }
+        )
+    })
 }
 
-/// The objects in the text of a file, and what is found in it.
-pub fn parse_text(file: &str, text: &str) -> Result<(Vec<Parsed>, Vec<Finding>), Finding> {
-    let file: Arc<str> = file.into();
-    let (mut objects, mut findings) = (Vec::new(), Vec::new());
-    for document in document::parse(&file, text)? {
-        let mut fields = document.fields;
-        // The lists of a large cluster: the position of the object is all that is told of them.
-        let kind = document.value.get("kind").and_then(|kind| kind.as_str());
-        if matches!(kind, Some("EndpointSlice" | "Pod")) {
-            fields.retain(|path, _| path.is_empty());
-        }
-        let place = Place {
-            file: Arc::clone(&file),
-            fields: Arc::new(fields),
-        };
-        objects.extend(parse_value(document.value, &place, &mut findings));
-    }
-    Ok((objects, findings))
-}
-
-/// The YAML and JSON files of a directory and below; hidden names are left out, so that the
-/// directories behind a mounted ConfigMap (`..data`) are not read twice.
-fn list_directory(path: &Path, files: &mut Vec<PathBuf>, errors: &mut Vec<Finding>) {
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) => return errors.push(unreadable(path, &error)),
-    };
-    for entry in entries {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => return errors.push(unreadable(path, &error)),
-        };
-        let path = entry.path();
-        if entry.file_name().to_string_lossy().starts_with('.') {
-            continue;
-        }
-        let is_document = path
-            .extension()
-            .is_some_and(|found| ["yaml", "yml", "json"].iter().any(|&known| found == known));
-        match fs::metadata(&path) {
-            // Said when it is read: `x.yaml` that is a directory is a mistake.
-            Ok(found) if found.is_dir() && !is_document => list_directory(&path, files, errors),
-            Ok(_) if is_document => files.push(path),
-            Err(error) if is_document => errors.push(unreadable(&path, &error)),
-            Ok(_) | Err(_) => {}
-        }
+fn finding(path: &Path, line: u32, message: String, help: &str) -> Finding {
+    Finding {
+        severity: Severity::Error,
+        code: codes::FILE_UNREADABLE,
+        object: None,
+        position: Some(Position {
+            file: path.display().to_string().into(),
+            line,
+            column: 0,
+        }),
+        field: String::new(),
+        message,
+        help: help.to_owned(),
     }
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Finding {
     let help = match error.kind() {
         io::ErrorKind::NotFound => "name a file or directory that exists",
-        io::ErrorKind::PermissionDenied => "let the agent's user read it",
-        io::ErrorKind::IsADirectory => "a name that ends in .yaml, .yml or .json must be a file",
-        io::ErrorKind::InvalidData => "write it in UTF-8",
+        io::ErrorKind::PermissionDenied => "let the user that runs steer read it",
         _ => "the last good configuration stays in force until it can be read",
     };
-    Finding {
-        severity: Severity::Error,
-        code: "STR0104",
-        object: None,
-        position: Some(position(path)),
-        field: String::new(),
-        message: format!("cannot read it: {error}"),
-        help: help.to_owned(),
-    }
+    let reason = match error.kind() {
+        io::ErrorKind::NotFound if path.is_symlink() => "it is a link to nothing".to_owned(),
+        io::ErrorKind::NotFound => "there is no such file or directory".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    };
+    finding(path, 0, format!("cannot be read: {reason}"), help)
+}
+
+fn not_a_file(path: &Path, is_directory: bool) -> Finding {
+    let what = if is_directory {
+        "a directory"
+    } else {
+        "neither a file nor a directory"
+    };
+    finding(
+        path,
+        0,
+        format!("cannot be read: it is {what}"),
+        "what ends in .yaml, .yml or .json must be a file",
+    )
+}
+
+fn too_large(path: &Path, bytes: u64) -> Finding {
+    finding(
+        path,
+        0,
+        format!("cannot be read: it has {bytes} bytes, more than {FILE_BYTES_MAX}"),
+        "split it",
+    )
+}
+
+fn not_text(path: &Path, error: &std::string::FromUtf8Error) -> Finding {
+    let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+    let line = before.split(|&byte| byte == b'\n').count();
+    finding(
+        path,
+        u32::try_from(line).unwrap_or(u32::MAX),
+        "cannot be read: this line is not UTF-8".to_owned(),
+        "write the file in UTF-8",
+    )
 }
 
 fn nothing(paths: &[PathBuf]) -> Finding {
+    let position = paths.first().map(|path| Position {
+        file: path.display().to_string().into(),
+        line: 0,
+        column: 0,
+    });
     Finding {
         severity: Severity::Warning,
-        code: "STR0105",
+        code: codes::NO_CONFIGURATION,
         object: None,
-        position: paths.first().map(|path| position(path)),
+        position,
         field: String::new(),
         message: "there is no configuration: no file ends in .yaml, .yml or .json".to_owned(),
         help: "put the YAML of services, endpoint slices and pods there".to_owned(),
     }
 }
 
-fn position(path: &Path) -> Position {
-    Position {
-        file: path.display().to_string().into(),
-        line: 0,
-        column: 0,
-    }
-}
+#[cfg(test)]
+mod tests;

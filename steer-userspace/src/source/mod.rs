@@ -5,10 +5,13 @@ pub mod document;
 pub mod files;
 pub mod host;
 pub mod istio;
+pub mod kinds;
+mod metadata;
 pub mod object;
 pub mod parse;
 pub mod snapshot;
 pub mod subnet;
+mod typed;
 pub mod validate;
 
 pub use object::{Meta, Object, Place};

@@ -1,17 +1,23 @@
 //! Values -> typed objects. Files and cluster objects come through here alike.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
     core::{EndpointSlice, Namespace, Pod, Service},
     istio::{DestinationRule, VirtualService},
-    object::{DEFAULT_NAMESPACE, Kind, Meta, Object, Place},
-    validate,
+    kinds::{self, Fate},
+    metadata,
+    object::{Kind, Meta, Object, Place},
+    typed::{self, WrongField},
+    validate::{
+        self, Checks,
+        names::{is_label, is_subdomain},
+    },
 };
-use crate::finding::{Finding, ObjectRef, Severity};
+use crate::finding::{Finding, ObjectRef, Severity, codes};
 
 /// One object that steer reads.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,19 +49,6 @@ impl Parsed {
         }
     }
 
-    /// Kind, namespace and name: what makes it the same object.
-    pub fn name_key(&self) -> (&'static str, &str, &str) {
-        let (kind, meta) = match self {
-            Self::Namespace(object) => (Namespace::KIND, &object.meta),
-            Self::Service(object) => (Service::KIND, &object.meta),
-            Self::EndpointSlice(object) => (EndpointSlice::KIND, &object.meta),
-            Self::Pod(object) => (Pod::KIND, &object.meta),
-            Self::VirtualService(object) => (VirtualService::KIND, &object.meta),
-            Self::DestinationRule(object) => (DestinationRule::KIND, &object.meta),
-        };
-        (kind, &meta.namespace, &meta.name)
-    }
-
     /// Where it stands.
     pub fn place(&self) -> &Place {
         match self {
@@ -69,108 +62,68 @@ impl Parsed {
     }
 }
 
-/// Kinds that concern traffic and are not read yet.
-const TRAFFIC_KINDS: [&str; 21] = [
-    "AuthorizationPolicy",
-    "BackendTLSPolicy",
-    "Endpoints",
-    "EnvoyFilter",
-    "GRPCRoute",
-    "Gateway",
-    "GatewayClass",
-    "HTTPRoute",
-    "Ingress",
-    "NetworkPolicy",
-    "PeerAuthentication",
-    "ProxyConfig",
-    "ReferenceGrant",
-    "RequestAuthentication",
-    "ServiceEntry",
-    "Sidecar",
-    "TCPRoute",
-    "TLSRoute",
-    "Telemetry",
-    "WorkloadEntry",
-    "WorkloadGroup",
-];
-
-/// API groups whose other kinds do not concern the traffic of pods.
-const OTHER_GROUPS: [&str; 8] = [
-    "",
-    "apps",
-    "batch",
-    "policy",
-    "rbac.authorization.k8s.io",
-    "autoscaling",
-    "storage.k8s.io",
-    "apiextensions.k8s.io",
-];
-
 /// Reads one object. What is found on the way is added to `findings`; an object with a finding at
 /// error level is refused.
 pub fn parse_value(value: Value, place: &Place, findings: &mut Vec<Finding>) -> Option<Parsed> {
-    let text = |field: &str| {
-        value
-            .get(field)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let (version, kind) = (text("apiVersion"), text("kind"));
-    if kind.is_empty() || version.is_empty() {
-        findings.push(not_an_object(
-            place,
-            if kind.is_empty() {
-                "kind"
-            } else {
-                "apiVersion"
-            },
-        ));
-        return None;
-    }
-    let group = version.rsplit_once('/').map_or("", |(group, _)| group);
+    let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
+    let (version, kind) = (text("apiVersion").to_owned(), text("kind").to_owned());
+    let (group, _) = version.rsplit_once('/').unwrap_or_default();
     let mut reader = Reader {
         place,
-        kind: kind.clone(),
+        kind,
         meta: Meta::default(),
         findings,
-        failed: false,
     };
+    let kind = reader.kind.clone();
+    for (field, text) in [("kind", &kind), ("apiVersion", &version)] {
+        if text.is_empty() {
+            reader.not_an_object(field);
+            return None;
+        }
+    }
     match (group, kind.as_str()) {
-        ("", "Namespace") => reader.object(value, false).map(Parsed::Namespace),
-        ("", "Service") => reader.object(value, false).map(Parsed::Service),
+        ("", "Namespace") => reader.namespace(value).map(Parsed::Namespace),
+        ("", "Service") => reader
+            .object(value, false, validate::service)
+            .map(Parsed::Service),
         ("", "Pod") => reader.pod(value).map(Parsed::Pod),
         ("discovery.k8s.io", "EndpointSlice") => reader.slice(value).map(Parsed::EndpointSlice),
-        ("networking.istio.io", "VirtualService") if reader.istio_version(&version) => {
-            let object = reader.object(value, true)?;
-            let errors = validate::virtual_service(&object);
-            reader.accept(object, errors).map(Parsed::VirtualService)
+        ("networking.istio.io", "VirtualService") => {
+            reader.istio_version(&version)?;
+            reader
+                .object(value, true, validate::virtual_service)
+                .map(Parsed::VirtualService)
         }
-        ("networking.istio.io", "DestinationRule") if reader.istio_version(&version) => {
-            let object = reader.object(value, true)?;
-            let errors = validate::destination_rule(&object);
-            reader.accept(object, errors).map(Parsed::DestinationRule)
+        ("networking.istio.io", "DestinationRule") => {
+            reader.istio_version(&version)?;
+            reader
+                .object(value, true, validate::destination_rule)
+                .map(Parsed::DestinationRule)
         }
-        ("networking.istio.io", "VirtualService" | "DestinationRule") => None,
         (group, kind) => {
-            reader.meta = meta(&value).unwrap_or_default();
-            reader.unread(group, kind);
+            reader.unread(value, group, kind);
             None
         }
     }
 }
 
-fn not_an_object(place: &Place, field: &str) -> Finding {
-    Finding {
-        severity: Severity::Error,
-        code: "STR0102",
-        object: None,
-        position: Some(place.position("")),
-        field: field.to_owned(),
-        message: format!("this is no Kubernetes object: it has no {field}"),
-        help: "each document needs apiVersion, kind and metadata.name".to_owned(),
-    }
+/// What parsing and validation say about an object that stands nowhere, for tables of cases.
+pub fn verdict(value: Value) -> Vec<Finding> {
+    let place = Place {
+        file: "".into(),
+        fields: Arc::default(),
+    };
+    let mut findings = Vec::new();
+    parse_value(value, &place, &mut findings);
+    findings
 }
+
+/// Versions of Istio's API: one schema.
+const ISTIO_VERSIONS: [&str; 3] = [
+    "networking.istio.io/v1",
+    "networking.istio.io/v1beta1",
+    "networking.istio.io/v1alpha3",
+];
 
 /// Reads one object and collects what is found.
 struct Reader<'a> {
@@ -178,7 +131,6 @@ struct Reader<'a> {
     kind: String,
     meta: Meta,
     findings: &'a mut Vec<Finding>,
-    failed: bool,
 }
 
 impl Reader<'_> {
@@ -190,11 +142,10 @@ impl Reader<'_> {
         message: String,
         help: &str,
     ) {
-        self.failed |= severity == Severity::Error;
         self.findings.push(Finding {
             severity,
             code,
-            object: Some(ObjectRef {
+            object: (!self.kind.is_empty()).then(|| ObjectRef {
                 kind: self.kind.clone(),
                 namespace: self.meta.namespace.clone(),
                 name: self.meta.name.clone(),
@@ -206,225 +157,183 @@ impl Reader<'_> {
         });
     }
 
-    fn istio_version(&mut self, version: &str) -> bool {
-        let known = [
-            "networking.istio.io/v1",
-            "networking.istio.io/v1beta1",
-            "networking.istio.io/v1alpha3",
-        ];
-        if known.contains(&version) {
-            return true;
+    fn not_an_object(&mut self, field: &str) {
+        let message = format!("this is no Kubernetes object: it has no {field}");
+        let help = "each document needs apiVersion, kind and metadata.name";
+        self.say(Severity::Error, codes::NOT_AN_OBJECT, field, message, help);
+    }
+
+    fn wrong(&mut self, wrong: WrongField) {
+        let WrongField {
+            field,
+            message,
+            help,
+        } = wrong;
+        self.say(Severity::Error, codes::SCHEMA, &field, message, help);
+    }
+
+    fn istio_version(&mut self, version: &str) -> Option<()> {
+        if ISTIO_VERSIONS.contains(&version) {
+            return Some(());
         }
         let message = format!("{version} is not a version of {}", self.kind);
-        self.say(
-            Severity::Error,
-            "IST0106",
-            "apiVersion",
-            message,
-            "use networking.istio.io/v1",
-        );
-        false
+        let help = "use networking.istio.io/v1";
+        self.say(Severity::Error, codes::SCHEMA, "apiVersion", message, help);
+        None
     }
 
     /// A kind that is not read.
-    fn unread(&mut self, group: &str, kind: &str) {
-        let traffic = TRAFFIC_KINDS.contains(&kind);
-        if traffic {
-            let message = format!("{kind} is not enforced yet");
-            self.say(
-                Severity::Warning,
-                "STR0201",
-                "",
-                message,
-                "the rest of the configuration is enforced without it",
-            );
-        } else if OTHER_GROUPS.contains(&group) || group.ends_with("k8s.io") {
-            let message = format!("{kind} does not concern steer and is not read");
-            self.say(Severity::Info, "STR0202", "", message, "");
-        } else {
-            let message = format!("unknown kind {kind} of API group {group:?}");
-            self.say(
-                Severity::Error,
-                "STR0203",
-                "kind",
-                message,
-                "check the spelling of kind and apiVersion",
-            );
+    fn unread(&mut self, mut value: Value, group: &str, kind: &str) {
+        self.meta = metadata::read(&mut value).unwrap_or_default();
+        match kinds::fate(group, kind) {
+            Fate::NotEnforced => {
+                let message = format!("{kind} is not enforced yet");
+                let help = if kind == "Endpoints" {
+                    "write an EndpointSlice (discovery.k8s.io/v1)"
+                } else {
+                    "the rest of the configuration is enforced without it"
+                };
+                self.say(
+                    Severity::Warning,
+                    codes::KIND_NOT_ENFORCED,
+                    "",
+                    message,
+                    help,
+                );
+            }
+            Fate::NotRead => {
+                let message = format!("{kind} does not concern steer and is not read");
+                self.say(Severity::Info, codes::KIND_NOT_READ, "", message, "");
+            }
+            Fate::Unknown => {
+                let message = match group {
+                    "" => format!("unknown kind {kind} of v1"),
+                    group => format!("unknown kind {kind} of {group}"),
+                };
+                let help = kinds::meant(kind).map_or_else(
+                    || "check the spelling of kind and apiVersion".to_owned(),
+                    |meant| format!("perhaps {meant} was meant"),
+                );
+                self.say(Severity::Error, codes::KIND_UNKNOWN, "kind", message, &help);
+            }
         }
     }
 
-    /// Metadata, and a spec of which unknown fields are told if `strict`.
+    /// Metadata and a spec; unknown fields of Istio's kinds are told.
     fn object<T: Kind + DeserializeOwned + Default>(
         &mut self,
         mut value: Value,
-        strict: bool,
+        is_istio: bool,
+        check: fn(&Meta, &T) -> Checks,
     ) -> Option<Arc<Object<T>>> {
-        self.read_meta::<T>(&value)?;
+        self.read_meta(&mut value)?;
         let spec = value.get_mut("spec").map(Value::take).unwrap_or_default();
-        let spec = self.typed("spec", spec, strict)?;
-        self.finish(spec)
+        let spec = self.typed("spec", spec, is_istio)?;
+        self.accept(spec, check)
     }
 
-    fn slice(&mut self, value: Value) -> Option<Arc<Object<EndpointSlice>>> {
-        self.read_meta::<EndpointSlice>(&value)?;
+    fn namespace(&mut self, mut value: Value) -> Option<Arc<Object<Namespace>>> {
+        self.read_meta(&mut value)?;
+        self.meta.namespace.clear();
+        self.accept(Namespace::default(), |_, _| Checks::default())
+    }
+
+    fn slice(&mut self, mut value: Value) -> Option<Arc<Object<EndpointSlice>>> {
+        self.read_meta(&mut value)?;
         let slice = self.typed("", value, false)?;
-        self.finish(slice)
+        self.accept(slice, validate::endpoint_slice)
     }
 
     fn pod(&mut self, mut value: Value) -> Option<Arc<Object<Pod>>> {
-        self.read_meta::<Pod>(&value)?;
+        self.read_meta(&mut value)?;
         let status = value.get_mut("status").map(Value::take).unwrap_or_default();
         let spec = value.get_mut("spec").map(Value::take).unwrap_or_default();
         let mut pod: Pod = self.typed("spec", spec, false)?;
         pod.status = self.typed("status", status, false)?;
-        self.finish(pod)
+        self.accept(pod, |_, _| Checks::default())
     }
 
-    fn finish<T>(&mut self, spec: T) -> Option<Arc<Object<T>>> {
-        let meta = std::mem::take(&mut self.meta);
-        (!self.failed).then(|| {
-            Arc::new(Object {
-                meta,
-                spec,
-                place: self.place.clone(),
-            })
-        })
-    }
-
-    /// Adds what validation says; an object with errors is refused.
-    fn accept<T>(&mut self, object: Arc<Object<T>>, found: Vec<Finding>) -> Option<Arc<Object<T>>> {
-        let refused = found
-            .iter()
-            .any(|finding| finding.severity == Severity::Error);
-        self.findings.extend(found);
-        (!refused).then_some(object)
-    }
-
-    fn read_meta<T: Kind>(&mut self, value: &Value) -> Option<()> {
-        match meta(value) {
-            Ok(found) => self.meta = found,
-            Err((field, message)) => {
-                self.say(
-                    Severity::Error,
-                    "IST0106",
-                    &field,
-                    message,
-                    "see the Kubernetes API reference of ObjectMeta",
-                );
+    fn read_meta(&mut self, value: &mut Value) -> Option<()> {
+        match metadata::read(value) {
+            Ok(meta) => self.meta = meta,
+            Err(wrong) => {
+                self.wrong(wrong);
                 return None;
             }
         }
-        if T::KIND == "Namespace" {
-            self.meta.namespace.clear();
+        let (name, namespace) = (self.meta.name.clone(), self.meta.namespace.clone());
+        if name.is_empty() {
+            self.not_an_object("metadata.name");
+            return None;
         }
-        if self.meta.name.is_empty() {
-            self.say(
-                Severity::Error,
-                "STR0102",
-                "metadata.name",
-                "the object has no name".to_owned(),
-                "give it a metadata.name",
-            );
+        if !is_subdomain(&name) {
+            self.bad_name("metadata.name", &name);
+            return None;
+        }
+        if !is_label(&namespace) {
+            self.bad_name("metadata.namespace", &namespace);
             return None;
         }
         Some(())
+    }
+
+    fn bad_name(&mut self, field: &str, name: &str) {
+        let message = format!("{field}: {name:?} is not a name that Kubernetes has");
+        let help = "use lower-case letters, digits and -";
+        self.say(Severity::Error, codes::SCHEMA, field, message, help);
     }
 
     fn typed<T: DeserializeOwned + Default>(
         &mut self,
         root: &str,
         value: Value,
-        strict: bool,
+        is_istio: bool,
     ) -> Option<T> {
-        if value.is_null() {
-            return Some(T::default());
+        let (result, unknown) = typed::read(root, value);
+        for path in unknown.iter().filter(|_| is_istio) {
+            let name = path.rsplit('.').next().unwrap_or(path);
+            let message = format!("{path}: unknown field {name}, it has no effect");
+            let help = "check its spelling and its place";
+            self.say(
+                Severity::Warning,
+                codes::SCHEMA_WARNING,
+                path,
+                message,
+                help,
+            );
         }
-        let mut unknown = Vec::new();
-        let mut track = serde_path_to_error::Track::new();
-        let deserializer = serde_path_to_error::Deserializer::new(value, &mut track);
-        let result =
-            serde_ignored::deserialize(deserializer, |path| unknown.push(path.to_string()));
-        if strict {
-            for path in unknown {
-                let path = join(root, &field_path(&path));
-                let name = path.rsplit('.').next().unwrap_or(&path).to_owned();
-                self.say(
-                    Severity::Warning,
-                    "IST0133",
-                    &path,
-                    format!("unknown field {name}: it has no effect"),
-                    "check its spelling and its place",
-                );
-            }
-        }
-        match result {
-            Ok(typed) => Some(typed),
-            Err(error) => {
-                let path = join(root, track.path().to_string().trim_start_matches('.'));
-                self.say(
-                    Severity::Error,
-                    "IST0106",
-                    &path,
-                    format!("{path}: {error}"),
-                    "see the field's type in Istio's reference",
-                );
-                None
-            }
-        }
+        result.map_err(|wrong| self.wrong(wrong)).ok()
+    }
+
+    /// Adds what validation says; an object with errors is refused.
+    fn accept<T: Kind>(
+        &mut self,
+        spec: T,
+        check: fn(&Meta, &T) -> Checks,
+    ) -> Option<Arc<Object<T>>> {
+        let object = Object {
+            meta: std::mem::take(&mut self.meta),
+            spec,
+            place: kept::<T>(self.place),
+        };
+        let found = validate::findings(&object, check);
+        let is_refused = found
+            .iter()
+            .any(|finding| finding.severity == Severity::Error);
+        self.findings.extend(found);
+        (!is_refused).then(|| Arc::new(object))
     }
 }
 
-fn join(root: &str, path: &str) -> String {
-    match (root, path) {
-        (root, "" | ".") => root.to_owned(),
-        ("", path) => path.to_owned(),
-        (root, path) if path.starts_with('[') => format!("{root}{path}"),
-        (root, path) => format!("{root}.{path}"),
+/// The positions that an object keeps: pods and slices come in hundreds of thousands, and what is
+/// wrong with their fields has been said by then.
+fn kept<T: Kind>(place: &Place) -> Place {
+    if ![Pod::KIND, EndpointSlice::KIND].contains(&T::KIND) {
+        return place.clone();
     }
-}
-
-/// `serde_ignored` writes `http.0.route.?.x`; fields are written `http[0].route.x`.
-fn field_path(path: &str) -> String {
-    let mut text = String::new();
-    for part in path.split('.').filter(|&part| part != "?") {
-        if !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) {
-            text.push_str(&format!("[{part}]"));
-        } else {
-            if !text.is_empty() {
-                text.push('.');
-            }
-            text.push_str(part);
-        }
+    let own = place.fields.get("").map(|own| (String::new(), *own));
+    Place {
+        file: Arc::clone(&place.file),
+        fields: Arc::new(own.into_iter().collect()),
     }
-    text
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct RawMeta {
-    name: Option<String>,
-    namespace: Option<String>,
-    labels: Option<BTreeMap<String, String>>,
-    annotations: Option<BTreeMap<String, String>>,
-    creation_timestamp: Option<jiff::Timestamp>,
-}
-
-fn meta(value: &Value) -> Result<Meta, (String, String)> {
-    let raw = value.get("metadata").cloned().unwrap_or_default();
-    let raw: Option<RawMeta> = serde_path_to_error::deserialize(raw).map_err(|error| {
-        let field = join("metadata", &error.path().to_string());
-        let message = format!("{field}: {}", error.inner());
-        (field, message)
-    })?;
-    let raw = raw.unwrap_or_default();
-    Ok(Meta {
-        name: raw.name.unwrap_or_default(),
-        namespace: raw
-            .namespace
-            .filter(|name| !name.is_empty())
-            .unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
-        labels: raw.labels.unwrap_or_default(),
-        annotations: raw.annotations.unwrap_or_default(),
-        created: raw.creation_timestamp.unwrap_or_default(),
-    })
 }

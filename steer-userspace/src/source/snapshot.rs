@@ -1,14 +1,18 @@
 //! Everything that was read, typed, in a deterministic order.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use super::{
     core::{EndpointSlice, Namespace, Pod, Service},
     istio::{DestinationRule, VirtualService},
-    object::{Object, PodRef},
+    object::{Kind, Object, PodRef},
     parse::Parsed,
 };
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Position, Severity, codes};
 
 /// The whole configuration as it was written. Objects are shared with earlier snapshots.
 #[derive(Clone, Debug, Default)]
@@ -32,45 +36,62 @@ pub struct Snapshot {
 impl Snapshot {
     /// Sorts objects into a snapshot. The second object of a name is refused.
     pub fn from_objects(objects: impl IntoIterator<Item = Parsed>, findings: Vec<Finding>) -> Self {
-        let mut objects: Vec<Parsed> = objects.into_iter().collect();
-        // Stable, and quick on what is sorted file by file: the first object of a name stays.
-        objects.sort_by(|a, b| a.name_key().cmp(&b.name_key()));
-        let mut snapshot = Self {
-            findings,
-            ..Self::default()
-        };
-        let mut last: Option<Parsed> = None;
-        for object in objects {
-            match &last {
-                Some(first) if first.name_key() == object.name_key() => {
-                    snapshot.findings.push(twice(&object, first));
-                }
-                Some(_) | None => {
-                    snapshot.add(object.clone());
-                    last = Some(object);
-                }
-            }
-        }
-        snapshot
-            .virtual_services
-            .sort_by(|a, b| a.age_key().cmp(&b.age_key()));
-        snapshot
-            .destination_rules
-            .sort_by(|a, b| a.age_key().cmp(&b.age_key()));
-        snapshot.findings.sort();
-        snapshot.findings.dedup();
-        snapshot
+        Self::default().replaced(std::iter::empty(), objects, findings)
     }
 
-    fn add(&mut self, object: Parsed) {
-        match object {
-            Parsed::Namespace(object) => self.namespaces.push(object),
-            Parsed::Service(object) => self.services.push(object),
-            Parsed::EndpointSlice(object) => self.endpoint_slices.push(object),
-            Parsed::Pod(object) => self.pods.push(object),
-            Parsed::VirtualService(object) => self.virtual_services.push(object),
-            Parsed::DestinationRule(object) => self.destination_rules.push(object),
-        }
+    /// This snapshot without some of its objects, and with others. Kinds of which nothing is
+    /// removed or added cost nothing but a copy of their pointers.
+    #[must_use]
+    pub fn replaced(
+        &self,
+        removed: impl IntoIterator<Item = Parsed>,
+        added: impl IntoIterator<Item = Parsed>,
+        findings: Vec<Finding>,
+    ) -> Self {
+        let (removed, added) = (grouped(removed), grouped(added));
+        let mut found = findings;
+        let mut new = Self {
+            namespaces: merged(
+                &self.namespaces,
+                &removed.namespaces,
+                added.namespaces,
+                &mut found,
+            ),
+            services: merged(
+                &self.services,
+                &removed.services,
+                added.services,
+                &mut found,
+            ),
+            endpoint_slices: merged(
+                &self.endpoint_slices,
+                &removed.endpoint_slices,
+                added.endpoint_slices,
+                &mut found,
+            ),
+            pods: merged(&self.pods, &removed.pods, added.pods, &mut found),
+            virtual_services: merged(
+                &self.virtual_services,
+                &removed.virtual_services,
+                added.virtual_services,
+                &mut found,
+            ),
+            destination_rules: merged(
+                &self.destination_rules,
+                &removed.destination_rules,
+                added.destination_rules,
+                &mut found,
+            ),
+            findings: Vec::new(),
+        };
+        new.virtual_services
+            .sort_by(|a, b| a.age_key().cmp(&b.age_key()));
+        new.destination_rules
+            .sort_by(|a, b| a.age_key().cmp(&b.age_key()));
+        found.sort();
+        found.dedup();
+        new.findings = found;
+        new
     }
 
     /// The pods that have addresses of their own, by address. Pods of the host's network have not.
@@ -89,18 +110,119 @@ impl Snapshot {
     }
 }
 
-fn twice(second: &Parsed, first: &Parsed) -> Finding {
+/// Objects by kind, in the order in which they come.
+fn grouped(objects: impl IntoIterator<Item = Parsed>) -> Snapshot {
+    let mut groups = Snapshot::default();
+    for object in objects {
+        match object {
+            Parsed::Namespace(object) => groups.namespaces.push(object),
+            Parsed::Service(object) => groups.services.push(object),
+            Parsed::EndpointSlice(object) => groups.endpoint_slices.push(object),
+            Parsed::Pod(object) => groups.pods.push(object),
+            Parsed::VirtualService(object) => groups.virtual_services.push(object),
+            Parsed::DestinationRule(object) => groups.destination_rules.push(object),
+        }
+    }
+    groups
+}
+
+/// The objects of `old` that are not `removed`, and those that are `added`, by namespace and name.
+fn merged<T: Kind>(
+    old: &[Arc<Object<T>>],
+    removed: &[Arc<Object<T>>],
+    added: Vec<Arc<Object<T>>>,
+    found: &mut Vec<Finding>,
+) -> Vec<Arc<Object<T>>> {
+    if removed.is_empty() && added.is_empty() {
+        return old.to_vec();
+    }
+    let gone: BTreeSet<*const Object<T>> = removed.iter().map(Arc::as_ptr).collect();
+    let kept = old
+        .iter()
+        .filter(|object| !gone.contains(&Arc::as_ptr(object)));
+    let mut all: Vec<Arc<Object<T>>> = kept.cloned().chain(added).collect();
+    all.sort_by(|a, b| {
+        name(a)
+            .cmp(&name(b))
+            .then_with(|| origin(a).cmp(&origin(b)))
+    });
+    all.dedup_by(|second, first| {
+        let is_twice = name(second) == name(first);
+        if is_twice {
+            found.push(twice(second, first));
+        }
+        is_twice
+    });
+    all
+}
+
+fn name<T>(object: &Object<T>) -> (&str, &str) {
+    (&object.meta.namespace, &object.meta.name)
+}
+
+fn origin<T>(object: &Object<T>) -> Position {
+    object.place.position("")
+}
+
+fn twice<T: Kind>(second: &Object<T>, first: &Object<T>) -> Finding {
     let reference = second.reference();
     Finding {
         severity: Severity::Error,
-        code: "STR0103",
-        message: format!(
-            "{reference} is there already, at {}",
-            first.place().position("")
-        ),
+        code: codes::DUPLICATE,
+        message: format!("{reference} is there already, at {}", origin(first)),
         object: Some(reference),
-        position: Some(second.place().position("")),
+        position: Some(origin(second)),
         field: "metadata.name".to_owned(),
         help: "remove one of the two".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::files::parse_text;
+
+    fn objects(file: &str, text: &str) -> Vec<Parsed> {
+        let (objects, findings) = parse_text(file, text).unwrap();
+        assert_eq!(findings, []);
+        objects
+    }
+
+    fn service(name: &str) -> String {
+        format!("---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\n")
+    }
+
+    fn names(snapshot: &Snapshot) -> Vec<&str> {
+        let services = snapshot.services.iter();
+        services.map(|service| service.meta.name.as_str()).collect()
+    }
+
+    /// What a snapshot becomes step by step is what it would be made at once.
+    #[test]
+    fn replacing_is_the_same_as_reading_anew() {
+        let (a, b, c) = (service("a"), service("b"), service("c"));
+        let first = objects("1.yaml", &format!("{c}{a}"));
+        let second = objects("2.yaml", &b);
+        let snapshot = Snapshot::from_objects(first.clone(), Vec::new());
+        assert_eq!(names(&snapshot), ["a", "c"]);
+        let snapshot = snapshot.replaced([first[0].clone()], second.clone(), Vec::new());
+        assert_eq!(names(&snapshot), ["a", "b"]);
+        let anew = Snapshot::from_objects([second[0].clone(), first[1].clone()], Vec::new());
+        assert_eq!(names(&anew), names(&snapshot));
+        assert!(Arc::ptr_eq(&snapshot.services[0], &anew.services[0]));
+    }
+
+    #[test]
+    fn the_second_object_of_a_name_is_named_with_the_first() {
+        let twice = objects("1.yaml", &format!("{}{}", service("a"), service("a")));
+        let snapshot = Snapshot::from_objects(twice, Vec::new());
+        assert_eq!(names(&snapshot), ["a"]);
+        let finding = &snapshot.findings[0];
+        assert_eq!(finding.code, codes::DUPLICATE);
+        assert_eq!(
+            finding.message,
+            "Service default/a is there already, at 1.yaml:2:1"
+        );
+        assert_eq!(finding.position.as_ref().map(|place| place.line), Some(6));
     }
 }

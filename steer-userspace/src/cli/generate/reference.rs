@@ -11,7 +11,7 @@ use steer_common::{
 
 use crate::{
     cli::{status::outcome, text::Text},
-    finding::CODES,
+    finding::codes::ALL,
     plan::Capacity,
 };
 
@@ -26,10 +26,11 @@ pub(super) fn findings() -> String {
          are stable; those that begin with IST are the ones of `istioctl analyze`.\n\n\
          At level Error the change is refused as a whole, and the last good configuration stays in \
          force. At level Warning it is in force, but for what the finding says.\n\n\
-         | Code | What it says |\n| --- | --- |\n",
+         | Code | Level | What it says | What follows |\n| --- | --- | --- | --- |\n",
     );
-    for (code, title) in CODES {
-        row(&mut text, &[code, title]);
+    for code in ALL {
+        let level = code.severity.to_string();
+        row(&mut text, &[code.id, &level, code.title, code.help]);
     }
     text.finish()
 }
@@ -213,6 +214,6 @@ mod tests {
     fn every_reason_and_finding_has_a_row() {
         let rows = |page: &str| page.lines().filter(|line| line.starts_with("| ")).count();
         assert_eq!(rows(&reasons()), 2 + Reason::ALL.len());
-        assert_eq!(rows(&findings()), 2 + CODES.len());
+        assert_eq!(rows(&findings()), 2 + ALL.len());
     }
 }

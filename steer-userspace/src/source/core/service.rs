@@ -1,8 +1,11 @@
 //! Service (`v1`).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize,
+    de::{Deserializer, Error, Unexpected, Visitor},
+};
 
 use crate::source::object::Kind;
 
@@ -63,13 +66,40 @@ pub struct ServicePort {
 }
 
 /// A port by number or by a container port's name.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TargetPort {
     /// By number.
     Number(u16),
     /// By name.
     Name(String),
+}
+
+impl<'de> Deserialize<'de> for TargetPort {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Port;
+        impl Visitor<'_> for Port {
+            type Value = TargetPort;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number from 0 to 65535, or the name of a port")
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<TargetPort, E> {
+                let unexpected = Unexpected::Unsigned(number);
+                u16::try_from(number)
+                    .map(TargetPort::Number)
+                    .map_err(|_| E::invalid_value(unexpected, &self))
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<TargetPort, E> {
+                if name.bytes().all(|byte| byte.is_ascii_digit()) {
+                    return Err(E::invalid_value(Unexpected::Str(name), &self));
+                }
+                Ok(TargetPort::Name(name.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Port)
+    }
 }
 
 /// `Service.spec.sessionAffinityConfig`.

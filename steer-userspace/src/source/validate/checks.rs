@@ -1,99 +1,116 @@
 //! Checks that several kinds share, and the list that they fill.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
+use serde_json::Number;
+
+use super::names::{self, is_label, is_label_name, is_label_value};
 use crate::{
-    finding::{Finding, Severity},
-    source::object::{Kind, Object},
+    finding::{Finding, Severity, codes},
+    source::{
+        istio::{Duration, Percent, PortSelector},
+        object::{Kind, Object},
+    },
 };
 
-/// Collects what is wrong with one object.
-pub(super) struct Checks<'a, T> {
-    object: &'a Object<T>,
-    found: Vec<Finding>,
+/// Something that is wrong with an object.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Problem {
+    /// How bad it is.
+    pub severity: Severity,
+    /// One of `finding::codes`.
+    pub code: &'static str,
+    /// The field.
+    pub field: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: String,
 }
 
-impl<'a, T: Kind> Checks<'a, T> {
-    pub(super) fn new(object: &'a Object<T>) -> Self {
-        Self {
-            object,
-            found: Vec::new(),
-        }
-    }
+/// Collects what is wrong with one object.
+#[derive(Clone, Debug, Default)]
+pub struct Checks {
+    /// In the order in which it was found.
+    pub problems: Vec<Problem>,
+}
 
-    pub(super) fn finish(self) -> Vec<Finding> {
-        self.found
-    }
-
+impl Checks {
     /// The object is refused.
-    pub(super) fn error(
-        &mut self,
-        field: impl Into<String>,
-        message: impl Into<String>,
-        help: &str,
-    ) {
-        self.say(
-            Severity::Error,
-            "IST0106",
-            field.into(),
-            message.into(),
-            help,
-        );
+    pub fn error(&mut self, field: impl Into<String>, message: impl Into<String>, help: &str) {
+        self.say(Severity::Error, codes::SCHEMA, field, message, help);
     }
 
     /// Istio would take it and warn.
-    pub(super) fn warn(
-        &mut self,
-        field: impl Into<String>,
-        message: impl Into<String>,
-        help: &str,
-    ) {
+    pub fn warn(&mut self, field: impl Into<String>, message: impl Into<String>, help: &str) {
         self.say(
             Severity::Warning,
-            "IST0133",
-            field.into(),
-            message.into(),
+            codes::SCHEMA_WARNING,
+            field,
+            message,
             help,
         );
     }
 
-    fn say(
+    /// Something is found.
+    pub fn say(
         &mut self,
         severity: Severity,
         code: &'static str,
-        field: String,
-        message: String,
+        field: impl Into<String>,
+        message: impl Into<String>,
         help: &str,
     ) {
-        self.found.push(Finding {
+        self.problems.push(Problem {
             severity,
             code,
-            object: Some(self.object.reference()),
-            position: Some(self.object.place.position(&field)),
-            message: format!("{field}: {message}"),
-            field,
+            field: field.into(),
+            message: message.into(),
             help: help.to_owned(),
         });
     }
 
+    /// The problems as findings about `object`.
+    pub(super) fn findings<T: Kind>(self, object: &Object<T>) -> Vec<Finding> {
+        let finding = |problem: Problem| Finding {
+            severity: problem.severity,
+            code: problem.code,
+            object: Some(object.reference()),
+            position: Some(object.place.position(&problem.field)),
+            message: format!("{}: {}", problem.field, problem.message),
+            field: problem.field,
+            help: problem.help,
+        };
+        self.problems.into_iter().map(finding).collect()
+    }
+
+    /// Something that a function of `names` found.
+    pub(super) fn named(&mut self, field: &str, name: &str, verdict: names::Verdict, help: &str) {
+        if let Err(message) = verdict {
+            self.error(field, format!("{name:?} {message}"), help);
+        }
+    }
+
     /// `exportTo`: `.`, `*`, or namespaces; `*` stands alone; nothing twice.
-    pub(super) fn export_to(&mut self, values: &[String], namespace: &str) {
+    pub fn export_to(&mut self, values: &[String], namespace: &str, own_only: bool) {
         let mut seen = BTreeSet::new();
         for (index, value) in values.iter().enumerate() {
             let field = format!("spec.exportTo[{index}]");
-            let scope = if value == "." {
-                namespace
-            } else {
-                value.as_str()
-            };
+            let scope = if value == "." { namespace } else { value };
             match value.as_str() {
+                "." => {}
+                _ if own_only => self.error(
+                    &field,
+                    "a rule with a workloadSelector is for its own namespace",
+                    "write . and nothing else",
+                ),
                 "*" if values.len() > 1 => self.error(&field, "* must stand alone", "leave only *"),
                 "~" => self.error(
                     &field,
                     "~ is for ServiceEntry and Service only",
                     "use . for the own namespace",
                 ),
-                "*" | "." => {}
+                "*" => {}
                 name if !is_label(name) => self.error(
                     &field,
                     format!("{name:?} is not the name of a namespace"),
@@ -101,105 +118,116 @@ impl<'a, T: Kind> Checks<'a, T> {
                 ),
                 _ => {}
             }
-            if !seen.insert(scope.to_owned()) {
+            if !seen.insert(scope) {
                 self.error(&field, format!("{value} is there twice"), "remove one");
             }
         }
     }
 
     /// Labels that select something.
-    pub(super) fn labels<'b>(
+    pub fn labels<'b>(
         &mut self,
         field: &str,
         labels: impl IntoIterator<Item = (&'b String, &'b String)>,
     ) {
+        const HELP: &str = "see the syntax of Kubernetes labels";
         for (key, value) in labels {
-            if !is_qualified(key) {
-                self.error(
-                    field,
-                    format!("{key:?} is not the name of a label"),
-                    "see the syntax of Kubernetes labels",
-                );
+            let field = format!("{field}.{key}");
+            if !is_label_name(key) {
+                self.error(&field, format!("{key:?} is not the name of a label"), HELP);
             }
-            if !value.is_empty() && !is_label_value(value) {
+            if !is_label_value(value) {
                 self.error(
-                    field,
+                    &field,
                     format!("{value:?} is not the value of a label"),
-                    "see the syntax of Kubernetes labels",
+                    HELP,
                 );
             }
         }
     }
 
-    /// The host of a destination or rule: a name or, if allowed, a wildcard.
-    pub(super) fn host(&mut self, field: &str, host: &str, wildcard: bool) {
+    /// A host: a name, a wildcard, or an address.
+    pub fn host(&mut self, field: &str, host: &str) {
         if host.is_empty() {
-            return self.error(field, "a host is missing", "name a host of the registry");
+            self.error(field, "a host is missing", "name a host of the registry");
+        } else if host.parse::<IpAddr>().is_err() {
+            let help = "use letters, digits, - and dots; * only in front";
+            self.named(field, host, names::wildcard_domain(host), help);
         }
-        let name = if wildcard && host == "*" {
-            return;
-        } else {
-            host
-        };
-        let name = if wildcard {
-            name.strip_prefix("*.").unwrap_or(name)
-        } else {
-            name
-        };
-        if name.parse::<std::net::IpAddr>().is_ok() {
-            return;
-        }
-        if !is_fqdn(name) {
+    }
+
+    /// A namespace, if it is given.
+    pub fn namespace(&mut self, field: &str, name: Option<&str>) {
+        if let Some(name) = name.filter(|name| !name.is_empty() && !is_label(name)) {
             self.error(
                 field,
-                format!("{host:?} is not a host name"),
-                "use letters, digits, - and dots; * only in front",
+                format!("{name:?} is not the name of a namespace"),
+                "use lower-case letters, digits and -",
             );
         }
     }
 
     /// A port number, if it is given.
-    pub(super) fn port(&mut self, field: &str, port: Option<u32>) {
-        if port.is_some_and(|port| port == 0 || port > 65_535) {
-            self.error(field, "a port is between 1 and 65535", "mend the number");
+    pub fn port(&mut self, field: &str, port: Option<u32>) {
+        if let Some(port) = port.filter(|&port| port == 0 || port > 65_535) {
+            self.error(
+                field,
+                format!("{port} is not between 1 and 65535"),
+                "mend the number",
+            );
         }
     }
-}
 
-/// A DNS label (RFC 1123).
-pub(super) fn is_label(text: &str) -> bool {
-    let edge = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = text.as_bytes();
-    (1..=63).contains(&bytes.len())
-        && bytes.first().copied().is_some_and(edge)
-        && bytes.last().copied().is_some_and(edge)
-        && bytes.iter().all(|&byte| edge(byte) || byte == b'-')
-}
+    /// A port by number, if it is given.
+    pub fn port_selector(&mut self, field: &str, port: Option<PortSelector>) {
+        self.port(
+            &format!("{field}.number"),
+            port.map(|selector| selector.number),
+        );
+    }
 
-/// A fully qualified name, each part a label; a dot at the end is put up with, and so is `_`.
-fn is_fqdn(name: &str) -> bool {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    let part = |text: &str| {
-        let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        (1..=63).contains(&text.len())
-            && text.bytes().all(inner)
-            && !text.starts_with('-')
-            && !text.ends_with('-')
-    };
-    name.len() <= 255 && name.split('.').all(part)
-}
+    /// A length of time: at least a millisecond, and whole ones.
+    pub fn duration(&mut self, field: &str, duration: Option<Duration>) {
+        let Some(duration) = duration else { return };
+        if !duration.is_long_enough() {
+            self.error(field, "it is shorter than 1ms", "leave it out, or use 1ms");
+        } else if !duration.is_precise_enough() {
+            self.error(field, "it is finer than 1ms", "use whole milliseconds");
+        }
+    }
 
-fn is_label_value(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let edge = |found: Option<&u8>| found.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = text.as_bytes();
-    bytes.len() <= 63 && edge(bytes.first()) && edge(bytes.last()) && text.bytes().all(inner)
-}
+    /// A number of percent.
+    pub fn percent(&mut self, field: &str, value: Option<f64>) {
+        if let Some(value) = value.filter(|value| !(0.0..=100.0).contains(value)) {
+            self.error(
+                field,
+                format!("{value} is not between 0 and 100"),
+                "mend the number",
+            );
+        }
+    }
 
-/// The name of a label: `name` or `prefix/name`.
-fn is_qualified(text: &str) -> bool {
-    match text.split_once('/') {
-        Some((prefix, name)) => is_fqdn(prefix) && is_label_value(name),
-        None => is_label_value(text),
+    /// `percentage`, if it is given.
+    pub fn percentage(&mut self, field: &str, percentage: Option<&Percent>) {
+        let value = percentage.and_then(|percentage| percentage.value.as_ref());
+        self.percent(&format!("{field}.value"), value.and_then(Number::as_f64));
+    }
+
+    /// One of a few words, if it is given.
+    pub fn one_of(&mut self, field: &str, value: Option<&str>, known: &[&str]) {
+        if let Some(value) = value.filter(|value| !known.contains(value)) {
+            self.error(
+                field,
+                format!("{value:?} is not known here"),
+                &format!("use one of {}", known.join(", ")),
+            );
+        }
+    }
+
+    /// A count, if it is given.
+    pub fn not_negative(&mut self, field: &str, value: Option<i32>) {
+        if let Some(value) = value.filter(|&value| value < 0) {
+            self.error(field, format!("{value} is negative"), "mend the number");
+        }
     }
 }

@@ -1,8 +1,36 @@
-//! What Istio's webhook would refuse, and what it would warn of.
+//! What Istio's webhook or an API server would refuse, and what Istio would warn of.
+//!
+//! Each kind has a function from its metadata and content to a list of problems; parts that cases
+//! are written for are public.
 
-mod checks;
+pub mod checks;
 mod destination_rule;
+mod destinations;
+mod endpoint_slice;
+mod gateways;
+mod http_policy;
+mod http_route;
+mod l4_route;
+mod load_balancer;
+pub mod locality;
+pub mod names;
+mod service;
+mod traffic_policy;
 mod virtual_service;
 
+use crate::{
+    finding::Finding,
+    source::object::{Kind, Meta, Object},
+};
+
+pub use checks::{Checks, Problem};
 pub use destination_rule::destination_rule;
+pub use endpoint_slice::endpoint_slice;
+pub use service::service;
+pub use traffic_policy::client_tls;
 pub use virtual_service::virtual_service;
+
+/// What `check` finds in an object, as findings.
+pub fn findings<T: Kind>(object: &Object<T>, check: fn(&Meta, &T) -> Checks) -> Vec<Finding> {
+    check(&object.meta, &object.spec).findings(object)
+}

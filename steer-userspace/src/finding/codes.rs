@@ -1,0 +1,313 @@
+//! The codes of findings: stable, and never used again. Istio's where `istioctl analyze` has one.
+
+use super::Severity;
+
+/// A code, and what it stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Code {
+    /// As findings show it.
+    pub id: &'static str,
+    /// How bad it is, unless a finding says otherwise.
+    pub severity: Severity,
+    /// What is the case, one sentence.
+    pub title: &'static str,
+    /// What follows from it, and what to do.
+    pub help: &'static str,
+}
+
+/// A host, subset, port or delegate that is referred to does not exist.
+pub const REFERENCED_NOT_FOUND: &str = "IST0101";
+/// A field has the wrong type or a value that is not allowed.
+pub const SCHEMA: &str = "IST0106";
+/// Several VirtualServices name one host on the mesh.
+pub const CONFLICTING_HOSTS: &str = "IST0109";
+/// A destination needs a port: its service has several.
+pub const DESTINATION_NEEDS_PORT: &str = "IST0112";
+/// Nothing reaches a rule: one before it takes everything.
+pub const RULE_UNREACHABLE: &str = "IST0130";
+/// A field is unknown, deprecated, or has no effect.
+pub const SCHEMA_WARNING: &str = "IST0133";
+/// A subset selects no endpoint.
+pub const SUBSET_SELECTS_NOTHING: &str = "IST0173";
+/// The host of a DestinationRule does not exist.
+pub const RULE_HOST_UNKNOWN: &str = "IST0174";
+/// A file is not valid YAML.
+pub const SYNTAX: &str = "STR0101";
+/// A document is no Kubernetes object.
+pub const NOT_AN_OBJECT: &str = "STR0102";
+/// An object is there twice.
+pub const DUPLICATE: &str = "STR0103";
+/// A file or directory cannot be read.
+pub const FILE_UNREADABLE: &str = "STR0104";
+/// There is no configuration.
+pub const NO_CONFIGURATION: &str = "STR0105";
+/// A rule is larger than a node can hold.
+pub const OVER_LIMIT: &str = "STR0106";
+/// A kind that concerns traffic is not enforced yet.
+pub const KIND_NOT_ENFORCED: &str = "STR0201";
+/// A kind does not concern steer and is not read.
+pub const KIND_NOT_READ: &str = "STR0202";
+/// A kind is unknown.
+pub const KIND_UNKNOWN: &str = "STR0203";
+/// A rule must look at each request: its conditions are not enforced.
+pub const NEEDS_REQUESTS: &str = "STR0301";
+/// A rule must look at the first bytes: it is not enforced.
+pub const NEEDS_HELLO: &str = "STR0302";
+/// A field is not enforced.
+pub const FIELD_NOT_ENFORCED: &str = "STR0303";
+/// Weights do not fit.
+pub const WEIGHTS_TOO_LARGE: &str = "STR0304";
+/// A service is headless.
+pub const HEADLESS: &str = "STR0305";
+/// A way to reach a service is not steered.
+pub const NOT_STEERED: &str = "STR0306";
+/// Gateways are not enforced yet.
+pub const GATEWAY_ONLY: &str = "STR0307";
+/// An address cannot be read.
+pub const UNREADABLE: &str = "STR0308";
+/// Another network namespace has the address of a pod.
+pub const ADDRESS_CONTESTED: &str = "STR0601";
+/// A pod uses the node's network: it is a client of no class.
+pub const HOST_NETWORK: &str = "STR0602";
+/// Processes or namespaces could not be looked at.
+pub const NOT_LOOKED_AT: &str = "STR0603";
+/// The configuration does not fit into the maps.
+pub const DOES_NOT_FIT: &str = "STR0701";
+/// The kernel refused a change.
+pub const KERNEL_REFUSED: &str = "STR0702";
+/// The agent's files could not be written.
+pub const FILES_NOT_WRITTEN: &str = "STR0703";
+
+/// All of them, in order.
+pub const ALL: [Code; 31] = [
+    Code {
+        id: REFERENCED_NOT_FOUND,
+        severity: Severity::Warning,
+        title: "A host, subset, port or delegate that is referred to does not exist.",
+        help: "Connections that would go there are refused, as Istio answers 503. Check the spelling: a name without a dot belongs to the namespace of the resource, a name with a dot is taken as it is.",
+    },
+    Code {
+        id: SCHEMA,
+        severity: Severity::Error,
+        title: "A field has the wrong type or a value that is not allowed.",
+        help: "Kubernetes or Istio would refuse the object. The whole change is refused, and the last good configuration stays in force.",
+    },
+    Code {
+        id: CONFLICTING_HOSTS,
+        severity: Severity::Warning,
+        title: "Several VirtualServices name one host on the mesh.",
+        help: "The oldest decides alone, the others are without effect for that host: they are not merged. Put the rules into one.",
+    },
+    Code {
+        id: DESTINATION_NEEDS_PORT,
+        severity: Severity::Warning,
+        title: "A destination needs a port: its service has several.",
+        help: "The port that the client dialled is used. Write destination.port.number.",
+    },
+    Code {
+        id: RULE_UNREACHABLE,
+        severity: Severity::Warning,
+        title: "Nothing reaches a rule: one before it takes everything.",
+        help: "Rules hold in the order in which they are written. Move the rule without conditions to the end.",
+    },
+    Code {
+        id: SCHEMA_WARNING,
+        severity: Severity::Warning,
+        title: "A field is unknown, deprecated, or has no effect.",
+        help: "The rest of the object holds. A misspelt field means a rule that is not there.",
+    },
+    Code {
+        id: SUBSET_SELECTS_NOTHING,
+        severity: Severity::Warning,
+        title: "A subset selects no endpoint.",
+        help: "Connections to it are refused until a pod has its labels.",
+    },
+    Code {
+        id: RULE_HOST_UNKNOWN,
+        severity: Severity::Warning,
+        title: "The host of a DestinationRule does not exist.",
+        help: "The rule is without effect until it does.",
+    },
+    Code {
+        id: SYNTAX,
+        severity: Severity::Error,
+        title: "A file is not valid YAML.",
+        help: "Nothing of the change is applied, and the last good configuration stays in force until the file is mended.",
+    },
+    Code {
+        id: NOT_AN_OBJECT,
+        severity: Severity::Error,
+        title: "A document is no Kubernetes object.",
+        help: "Each document needs apiVersion, kind and metadata.name.",
+    },
+    Code {
+        id: DUPLICATE,
+        severity: Severity::Error,
+        title: "An object is there twice.",
+        help: "Kubernetes has one object of a kind, namespace and name. Which one was meant cannot be known, so neither is taken.",
+    },
+    Code {
+        id: FILE_UNREADABLE,
+        severity: Severity::Error,
+        title: "A file or directory cannot be read.",
+        help: "Nothing of the change is applied until it can be.",
+    },
+    Code {
+        id: NO_CONFIGURATION,
+        severity: Severity::Warning,
+        title: "There is no configuration.",
+        help: "Files must end in .yaml, .yml or .json; hidden ones are left out.",
+    },
+    Code {
+        id: OVER_LIMIT,
+        severity: Severity::Error,
+        title: "A rule is larger than a node can hold.",
+        help: "The limits are listed in limits.md. The whole change is refused.",
+    },
+    Code {
+        id: KIND_NOT_ENFORCED,
+        severity: Severity::Warning,
+        title: "A kind that concerns traffic is not enforced yet.",
+        help: "The rest of the configuration is enforced without it.",
+    },
+    Code {
+        id: KIND_NOT_READ,
+        severity: Severity::Info,
+        title: "A kind does not concern steer and is not read.",
+        help: "Nothing needs to be done.",
+    },
+    Code {
+        id: KIND_UNKNOWN,
+        severity: Severity::Error,
+        title: "A kind is unknown.",
+        help: "Check the spelling of kind and apiVersion.",
+    },
+    Code {
+        id: NEEDS_REQUESTS,
+        severity: Severity::Warning,
+        title: "A rule must look at each request: its conditions are not enforced.",
+        help: "Connections take the rule that has no such condition.",
+    },
+    Code {
+        id: NEEDS_HELLO,
+        severity: Severity::Warning,
+        title: "A rule must look at the first bytes: it is not enforced.",
+        help: "Connections take the rule that has no such condition.",
+    },
+    Code {
+        id: FIELD_NOT_ENFORCED,
+        severity: Severity::Warning,
+        title: "A field is not enforced.",
+        help: "The rest of the rule is.",
+    },
+    Code {
+        id: WEIGHTS_TOO_LARGE,
+        severity: Severity::Error,
+        title: "Weights do not fit.",
+        help: "Divided by their greatest common divisor, the weights of a route must sum to less than 2^32.",
+    },
+    Code {
+        id: HEADLESS,
+        severity: Severity::Info,
+        title: "A service is headless.",
+        help: "Its clients dial pods, and are left as they dialled.",
+    },
+    Code {
+        id: NOT_STEERED,
+        severity: Severity::Info,
+        title: "A way to reach a service is not steered.",
+        help: "Connections that come that way go where they were dialled.",
+    },
+    Code {
+        id: GATEWAY_ONLY,
+        severity: Severity::Info,
+        title: "Gateways are not enforced yet.",
+        help: "A rule that is bound to gateways alone has no effect on the clients of the mesh.",
+    },
+    Code {
+        id: UNREADABLE,
+        severity: Severity::Warning,
+        title: "An address cannot be read.",
+        help: "What it belongs to is left out.",
+    },
+    Code {
+        id: ADDRESS_CONTESTED,
+        severity: Severity::Warning,
+        title: "Another network namespace has the address of a pod.",
+        help: "What it sends is not taken for the pod's. Find out who put the address there.",
+    },
+    Code {
+        id: HOST_NETWORK,
+        severity: Severity::Info,
+        title: "A pod uses the node's network: it is a client of no class.",
+        help: "Rules for its labels or namespace do not apply to it.",
+    },
+    Code {
+        id: NOT_LOOKED_AT,
+        severity: Severity::Warning,
+        title: "Processes or namespaces could not be looked at.",
+        help: "Run the agent as root, or in a privileged container with hostPID.",
+    },
+    Code {
+        id: DOES_NOT_FIT,
+        severity: Severity::Error,
+        title: "The configuration does not fit into the maps.",
+        help: "The last good configuration stays in force. The limits are listed in limits.md.",
+    },
+    Code {
+        id: KERNEL_REFUSED,
+        severity: Severity::Error,
+        title: "The kernel refused a change.",
+        help: "The last good configuration stays in force.",
+    },
+    Code {
+        id: FILES_NOT_WRITTEN,
+        severity: Severity::Error,
+        title: "The agent's files could not be written.",
+        help: "Listings show names that are out of date until they can be.",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn codes_are_in_order_and_unique() {
+        assert!(ALL.windows(2).all(|pair| pair[0].id < pair[1].id));
+    }
+
+    /// Every code that stands in the sources is in the list.
+    #[test]
+    fn no_code_is_used_that_is_not_listed() {
+        let mut found = BTreeSet::new();
+        gather(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+            &mut found,
+        );
+        let known: BTreeSet<String> = ALL.iter().map(|code| code.id.to_owned()).collect();
+        let unknown: Vec<_> = found.difference(&known).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+        assert!(found.len() >= ALL.len());
+    }
+
+    fn gather(path: &Path, found: &mut BTreeSet<String>) {
+        if path.is_dir() {
+            for entry in fs::read_dir(path).unwrap() {
+                gather(&entry.unwrap().path(), found);
+            }
+            return;
+        }
+        let text = fs::read_to_string(path).unwrap();
+        for prefix in ["\"IST0", "\"STR0"] {
+            for (start, _) in text.match_indices(prefix) {
+                let code: String = text[start + 1..].chars().take(7).collect();
+                if code[4..].bytes().all(|byte| byte.is_ascii_digit()) {
+                    found.insert(code);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! `metadata` of an object.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{
+    object::{DEFAULT_NAMESPACE, Meta},
+    typed::{self, WrongField},
+};
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Metadata {
+    name: String,
+    namespace: String,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+    creation_timestamp: Option<jiff::Timestamp>,
+}
+
+/// Reads the metadata of an object; one that names no namespace is in `default`.
+pub(super) fn read(value: &mut Value) -> Result<Meta, WrongField> {
+    let metadata = value
+        .get_mut("metadata")
+        .map(Value::take)
+        .unwrap_or_default();
+    let read: Metadata = typed::read("metadata", metadata).0?;
+    Ok(Meta {
+        name: read.name,
+        namespace: if read.namespace.is_empty() {
+            DEFAULT_NAMESPACE.to_owned()
+        } else {
+            read.namespace
+        },
+        labels: read.labels,
+        annotations: read.annotations,
+        created: read.creation_timestamp.unwrap_or_default(),
+    })
+}

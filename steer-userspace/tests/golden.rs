@@ -58,7 +58,7 @@ fn run(case: &Path) -> Result<(String, String)> {
     let text = fs::read_to_string(case.join("input.yaml"))?;
     let (objects, findings) = match parse_text("input.yaml", &text) {
         Ok(parsed) => parsed,
-        Err(finding) => (Vec::new(), vec![finding]),
+        Err(findings) => (Vec::new(), findings),
     };
     let snapshot = Snapshot::from_objects(objects, findings);
     let local = clients(case)?;

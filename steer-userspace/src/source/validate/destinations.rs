@@ -11,7 +11,7 @@ use crate::{
 /// A destination and its weight.
 pub(super) type Weighted<'a> = (&'a Destination, i64);
 
-/// Weights are relative, 32 bits wide, not negative, and not all 0.
+/// Weights are relative, of 32 bits (Istio has 31), not negative, and not all 0.
 pub(super) fn destinations(checks: &mut Checks, field: &str, route: &[Weighted<'_>]) {
     if route.len() > DESTINATIONS_MAX {
         let count = route.len();
@@ -44,10 +44,10 @@ fn weight(checks: &mut Checks, field: &str, weight: i64) {
             format!("{weight} is negative"),
             "use 0 for a destination that gets nothing",
         );
-    } else if i32::try_from(weight).is_err() {
+    } else if u32::try_from(weight).is_err() {
         checks.error(
             field,
-            format!("{weight} is larger than {}", i32::MAX),
+            format!("{weight} is larger than {}", u32::MAX),
             "weights are relative: divide them",
         );
     }

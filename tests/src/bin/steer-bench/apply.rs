@@ -77,7 +77,7 @@ fn snapshot(texts: &[&str]) -> Result<Snapshot> {
                 objects.extend(more);
                 findings.extend(found);
             }
-            Err(finding) => bail!("{}", finding.message),
+            Err(findings) => bail!("{findings:?}"),
         }
     }
     Ok(Snapshot::from_objects(objects, findings))
@@ -134,7 +134,7 @@ fn warm(
     parsed: &Snapshot,
 ) -> Result<()> {
     let (objects, _) =
-        parse_text("rule.yaml", &rule(899)).map_err(|found| anyhow::anyhow!(found.message))?;
+        parse_text("rule.yaml", &rule(899)).map_err(|found| anyhow::anyhow!("{found:?}"))?;
     let fresh = Snapshot::from_objects(objects, Vec::new());
     let mut changed = parsed.clone();
     changed.virtual_services = fresh.virtual_services;

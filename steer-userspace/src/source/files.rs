@@ -245,7 +245,8 @@ fn stamp(found: &fs::Metadata) -> Option<Stamp> {
     })
 }
 
-fn finding(path: &Path, line: u32, message: String, help: &str) -> Finding {
+fn finding(path: &Path, place: (u32, u32), message: String, help: &str) -> Finding {
+    let (line, column) = place;
     Finding {
         severity: Severity::Error,
         code: codes::FILE_UNREADABLE,
@@ -253,13 +254,16 @@ fn finding(path: &Path, line: u32, message: String, help: &str) -> Finding {
         position: Some(Position {
             file: path.display().to_string().into(),
             line,
-            column: 0,
+            column,
         }),
         field: String::new(),
         message,
         help: help.to_owned(),
     }
 }
+
+/// A whole file.
+const NOWHERE: (u32, u32) = (0, 0);
 
 fn unreadable(path: &Path, error: &io::Error) -> Finding {
     let help = match error.kind() {
@@ -273,7 +277,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Finding {
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         _ => error.to_string(),
     };
-    finding(path, 0, format!("cannot be read: {reason}"), help)
+    finding(path, NOWHERE, format!("cannot be read: {reason}"), help)
 }
 
 fn not_a_file(path: &Path, is_directory: bool) -> Finding {
@@ -284,7 +288,7 @@ fn not_a_file(path: &Path, is_directory: bool) -> Finding {
     };
     finding(
         path,
-        0,
+        NOWHERE,
         format!("cannot be read: it is {what}"),
         "what ends in .yaml, .yml or .json must be a file",
     )
@@ -293,7 +297,7 @@ fn not_a_file(path: &Path, is_directory: bool) -> Finding {
 fn too_large(path: &Path, bytes: u64) -> Finding {
     finding(
         path,
-        0,
+        NOWHERE,
         format!("cannot be read: it has {bytes} bytes, more than {FILE_BYTES_MAX}"),
         "split it",
     )
@@ -301,11 +305,17 @@ fn too_large(path: &Path, bytes: u64) -> Finding {
 
 fn not_text(path: &Path, error: &std::string::FromUtf8Error) -> Finding {
     let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-    let line = before.split(|&byte| byte == b'\n').count();
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let line = count(before.split(|&byte| byte == b'\n').count());
+    let last = before
+        .rsplit(|&byte| byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    let column = count(String::from_utf8_lossy(last).chars().count() + 1);
     finding(
         path,
-        u32::try_from(line).unwrap_or(u32::MAX),
-        "cannot be read: this line is not UTF-8".to_owned(),
+        (line, column),
+        "cannot be read: this is not UTF-8".to_owned(),
         "write the file in UTF-8",
     )
 }

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{finding, unreadable};
+use super::{NOWHERE, finding, unreadable};
 use crate::finding::Finding;
 
 /// The files at and below `paths`, sorted; what cannot be listed is an error.
@@ -61,7 +61,8 @@ impl Listing<'_> {
         let name = entry.file_name();
         let Some(name) = name.to_str() else {
             let message = "its name is not UTF-8".to_owned();
-            self.errors.push(finding(&path, 0, message, "rename it"));
+            self.errors
+                .push(finding(&path, NOWHERE, message, "rename it"));
             return;
         };
         if name.starts_with('.') {

@@ -145,7 +145,7 @@ fn what_cannot_be_read_says_why() {
     let cases = [
         ("a.yaml", "a.yaml:0 cannot be read: it is a directory"),
         ("b.yaml", "b.yaml:0 cannot be read: it is a link to nothing"),
-        ("c.yaml", "c.yaml:3 cannot be read: this line is not UTF-8"),
+        ("c.yaml", "c.yaml:3 cannot be read: this is not UTF-8"),
         (
             "d.yaml",
             "d.yaml:0 cannot be read: it is neither a file nor a directory",

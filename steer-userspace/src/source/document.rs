@@ -88,8 +88,17 @@ pub fn split(text: &str) -> Vec<Chunk<'_>> {
     chunks
 }
 
+/// Parses the documents of a file.
+pub fn parse(file: &Arc<str>, text: &str) -> Result<Vec<Document>, Box<Finding>> {
+    let mut documents = Vec::new();
+    for chunk in split(text) {
+        documents.extend(parse_chunk(file, chunk)?);
+    }
+    Ok(documents)
+}
+
 /// Parses the documents of a chunk. Lists (`kind: List`, as kubectl prints them) are taken apart.
-pub fn parse(file: &Arc<str>, chunk: Chunk<'_>) -> Result<Vec<Document>, Box<Finding>> {
+pub fn parse_chunk(file: &Arc<str>, chunk: Chunk<'_>) -> Result<Vec<Document>, Box<Finding>> {
     let trees: Vec<Spanned<Tree>> = serde_saphyr::from_multiple_with_options(chunk.text, taken())
         .map_err(|error| syntax(file, chunk.line, &error))?;
     let documents = trees.into_iter().flat_map(items);
@@ -327,11 +336,7 @@ mod tests {
     use super::*;
 
     fn parse_text(text: &str) -> Result<Vec<Document>, Box<Finding>> {
-        let mut documents = Vec::new();
-        for chunk in split(text) {
-            documents.extend(parse(&"a.yaml".into(), chunk)?);
-        }
-        Ok(documents)
+        parse(&"a.yaml".into(), text)
     }
 
     #[test]

@@ -66,7 +66,7 @@ fn parse_chunk(
     chunk: Chunk<'_>,
 ) -> Result<(Vec<Parsed>, Vec<Finding>), Box<Finding>> {
     let (mut objects, mut findings) = (Vec::new(), Vec::new());
-    for document in document::parse(file, chunk)? {
+    for document in document::parse_chunk(file, chunk)? {
         let place = Place {
             file: Arc::clone(file),
             fields: Arc::new(document.fields),

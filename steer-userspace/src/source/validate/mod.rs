@@ -27,7 +27,7 @@ pub use checks::{Checks, Problem};
 pub use destination_rule::destination_rule;
 pub use endpoint_slice::endpoint_slice;
 pub use service::service;
-pub use traffic_policy::client_tls;
+pub use traffic_policy::{client_tls, connection_pool, outlier_detection};
 pub use virtual_service::virtual_service;
 
 /// What `check` finds in an object, as findings.

@@ -62,24 +62,23 @@ fn addresses(checks: &mut Checks, spec: &Service) {
     }
 }
 
+/// An API server would refuse ports that names do not tell apart.
+const SLICES: &str = "endpoint slices find ports by name: give each its own";
+
 fn ports(checks: &mut Checks, ports: &[ServicePort]) {
     let mut names = BTreeSet::new();
     let mut numbers = BTreeSet::new();
     for (index, port) in ports.iter().enumerate() {
         let field = format!("spec.ports[{index}]");
+        let name = format!("{field}.name");
         if port.name.is_empty() {
             if ports.len() > 1 {
-                checks.error(
-                    &field,
-                    "the port has no name, and there are several",
-                    "name it",
-                );
+                checks.warn(&name, "one of several ports has no name", SLICES);
             }
         } else {
-            let name = format!("{field}.name");
             checks.named(&name, &port.name, port_name(&port.name), "rename the port");
             if !names.insert(&port.name) {
-                checks.error(name, format!("{} is there twice", port.name), "rename one");
+                checks.warn(name, format!("{} is there twice", port.name), SLICES);
             }
         }
         checks.port(&format!("{field}.port"), Some(port.port.into()));

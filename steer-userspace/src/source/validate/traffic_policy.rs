@@ -88,7 +88,8 @@ fn shared(
     }
 }
 
-fn connection_pool(checks: &mut Checks, field: &str, pool: &ConnectionPool) {
+/// Limits: at least one of them.
+pub fn connection_pool(checks: &mut Checks, field: &str, pool: &ConnectionPool) {
     if pool.tcp.is_none() && pool.http.is_none() {
         checks.error(field, "it says nothing", "give it tcp or http");
     }
@@ -152,7 +153,8 @@ fn http_pool(checks: &mut Checks, field: &str, pool: &HttpPool) {
     }
 }
 
-fn outlier_detection(checks: &mut Checks, field: &str, outlier: &OutlierDetection) {
+/// When endpoints are ejected.
+pub fn outlier_detection(checks: &mut Checks, field: &str, outlier: &OutlierDetection) {
     checks.duration(&format!("{field}.interval"), outlier.interval);
     checks.duration(
         &format!("{field}.baseEjectionTime"),

@@ -8,6 +8,7 @@ mod routes;
 mod rules;
 mod samples;
 mod table;
+mod units;
 mod unread;
 mod validation;
 
@@ -75,7 +76,7 @@ fn run() -> Result<()> {
 fn judge(table: &str) -> fn(&Table, &table::Case) -> Result<Outcome> {
     match table {
         "validation/crd-cases" => unread::crd,
-        "validation/unit-tables" => unread::unit_tables,
+        "validation/unit-tables" => units::judge,
         "semantics/host-match" => names::host_match,
         "semantics/host-names" => names::host_names,
         "semantics/virtualhost-domains" => unread::virtual_hosts,

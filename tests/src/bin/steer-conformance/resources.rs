@@ -39,20 +39,20 @@ impl Read {
             .map(|finding| finding.message.clone())
     }
 
-    /// Messages of findings at error level.
-    pub(crate) fn errors(&self) -> Vec<String> {
-        self.at(Severity::Error)
+    /// Messages of findings at error level about fields that begin with `part`.
+    pub(crate) fn errors(&self, part: &str) -> Vec<String> {
+        self.at(Severity::Error, part)
     }
 
     /// Messages of warnings.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        self.at(Severity::Warning)
+        self.at(Severity::Warning, "")
     }
 
-    fn at(&self, severity: Severity) -> Vec<String> {
+    fn at(&self, severity: Severity, part: &str) -> Vec<String> {
         self.findings
             .iter()
-            .filter(|finding| finding.severity == severity)
+            .filter(|finding| finding.severity == severity && finding.field.starts_with(part))
             .map(|finding| format!("{} {}", finding.code, finding.message))
             .collect()
     }

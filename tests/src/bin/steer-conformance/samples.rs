@@ -20,7 +20,10 @@ pub(crate) fn judge(table: &Table, case: &Case) -> Result<Outcome> {
     let text = table.text(file)?;
     let (objects, findings) = match parse_text(file, &text) {
         Ok(found) => found,
-        Err(finding) => return Ok(failed(&[finding.message])),
+        Err(findings) => {
+            let messages: Vec<_> = findings.into_iter().map(|found| found.message).collect();
+            return Ok(failed(&messages));
+        }
     };
     let read = Read { objects, findings };
     let snapshot: Snapshot = read.snapshot();

@@ -1,8 +1,13 @@
-//! A real Envoy in a pod.
+//! A real Envoy in a pod, where a sidecar would be.
 
-use std::{env, fs, net::SocketAddr, path::PathBuf, process::Stdio};
+use std::{
+    env, fs,
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -10,14 +15,37 @@ use nix::{
 use serde_json::{Value, json};
 use steer_tests::pod::Pod;
 
-/// Where Envoy's program is: `cargo xtask bench` says so.
+/// Names Envoy's program: `cargo xtask bench` sets it.
+const PROGRAM: &str = "STEER_ENVOY";
+
 fn program() -> Result<PathBuf> {
-    match env::var_os("STEER_ENVOY") {
-        Some(path) => Ok(path.into()),
-        None => {
-            bail!("STEER_ENVOY does not say where Envoy is; start the bench by `cargo xtask bench`")
-        }
-    }
+    let path = env::var_os(PROGRAM);
+    let path = path.with_context(|| {
+        format!("{PROGRAM} does not name Envoy; start benches by `cargo xtask bench`")
+    })?;
+    Ok(path.into())
+}
+
+/// As Envoy says it, shortened.
+pub(crate) fn version() -> Result<String> {
+    let output = Command::new(program()?).arg("--version").output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    // "PATH  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL"
+    let version = text.split_once("version: ").map(|(_, build)| build);
+    let version = version.and_then(|build| build.split('/').nth(1));
+    let version = version.unwrap_or("of unknown version");
+    Ok(format!("Envoy {version}"))
+}
+
+/// What Envoy listens for.
+pub(crate) enum Listener {
+    /// Connections, which it splits over endpoints by weight.
+    Tcp {
+        port: u16,
+        to: Vec<(u32, SocketAddr)>,
+    },
+    /// Requests, for one endpoint.
+    Http { port: u16, to: SocketAddr },
 }
 
 /// A running Envoy.
@@ -27,77 +55,127 @@ pub(crate) struct Envoy {
 
 impl Envoy {
     /// Starts it with one worker.
-    pub(crate) fn start(pod: &Pod, config: &Value) -> Result<Self> {
+    pub(crate) fn start(pod: &Pod, listeners: &[Listener]) -> Result<Self> {
         let path = pod.directory().join("envoy.json");
-        fs::write(&path, serde_json::to_string_pretty(config)?)?;
+        fs::write(&path, serde_json::to_string_pretty(&config(listeners))?)?;
         let mut command = pod.command(program()?)?;
-        command.arg("-c").arg(&path).args([
-            "--concurrency",
-            "1",
-            "--disable-hot-restart",
-            "-l",
-            "error",
-        ]);
+        command.arg("-c").arg(&path);
+        command.args(["--concurrency", "1", "--disable-hot-restart", "-l", "error"]);
         command.stdin(Stdio::null());
-        let pid = pod.start("envoy", command).context("start Envoy")?;
-        pod.wait_until_listening(10_000, "envoy")?;
+        let pid = pod.start("envoy", command)?;
+        for listener in listeners {
+            pod.wait_until_listening(listener.port(), "envoy")?;
+        }
         Ok(Self { pid })
     }
 
     /// Ends it.
     pub(crate) fn stop(self) -> Result<()> {
-        Ok(kill(
-            Pid::from_raw(i32::try_from(self.pid)?),
-            Signal::SIGTERM,
-        )?)
+        let pid = Pid::from_raw(i32::try_from(self.pid)?);
+        Ok(kill(pid, Signal::SIGTERM)?)
     }
 }
 
-/// A TCP listener that splits over endpoints by weight.
-pub(crate) fn tcp(port: u16, to: &[(u32, SocketAddr)]) -> Value {
-    let weighted: Vec<Value> =
-        (0..).zip(to).map(|(index, (weight, _)): (usize, _)| json!({"name": format!("c{index}"), "weight": weight})).collect();
-    let filter = json!({
-        "name": "envoy.filters.network.tcp_proxy",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-            "stat_prefix": "tcp",
-            "weighted_clusters": {"clusters": weighted},
-        },
-    });
-    config(port, &filter, to)
+impl Listener {
+    fn port(&self) -> u16 {
+        match self {
+            Self::Tcp { port, .. } | Self::Http { port, .. } => *port,
+        }
+    }
+
+    /// Its endpoints that may be chosen: Envoy refuses a TCP weight of 0.
+    fn endpoints(&self) -> Vec<(u32, SocketAddr)> {
+        match self {
+            Self::Tcp { to, .. } => to
+                .iter()
+                .copied()
+                .filter(|(weight, _)| *weight > 0)
+                .collect(),
+            Self::Http { to, .. } => vec![(1, *to)],
+        }
+    }
+
+    fn cluster(&self, index: usize) -> String {
+        format!("{}-{index}", self.port())
+    }
+
+    fn clusters(&self) -> Vec<Value> {
+        let cluster = |(index, (_, endpoint))| {
+            let name = self.cluster(index);
+            let endpoints = json!([{"endpoint": {"address": address(endpoint)}}]);
+            json!({
+                "name": name,
+                "type": "STATIC",
+                "connect_timeout": "5s",
+                "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
+            })
+        };
+        self.endpoints()
+            .into_iter()
+            .enumerate()
+            .map(cluster)
+            .collect()
+    }
+
+    fn filter(&self) -> Value {
+        let weighted =
+            |(index, (weight, _))| json!({"name": self.cluster(index), "weight": weight});
+        match self {
+            Self::Tcp { .. } => {
+                let clusters: Vec<Value> = self
+                    .endpoints()
+                    .into_iter()
+                    .enumerate()
+                    .map(weighted)
+                    .collect();
+                filter(
+                    "tcp_proxy",
+                    "tcp_proxy.v3.TcpProxy",
+                    &json!({"stat_prefix": "tcp", "weighted_clusters": {"clusters": clusters}}),
+                )
+            }
+            Self::Http { .. } => {
+                let route =
+                    json!({"match": {"prefix": "/"}, "route": {"cluster": self.cluster(0)}});
+                let host = json!({"name": "all", "domains": ["*"], "routes": [route]});
+                let kind = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+                let router = json!({"name": "router", "typed_config": {"@type": kind}});
+                filter(
+                    "http_connection_manager",
+                    "http_connection_manager.v3.HttpConnectionManager",
+                    &json!({
+                        "stat_prefix": "http",
+                        "route_config": {"virtual_hosts": [host]},
+                        "http_filters": [router],
+                    }),
+                )
+            }
+        }
+    }
 }
 
-/// An HTTP listener in front of one endpoint.
-pub(crate) fn http(port: u16, to: SocketAddr) -> Value {
-    let filter = json!({
-        "name": "envoy.filters.network.http_connection_manager",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-            "stat_prefix": "http",
-            "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
-                {"match": {"prefix": "/"}, "route": {"cluster": "c0"}}]}]},
-            "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
-        },
-    });
-    config(port, &filter, &[(1, to)])
+fn filter(name: &str, kind: &str, settings: &Value) -> Value {
+    let mut typed = settings.clone();
+    typed["@type"] = json!(format!(
+        "type.googleapis.com/envoy.extensions.filters.network.{kind}"
+    ));
+    json!({"name": format!("envoy.filters.network.{name}"), "typed_config": typed})
 }
 
-fn config(port: u16, filter: &Value, to: &[(u32, SocketAddr)]) -> Value {
-    let address = |found: SocketAddr| json!({"socket_address": {"address": found.ip().to_string(), "port_value": found.port()}});
-    let cluster = |(index, (_, found)): (usize, &(u32, SocketAddr))| {
+fn config(listeners: &[Listener]) -> Value {
+    let listener = |one: &Listener| {
+        let any = SocketAddr::from(([0, 0, 0, 0], one.port()));
         json!({
-            "name": format!("c{index}"),
-            "type": "STATIC",
-            "connect_timeout": "5s",
-            "load_assignment": {"cluster_name": format!("c{index}"), "endpoints": [{"lb_endpoints": [
-                {"endpoint": {"address": address(*found)}}]}]},
+            "name": one.port().to_string(),
+            "address": address(any),
+            "filter_chains": [{"filters": [one.filter()]}],
         })
     };
-    json!({"static_resources": {
-        "listeners": [{"name": "in", "address": address(SocketAddr::from(([0, 0, 0, 0], port))),
-                       "filter_chains": [{"filters": [filter]}]}],
-        "clusters": to.iter().enumerate().map(cluster).collect::<Vec<_>>(),
-    }})
+    let clusters: Vec<Value> = listeners.iter().flat_map(Listener::clusters).collect();
+    let listeners: Vec<Value> = listeners.iter().map(listener).collect();
+    json!({"static_resources": {"listeners": listeners, "clusters": clusters}})
+}
+
+fn address(of: SocketAddr) -> Value {
+    json!({"socket_address": {"address": of.ip().to_string(), "port_value": of.port()}})
 }

@@ -1,8 +1,7 @@
 //! Images made by hand: services with their destinations, and an engine that puts them in force.
 
 use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
 };
@@ -11,7 +10,7 @@ use anyhow::Result;
 use steer::{
     control::{Engine, EngineSettings},
     desired::model::{Endpoint, Rule},
-    image::{Destination, DestinationName, Image, Route, ServiceName},
+    image::{Destination, DestinationName, Route, ServiceName},
     kernel::{KernelSettings, Pins},
     plan::Capacity,
 };
@@ -45,11 +44,7 @@ pub(crate) fn key(number: u32, class: u32, proto: Proto) -> ServiceKey {
 }
 
 /// A route to destinations of one weight and some endpoints each.
-pub(crate) fn route(
-    number: u32,
-    varies: bool,
-    destinations: &[(u32, Vec<SocketAddr>)],
-) -> Arc<Route> {
+pub(crate) fn route(number: u32, destinations: &[(u32, Vec<SocketAddr>)]) -> Arc<Route> {
     let destination =
         |(index, (weight, endpoints)): (usize, &(u32, Vec<SocketAddr>))| Destination {
             name: Arc::new(DestinationName {
@@ -78,29 +73,9 @@ pub(crate) fn route(
         }),
         rule: Arc::new(Rule::Service),
         hidden: false,
-        varies,
+        varies: false,
         depth: Depth::Connect,
         affinity_secs: 0,
         destinations: destinations.iter().enumerate().map(destination).collect(),
     })
-}
-
-/// `count` services over `proto`, 90/10 over two endpoints each; the first leads to `first`.
-pub(crate) fn many(count: u32, proto: Proto, first: SocketAddr) -> Image {
-    let mut routes = BTreeMap::new();
-    for number in 0..count {
-        let endpoint = |last: u32| match number {
-            0 => first,
-            _ => SocketAddr::new(
-                IpAddr::from(Ipv4Addr::from(0x6440_0000 + number * 2 + last)),
-                80,
-            ),
-        };
-        let destinations = [(90, vec![endpoint(0)]), (10, vec![endpoint(1)])];
-        routes.insert(key(number, 0, proto), route(number, false, &destinations));
-    }
-    Image {
-        routes,
-        sources: BTreeMap::new(),
-    }
 }

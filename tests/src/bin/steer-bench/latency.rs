@@ -1,183 +1,168 @@
-//! What a connect takes, as a ratio to a direct one: one client namespace for each path, batches
-//! in turn.
+//! What a connect takes, as a ratio to a direct one: batches on each path in turn.
 
-use std::{
-    collections::BTreeMap,
-    env,
-    io::{BufRead as _, BufReader, Write as _},
-    net::SocketAddr,
-    process::{Child, ChildStdin, ChildStdout, Stdio},
-};
+use std::net::{IpAddr, SocketAddr};
 
-use anyhow::{Context as _, Result};
-use steer_common::Proto;
+use anyhow::Result;
 use steer_tests::{
     lab::{HostSpec, Lab},
-    pod::Pod,
     server::identity::Server,
 };
 
 use crate::{
-    envoy,
-    figures::{Figures, median, say},
-    images, rules,
+    dialler::Dialler,
+    paths::{self, Open, Way},
+    report::{Report, median, quartiles, say},
 };
 
 const PORT: u16 = 3000;
-/// The paths, each with a client of its own.
-const PATHS: [&str; 9] = [
-    "direct",
-    "direct-again",
-    "steer-10000",
-    "iptables-10",
-    "iptables-1000",
-    "iptables-10000",
-    "nft-10",
-    "nft-10000",
-    "envoy",
+/// Connects of a batch.
+const BATCH: usize = 100;
+
+/// A path that is measured.
+struct Path {
+    name: &'static str,
+    way: Way,
+    /// The figure it gives.
+    figure: Option<&'static str>,
+}
+
+const fn path(name: &'static str, way: Way, figure: Option<&'static str>) -> Path {
+    Path { name, way, figure }
+}
+
+const LEGACY: &str = "iptables-legacy-restore";
+const NFT: &str = "iptables-nft-restore";
+
+/// The first is what the others are compared with.
+const PATHS: [Path; 12] = [
+    path("direct", Way::Direct, None),
+    path("direct-again", Way::Direct, Some("direct_aa")),
+    path("steer-10000", Way::Steer(10_000), Some("steer_10000")),
+    path("iptables-10", Way::Iptables(LEGACY, 10), None),
+    path("iptables-1000", Way::Iptables(LEGACY, 1_000), None),
+    path(
+        "iptables-10000",
+        Way::Iptables(LEGACY, 10_000),
+        Some("iptables_10000"),
+    ),
+    path("iptables-nft-1000", Way::Iptables(NFT, 1_000), None),
+    path("iptables-nft-10000", Way::Iptables(NFT, 10_000), None),
+    path("nft-10", Way::Nftables(10), None),
+    path("nft-1000", Way::Nftables(1_000), None),
+    path("nft-10000", Way::Nftables(10_000), Some("nft_10000")),
+    path("envoy", Way::EnvoyTcp, Some("envoy")),
 ];
 
-/// A client that dials on command.
-struct Worker {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-    target: SocketAddr,
-}
-
-impl Worker {
-    fn start(pod: &Pod, target: SocketAddr) -> Result<Self> {
-        let mut command = pod.command(env::current_exe()?)?;
-        let mut child = command
-            .arg("worker")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let input = child.stdin.take().context("it has an input")?;
-        let output = BufReader::new(child.stdout.take().context("it has an output")?);
-        Ok(Self {
-            child,
-            input,
-            output,
-            target,
-        })
-    }
-
-    /// The medians of a batch: connect, and connect with the first byte.
-    fn batch(&mut self, count: usize) -> Result<(f64, f64)> {
-        writeln!(self.input, "{} {count}", self.target)?;
-        self.input.flush()?;
-        let mut line = String::new();
-        self.output.read_line(&mut line)?;
-        let (connect, first) = line.trim().split_once(' ').context("the worker failed")?;
-        Ok((connect.parse()?, first.parse()?))
-    }
-
-    fn end(mut self) -> Result<()> {
-        drop(self.input);
-        self.child.wait()?;
-        Ok(())
-    }
-}
-
-pub(crate) fn run(full: bool, figures: &mut Figures) -> Result<()> {
+pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
     let name = Lab::fresh_name("bench-latency");
-    let mut builder = Lab::builder(&name).host(HostSpec::pod(
-        "server",
-        [SocketAddr::from(([10, 10, 0, 31], 0)).ip()],
-    ));
-    for (last, path) in (40..).zip(PATHS) {
-        builder = builder.host(HostSpec::pod(
-            path,
-            [SocketAddr::from(([10, 10, 0, last], 0)).ip()],
-        ));
-    }
-    let lab = builder.build()?;
+    let server = HostSpec::pod("server", [IpAddr::from([10, 10, 0, 31])]);
+    let clients = PATHS
+        .iter()
+        .enumerate()
+        .map(|(index, path)| HostSpec::pod(path.name, [paths::client_address(index)]));
+    let lab = Lab::builder(&name).host(server).hosts(clients).build()?;
     Server::on_port(PORT).start(lab.pod("server")?)?;
     let server = SocketAddr::new(lab.pod("server")?.v4()?, PORT);
-    // Only this client's sockets are steered: the others do not run the program at all.
-    let mut engine = images::engine(&lab, lab.pod("steer-10000")?.cgroup().path(), 10_000)?;
-    let mut image = images::many(10_000, Proto::Tcp, server);
-    image.routes.insert(
-        images::key(0, 0, Proto::Tcp),
-        images::route(0, false, &[(90, vec![server]), (10, vec![server])]),
-    );
-    engine.apply(&image)?;
-    for services in [10, 1_000, 10_000] {
-        rules::iptables(lab.pod(&format!("iptables-{services}"))?, services, server)?;
+    let mut runs = Vec::new();
+    for path in &PATHS {
+        runs.push(Run::prepare(&lab, path, server)?);
     }
-    for services in [10, 10_000] {
-        rules::nftables(lab.pod(&format!("nft-{services}"))?, services, server)?;
+    let rounds = if full { 300 } else { 30 };
+    measure(&mut runs, rounds)?;
+    say(&format!(
+        "connect(), and connect() with the first byte, as ratios to direct: medians of {rounds} \
+         rounds of {BATCH} on each path in turn (and quartiles)"
+    ));
+    let direct = runs[0].batches.clone();
+    for run in runs {
+        run.report(&direct, report);
+        if let Ok(ready) = run.ready {
+            ready.open.close()?;
+        }
     }
-    let envoy = envoy::Envoy::start(lab.pod("envoy")?, &envoy::tcp(10_000, &[(1, server)]))?;
-    let mut workers: Vec<(&str, Worker)> = Vec::new();
-    for path in PATHS {
-        let target = match path {
-            "direct" | "direct-again" => server,
-            "envoy" => SocketAddr::from(([127, 0, 0, 1], 10_000)),
-            // The middle rule: a chain is walked from its start.
-            "iptables-10" | "nft-10" => SocketAddr::new(images::address(5).into(), 80),
-            "iptables-1000" => SocketAddr::new(images::address(500).into(), 80),
-            "iptables-10000" | "nft-10000" => SocketAddr::new(images::address(5_000).into(), 80),
-            _ => SocketAddr::new(images::address(0).into(), 80),
-        };
-        workers.push((path, Worker::start(lab.pod(path)?, target)?));
-    }
-    let ratios = measure(&mut workers, if full { 60 } else { 15 })?;
-    for (_, worker) in workers {
-        worker.end()?;
-    }
-    envoy.stop()?;
-    report(&ratios, figures);
     Ok(())
 }
 
-type Ratios = BTreeMap<&'static str, (f64, f64)>;
-
-/// Rounds of 100 connects on each path in turn; the median over rounds of the ratio to direct.
-fn measure(workers: &mut [(&'static str, Worker)], rounds: usize) -> Result<Ratios> {
-    let mut ratios: BTreeMap<&'static str, (Vec<f64>, Vec<f64>)> = BTreeMap::new();
-    for round in 0..=rounds {
-        let mut batch = BTreeMap::new();
-        for (path, worker) in workers.iter_mut() {
-            batch.insert(*path, worker.batch(100)?);
-        }
-        // The first round warms up.
-        if round == 0 {
-            continue;
-        }
-        let direct = batch["direct"];
-        for (path, found) in batch {
-            let of_path = ratios.entry(path).or_default();
-            of_path.0.push(found.0 / direct.0);
-            of_path.1.push(found.1 / direct.1);
-        }
-    }
-    Ok(ratios
-        .into_iter()
-        .map(|(path, (mut a, mut b))| (path, (median(&mut a), median(&mut b))))
-        .collect())
+/// A path and what was measured on it.
+struct Run {
+    path: &'static Path,
+    /// Or why it cannot be measured here.
+    ready: Result<Ready, String>,
+    /// The medians of each batch.
+    batches: Vec<(f64, f64)>,
 }
 
-fn report(ratios: &Ratios, figures: &mut Figures) {
-    say(
-        "connect() and connect() with the first byte, as ratios to direct (medians of batches in turn):",
-    );
-    for path in PATHS {
-        let (connect, first) = ratios[path];
-        say(&format!("  {path:<15} {connect:.3} {first:.3}"));
+struct Ready {
+    target: SocketAddr,
+    dialler: Dialler,
+    open: Open,
+}
+
+impl Run {
+    fn prepare(lab: &Lab, path: &'static Path, server: SocketAddr) -> Result<Self> {
+        let pod = lab.pod(path.name)?;
+        let ready = match path.way.open(lab, pod, server) {
+            Ok((target, open)) => Ok(Ready {
+                target,
+                open,
+                dialler: Dialler::start(pod)?,
+            }),
+            // Of steer itself nothing may be missing.
+            Err(error) if matches!(path.way, Way::Direct | Way::Steer(_)) => return Err(error),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        Ok(Self {
+            path,
+            ready,
+            batches: Vec::new(),
+        })
     }
-    figures.add("connect.latency_ratio.direct_aa", ratios["direct-again"].0);
-    figures.at_most(
-        "connect.latency_ratio.steer_10000",
-        ratios["steer-10000"].0,
-        1.03,
-    );
-    figures.add(
-        "connect.latency_ratio.iptables_10000",
-        ratios["iptables-10000"].0,
-    );
-    figures.add("connect.latency_ratio.nft_10000", ratios["nft-10000"].0);
-    // A connect to Envoy ends at the local proxy: only with the first byte it is a whole path.
-    figures.add("connect.latency_ratio.envoy", ratios["envoy"].1);
+
+    fn report(&self, direct: &[(f64, f64)], report: &mut Report) {
+        let figure = self
+            .path
+            .figure
+            .map(|name| format!("connect.latency_ratio.{name}"));
+        if let Err(reason) = &self.ready {
+            say(&format!("  {:<18} unavailable: {reason}", self.path.name));
+            if let Some(figure) = figure {
+                report.unavailable(&figure, reason);
+            }
+            return;
+        }
+        let pairs = || self.batches.iter().zip(direct);
+        let connect: Vec<f64> = pairs().map(|(own, direct)| own.0 / direct.0).collect();
+        let first: Vec<f64> = pairs().map(|(own, direct)| own.1 / direct.1).collect();
+        let [low, _, high] = quartiles(&connect);
+        let [first_low, _, first_high] = quartiles(&first);
+        let (connect, first) = (median(&connect), median(&first));
+        say(&format!(
+            "  {:<18} {connect:.3} ({low:.3} .. {high:.3})   {first:.3} ({first_low:.3} .. {first_high:.3})",
+            self.path.name
+        ));
+        let Some(figure) = figure else { return };
+        match self.path.way {
+            Way::Steer(_) => report.at_most(&figure, connect, 1.03),
+            // A connect to Envoy ends at the proxy: only with the first byte it is the whole path.
+            Way::EnvoyTcp => report.figure(&figure, first),
+            _ => report.figure(&figure, connect),
+        }
+    }
+}
+
+/// Batches on each path in turn; each round begins with another one.
+fn measure(runs: &mut [Run], rounds: usize) -> Result<()> {
+    let count = runs.len();
+    // A round before those that count warms up.
+    for round in 0..=rounds {
+        for at in 0..count {
+            let run = &mut runs[(round + at) % count];
+            let Ok(ready) = &mut run.ready else { continue };
+            let medians = ready.dialler.tcp(ready.target, BATCH)?;
+            if round > 0 {
+                run.batches.push(medians);
+            }
+        }
+    }
+    Ok(())
 }

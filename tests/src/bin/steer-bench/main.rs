@@ -1,46 +1,52 @@
 //! Measurements of steer beside what people use today, on this machine, in labs of network
-//! namespaces. Figures come last, one a line: `figure NAME VALUE`.
+//! namespaces. Every number that depends on the machine is a ratio to something measured in turn
+//! with it; figures come last, one a line.
 
-#![expect(
-    clippy::cast_precision_loss,
-    reason = "counts and nanoseconds of a bench stay far below 2^52"
-)]
-
-mod apply;
-mod connect;
+mod agent;
+mod bpf;
+mod cluster;
+mod cold;
+mod dialler;
 mod envoy;
-mod figures;
 mod images;
 mod latency;
+mod paths;
+mod picks;
+mod program;
+mod report;
 mod rules;
 mod split;
-mod stub;
+mod supervise;
 mod throughput;
+mod web;
 mod worker;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use steer_tests::exit;
+use steer_tests::{exit, figure, lab::Lab, need};
 
-use crate::figures::Figures;
+use crate::report::Report;
 
 /// Measure steer.
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(name = "steer-bench")]
 struct Args {
     /// What to measure
     bench: Bench,
-    /// The counts of the documents, instead of a quick look
+    /// The counts behind the published figures, instead of a quick look
     #[arg(long)]
     full: bool,
     /// Keep the figures in this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Measure in this process, under the eyes of another
+    #[arg(long, hide = true)]
+    watched: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Bench {
     /// How exact the split is
     Split,
@@ -56,23 +62,36 @@ enum Bench {
 }
 
 fn main() -> ExitCode {
-    exit::report("steer-bench", run(&Args::parse()))
+    let args = Args::parse();
+    let outcome = match args.bench {
+        Bench::Worker => worker::run(),
+        _ if args.watched => measure(&args),
+        _ => {
+            return supervise::run().unwrap_or_else(|error| exit::report("steer-bench", Err(error)));
+        }
+    };
+    exit::report("steer-bench", outcome)
 }
 
-fn run(args: &Args) -> Result<()> {
-    let mut figures = Figures::default();
+fn measure(args: &Args) -> Result<()> {
+    need::check()?;
+    Lab::sweep_stale()?;
+    let mut report = Report::default();
     match args.bench {
-        Bench::Split => split::run(args.full, &mut figures)?,
+        Bench::Split => split::run(args.full, &mut report)?,
         Bench::Connect => {
-            connect::run(args.full, &mut figures)?;
-            latency::run(args.full, &mut figures)?;
+            program::run(args.full, &mut report)?;
+            latency::run(args.full, &mut report)?;
         }
-        Bench::Throughput => throughput::run(args.full, &mut figures)?,
-        Bench::Apply => apply::run(args.full, &mut figures)?,
-        Bench::Worker => return worker::run(),
+        Bench::Throughput => throughput::run(args.full, &mut report)?,
+        Bench::Apply => {
+            cold::run(args.full, &mut report)?;
+            agent::run(args.full, &mut report)?;
+        }
+        Bench::Worker => {}
     }
-    figures.print();
+    figure::print(io::stdout().lock(), report.figures())?;
     args.json
         .as_deref()
-        .map_or(Ok(()), |path| figures.write(path))
+        .map_or(Ok(()), |path| figure::write_json(path, report.figures()))
 }

@@ -1,5 +1,5 @@
-//! What kube-proxy writes: iptables rules and nftables verdict maps, in the network namespace of
-//! one client.
+//! What kube-proxy writes for services of two endpoints: iptables rules, and nftables verdict maps,
+//! in the network namespace of one client.
 
 use std::{
     fmt::Write as _,
@@ -8,65 +8,115 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use steer_tests::pod::Pod;
+use steer_tests::{need, pod::Pod};
 
 use crate::images;
 
-/// `services` services in the shape that kube-proxy's iptables mode has; all lead to `to`.
-pub(crate) fn iptables(pod: &Pod, services: u32, to: SocketAddr) -> Result<()> {
-    let mut text = String::from("*nat\n:KUBE-SERVICES - [0:0]\n");
-    for number in 0..services {
-        writeln!(
-            text,
-            ":KUBE-SVC-{number} - [0:0]\n:KUBE-SEP-{number}A - [0:0]\n:KUBE-SEP-{number}B - [0:0]"
-        )?;
-    }
-    text.push_str("-A OUTPUT -j KUBE-SERVICES\n");
-    for number in 0..services {
-        let address = images::address(number);
-        writeln!(
-            text,
-            "-A KUBE-SERVICES -d {address}/32 -p tcp -m tcp --dport 80 -j KUBE-SVC-{number}"
-        )?;
-        writeln!(
-            text,
-            "-A KUBE-SVC-{number} -m statistic --mode random --probability 0.5 -j KUBE-SEP-{number}A"
-        )?;
-        writeln!(text, "-A KUBE-SVC-{number} -j KUBE-SEP-{number}B")?;
-        for end in ["A", "B"] {
-            writeln!(
-                text,
-                "-A KUBE-SEP-{number}{end} -p tcp -m tcp -j DNAT --to-destination {to}"
-            )?;
-        }
-    }
-    text.push_str("COMMIT\n");
-    feed(pod, "iptables-legacy-restore", &[], &text)
-}
+/// Pods' addresses: who dials from elsewhere is masqueraded.
+const PODS: &str = "10.10.0.0/16";
+/// kube-proxy's mark of what is to be masqueraded.
+const MARK: &str = "0x4000/0x4000";
 
-/// `services` services in a verdict map, as kube-proxy's nftables mode has them.
-pub(crate) fn nftables(pod: &Pod, services: u32, to: SocketAddr) -> Result<()> {
-    let mut text = String::from(
-        "table ip kube-proxy {\n map service-ips {\n  type ipv4_addr . inet_proto . inet_service : verdict\n",
-    );
-    text.push_str("  elements = {\n");
+/// The shape of kube-proxy's iptables mode, by `restore`; all services lead to `to`.
+pub(crate) fn iptables(pod: &Pod, restore: &str, services: u32, to: SocketAddr) -> Result<()> {
+    let mut text = String::from("*nat\n:KUBE-SERVICES - [0:0]\n:KUBE-POSTROUTING - [0:0]\n");
+    text.push_str(":KUBE-MARK-MASQ - [0:0]\n");
     for number in 0..services {
-        let comma = if number + 1 == services { "" } else { "," };
+        writeln!(text, ":KUBE-SVC-{number} - [0:0]")?;
         writeln!(
             text,
-            "   {} . tcp . 80 : goto service{comma}",
-            images::address(number)
+            ":KUBE-SEP-{number}A - [0:0]\n:KUBE-SEP-{number}B - [0:0]"
         )?;
     }
-    text.push_str("  }\n }\n chain endpoint-a {\n");
+    writeln!(text, "-A OUTPUT -j KUBE-SERVICES")?;
+    writeln!(text, "-A POSTROUTING -j KUBE-POSTROUTING")?;
+    writeln!(text, "-A KUBE-MARK-MASQ -j MARK --or-mark 0x4000")?;
     writeln!(
         text,
-        "  meta l4proto tcp dnat to {to}\n }}\n chain endpoint-b {{\n  meta l4proto tcp dnat to {to}\n }}"
+        "-A KUBE-POSTROUTING -m mark ! --mark {MARK} -j RETURN"
     )?;
-    text.push_str(
-        " chain service {\n  numgen random mod 2 vmap { 0 : goto endpoint-a, 1 : goto endpoint-b }\n }\n \
-         chain nat-output {\n  type nat hook output priority -100;\n  \
-         ip daddr . meta l4proto . th dport vmap @service-ips\n }\n}\n",
+    writeln!(text, "-A KUBE-POSTROUTING -j MASQUERADE --random-fully")?;
+    for number in 0..services {
+        iptables_service(&mut text, number, to)?;
+    }
+    text.push_str("COMMIT\n");
+    feed(pod, restore, &[], &text)
+}
+
+fn iptables_service(text: &mut String, number: u32, to: SocketAddr) -> Result<()> {
+    let address = images::address(number);
+    let name = format!("-m comment --comment \"bench/service-{number}:http");
+    let dialled = format!("-d {address}/32 -p tcp {name} cluster IP\" -m tcp --dport 80");
+    writeln!(text, "-A KUBE-SERVICES {dialled} -j KUBE-SVC-{number}")?;
+    let service = format!("-A KUBE-SVC-{number}");
+    writeln!(text, "{service} ! -s {PODS} {dialled} -j KUBE-MARK-MASQ")?;
+    let first = "-m statistic --mode random --probability 0.5";
+    writeln!(
+        text,
+        "{service} {name} -> {to}\" {first} -j KUBE-SEP-{number}A"
+    )?;
+    writeln!(text, "{service} {name} -> {to}\" -j KUBE-SEP-{number}B")?;
+    for end in ["A", "B"] {
+        let endpoint = format!("-A KUBE-SEP-{number}{end}");
+        writeln!(
+            text,
+            "{endpoint} -s {}/32 {name}\" -j KUBE-MARK-MASQ",
+            to.ip()
+        )?;
+        writeln!(
+            text,
+            "{endpoint} -p tcp {name}\" -m tcp -j DNAT --to-destination {to}"
+        )?;
+    }
+    Ok(())
+}
+
+/// The verdict map of kube-proxy's nftables mode. All services share the chain of one, which a
+/// connect cannot tell from one each: a map of 10,000 chains takes half a minute to load.
+pub(crate) fn nftables(pod: &Pod, services: u32, to: SocketAddr) -> Result<()> {
+    let elements: Vec<String> = (0..services)
+        .map(|number| format!("{} . tcp . 80 : goto service", images::address(number)))
+        .collect();
+    let elements = elements.join(",\n      ");
+    let endpoint = |name: &str| {
+        format!(
+            "  chain {name} {{
+    ip saddr {} jump mark-for-masquerade
+    meta l4proto tcp dnat to {to}
+  }}\n",
+            to.ip()
+        )
+    };
+    let (first, second) = (endpoint("endpoint-a"), endpoint("endpoint-b"));
+    let text = format!(
+        "table ip kube-proxy {{
+  chain mark-for-masquerade {{
+    meta mark set meta mark or 0x4000
+  }}
+{first}{second}  chain service {{
+    meta l4proto tcp ip saddr != {PODS} jump mark-for-masquerade
+    numgen random mod 2 vmap {{ 0 : goto endpoint-a, 1 : goto endpoint-b }}
+  }}
+  map service-ips {{
+    type ipv4_addr . inet_proto . inet_service : verdict
+    elements = {{
+      {elements}
+    }}
+  }}
+  chain services {{
+    ip daddr . meta l4proto . th dport vmap @service-ips
+  }}
+  chain nat-output {{
+    type nat hook output priority -100
+    jump services
+  }}
+  chain nat-postrouting {{
+    type nat hook postrouting priority 100
+    meta mark & 0x4000 == 0 return
+    meta mark set meta mark xor 0x4000
+    masquerade fully-random
+  }}
+}}\n"
     );
     feed(pod, "nft", &["-f", "-"], &text)
 }
@@ -74,13 +124,14 @@ pub(crate) fn nftables(pod: &Pod, services: u32, to: SocketAddr) -> Result<()> {
 fn feed(pod: &Pod, program: &str, arguments: &[&str], text: &str) -> Result<()> {
     let path = pod.directory().join("rules");
     fs::write(&path, text)?;
-    let mut command = pod.command(program)?;
+    let mut command = pod.command(need::find(program)?)?;
     let output = command
         .args(arguments)
         .stdin(File::open(&path)?)
         .output()
         .with_context(|| format!("run {program}"))?;
     let complaint = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program} refused: {complaint}");
+    let first = complaint.lines().next().unwrap_or_default();
+    ensure!(output.status.success(), "{program} refused: {first}");
     Ok(())
 }

@@ -1,101 +1,116 @@
-//! Requests a second by wrk against nginx: direct, steered, and through Envoy.
+//! Requests a second by wrk against nginx: direct, steered, and through Envoy, in turn.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
-use anyhow::{Context as _, Result};
-use steer::image::Image;
-use steer_common::Proto;
+use anyhow::Result;
 use steer_tests::{
     lab::{HostSpec, Lab},
     pod::Pod,
-    server::http,
 };
 
 use crate::{
-    envoy,
-    figures::{Figures, median, say},
-    images,
+    paths::{self, Open, Way},
+    report::{Report, quartiles, say},
+    web,
 };
 
-const PATHS: [&str; 3] = ["direct", "steer", "envoy"];
+const PORT: u16 = 8080;
+const KEEP: &str = "keep-alive";
+const CLOSE: &str = "one connection per request";
+/// The first is what the others are compared with.
+const PATHS: [(&str, Way); 4] = [
+    ("direct", Way::Direct),
+    ("direct-again", Way::Direct),
+    ("steer", Way::Steer(10_000)),
+    ("envoy", Way::EnvoyHttp),
+];
 
-pub(crate) fn run(full: bool, figures: &mut Figures) -> Result<()> {
+pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
     let name = Lab::fresh_name("bench-throughput");
-    let mut builder = Lab::builder(&name).host(HostSpec::pod(
-        "server",
-        [SocketAddr::from(([10, 10, 0, 31], 0)).ip()],
-    ));
-    for (last, path) in (40..).zip(PATHS) {
-        builder = builder.host(HostSpec::pod(
-            path,
-            [SocketAddr::from(([10, 10, 0, last], 0)).ip()],
-        ));
+    let server = HostSpec::pod("server", [IpAddr::from([10, 10, 0, 31])]);
+    let clients = (0..)
+        .zip(PATHS)
+        .map(|(index, (name, _))| HostSpec::pod(name, [paths::client_address(index)]));
+    let lab = Lab::builder(&name).host(server).hosts(clients).build()?;
+    web::serve(lab.pod("server")?, PORT)?;
+    let server = SocketAddr::new(lab.pod("server")?.v4()?, PORT);
+    let mut clients = Vec::new();
+    for (name, way) in PATHS {
+        let pod = lab.pod(name)?;
+        let ready = match way.open(&lab, pod, server) {
+            Err(error) if way != Way::EnvoyHttp => return Err(error),
+            other => other.map_err(|error| format!("{error:#}")),
+        };
+        clients.push(Client { pod, ready });
     }
-    let lab = builder.build()?;
-    http::start(lab.pod("server")?, 8080)?;
-    let server = SocketAddr::new(lab.pod("server")?.v4()?, 8080);
-    let mut engine = images::engine(&lab, lab.pod("steer")?.cgroup().path(), 64)?;
-    let route = images::route(0, false, &[(90, vec![server]), (10, vec![server])]);
-    let image = Image {
-        routes: BTreeMap::from([(images::key(0, 0, Proto::Tcp), route)]),
-        ..Image::default()
-    };
-    engine.apply(&image)?;
-    let envoy = envoy::Envoy::start(lab.pod("envoy")?, &envoy::http(10_000, server))?;
-    let target = |path: &str| match path {
-        "direct" => server,
-        "steer" => SocketAddr::new(images::address(0).into(), 80),
-        _ => SocketAddr::from(([127, 0, 0, 1], 10_000)),
-    };
-    let (rounds, secs) = if full { (9, 3) } else { (3, 1) };
-    let mut all = BTreeMap::new();
-    for (kind, header) in [("keep-alive", None), ("close", Some("Connection: close"))] {
-        let mut ratios: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-        for _ in 0..rounds {
-            let mut rates = BTreeMap::new();
-            for path in PATHS {
-                rates.insert(path, wrk(lab.pod(path)?, target(path), secs, header)?);
-            }
-            for path in PATHS {
-                ratios
-                    .entry(path)
-                    .or_default()
-                    .push(rates[path] / rates["direct"]);
+    let (rounds, secs) = if full { (15, 3) } else { (5, 1) };
+    let kept = compare(&clients, KEEP, rounds, secs)?;
+    let closed = compare(&clients, CLOSE, rounds, secs)?;
+    report.at_least("throughput.keepalive_ratio", kept["steer"], 0.99);
+    report.at_least("throughput.close_ratio", closed["steer"], 0.99);
+    for client in clients {
+        if client.pod.name() == "envoy" {
+            let name = "throughput.envoy_keepalive_ratio";
+            match &client.ready {
+                Ok(_) => report.figure(name, kept["envoy"]),
+                Err(reason) => report.unavailable(name, reason),
             }
         }
-        for path in ["steer", "envoy"] {
-            let ratio = ratios.get_mut(path).map_or(f64::NAN, |found| median(found));
-            say(&format!(
-                "{kind}: {path} has {ratio:.3} of the direct requests a second (median of {rounds} rounds in turn)"
-            ));
-            all.insert((kind, path), ratio);
+        if let Ok((_, open)) = client.ready {
+            open.close()?;
         }
     }
-    envoy.stop()?;
-    figures.at_least(
-        "throughput.keepalive_ratio",
-        all[&("keep-alive", "steer")],
-        0.99,
-    );
-    figures.at_least("throughput.close_ratio", all[&("close", "steer")], 0.99);
-    figures.add(
-        "throughput.envoy_keepalive_ratio",
-        all[&("keep-alive", "envoy")],
-    );
     Ok(())
 }
 
-/// Requests a second over 32 connections.
-fn wrk(pod: &Pod, target: SocketAddr, secs: u32, header: Option<&str>) -> Result<f64> {
-    let (duration, url) = (format!("-d{secs}s"), format!("http://{target}/"));
-    let mut arguments = vec!["-t1", "-c32", &duration];
-    if let Some(header) = header {
-        arguments.extend(["-H", header]);
+struct Client<'a> {
+    pod: &'a Pod,
+    ready: Result<(SocketAddr, Open), String>,
+}
+
+/// Loads the paths in turn, each round beginning with another one. Says the medians of the ratios to
+/// direct.
+fn compare(
+    clients: &[Client<'_>],
+    kind: &str,
+    rounds: usize,
+    secs: u32,
+) -> Result<BTreeMap<String, f64>> {
+    let count = clients.len();
+    let mut ratios: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+    for round in 0..rounds {
+        let mut rates = BTreeMap::new();
+        for at in 0..count {
+            let index = (round + at) % count;
+            let Ok((target, _)) = clients[index].ready else {
+                continue;
+            };
+            let close = kind == CLOSE;
+            rates.insert(index, web::load(clients[index].pod, target, secs, close)?);
+        }
+        for (index, rate) in &rates {
+            ratios.entry(*index).or_default().push(rate / rates[&0]);
+        }
     }
-    arguments.push(&url);
-    let text = pod.run("wrk", &arguments)?;
-    let line = text
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("Requests/sec:"));
-    Ok(line.context("wrk tells no rate")?.trim().parse()?)
+    say(&format!(
+        "{kind}: requests a second as a ratio to direct, medians of {rounds} rounds of {secs} s in \
+         turn (and quartiles)"
+    ));
+    let mut medians = BTreeMap::new();
+    for (index, client) in clients.iter().enumerate() {
+        let name = client.pod.name();
+        let text = match (&client.ready, ratios.get(&index)) {
+            (Err(reason), _) => format!("unavailable: {reason}"),
+            (_, found) => {
+                let [low, middle, high] = quartiles(found.map_or(&[], Vec::as_slice));
+                medians.insert(name.to_owned(), middle);
+                format!("{middle:.3} ({low:.3} .. {high:.3})")
+            }
+        };
+        say(&format!("  {name:<14} {text}"));
+    }
+    Ok(medians)
 }

@@ -1,43 +1,77 @@
-//! Dials on command: reads `ADDRESS:PORT COUNT` lines, answers each with the median of the
-//! connects and of connect plus first byte, in nanoseconds.
+//! A client that dials on command. It reads a line, works, and answers with a line:
+//!
+//! `tcp TARGET COUNT`: the medians of connect, and of connect with the first byte, in ns.
+//! `udp COUNT FIRST SERVICES STEP`: connects a UDP socket to `SERVICES` services from the `FIRST` on,
+//! each time to one `STEP` further.
 
 use std::{
     io::{self, BufRead as _, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
     time::Instant,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::figures::median;
+use crate::{images, report::median};
 
 pub(crate) fn run() -> Result<()> {
     let mut out = io::stdout().lock();
     for line in io::stdin().lock().lines() {
         let line = line?;
-        let (target, count) = line.split_once(' ').context("ADDRESS:PORT COUNT")?;
-        let (target, count): (SocketAddr, usize) = (target.parse()?, count.parse()?);
-        let (mut connects, mut firsts) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        for _ in 0..count {
-            let started = Instant::now();
-            let mut stream =
-                TcpStream::connect(target).with_context(|| format!("dial {target}"))?;
-            connects.push(started.elapsed().as_nanos() as f64);
-            let mut byte = [0];
-            stream
-                .read_exact(&mut byte)
-                .with_context(|| format!("hear from {target}"))?;
-            firsts.push(started.elapsed().as_nanos() as f64);
-            // Reset instead of TIME_WAIT: ports do not run out.
-            let linger = libc::linger {
-                l_onoff: 1,
-                l_linger: 0,
-            };
-            setsockopt(&stream, sockopt::Linger, &linger)?;
-        }
-        writeln!(out, "{} {}", median(&mut connects), median(&mut firsts))?;
+        let words: Vec<&str> = line.split(' ').collect();
+        let answer = match words[..] {
+            ["tcp", target, count] => {
+                let (connect, first) = tcp(target.parse()?, count.parse()?)?;
+                format!("{connect} {first}")
+            }
+            ["udp", count, first, services, step] => {
+                let (first, services) = (first.parse()?, services.parse()?);
+                udp(count.parse()?, first, services, step.parse()?)?;
+                "done".to_owned()
+            }
+            _ => bail!("an unknown command: {line}"),
+        };
+        writeln!(out, "{answer}")?;
         out.flush()?;
+    }
+    Ok(())
+}
+
+fn tcp(target: SocketAddr, count: usize) -> Result<(f64, f64)> {
+    let (mut connects, mut firsts) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    for _ in 0..count {
+        let started = Instant::now();
+        let mut stream = TcpStream::connect(target).with_context(|| format!("dial {target}"))?;
+        connects.push(nanos(started));
+        let mut byte = [0];
+        stream
+            .read_exact(&mut byte)
+            .with_context(|| format!("hear from {target}"))?;
+        firsts.push(nanos(started));
+        // Reset instead of TIME_WAIT: ports do not run out.
+        let at_once = libc::linger {
+            l_onoff: 1,
+            l_linger: 0,
+        };
+        setsockopt(&stream, sockopt::Linger, &at_once)?;
+    }
+    Ok((median(&connects), median(&firsts)))
+}
+
+fn nanos(started: Instant) -> f64 {
+    started.elapsed().as_secs_f64() * 1e9
+}
+
+fn udp(count: u32, first: u32, services: u32, step: u32) -> Result<()> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    let mut number = services / 2;
+    for _ in 0..count {
+        let address = images::address(first + number);
+        socket
+            .connect((address, 80))
+            .with_context(|| format!("connect to {address}"))?;
+        number = (number + step) % services;
     }
     Ok(())
 }

@@ -1,24 +1,41 @@
-//! An empty program on connect4, attached to a cgroup: what a run costs before it does anything.
+//! Commands of bpf(2) for measuring: counting runs, and an empty program as the base line.
 #![expect(
     unsafe_code,
-    reason = "aya loads programs from objects; this one is two instructions"
+    reason = "aya loads programs from objects; the empty one is two instructions"
 )]
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
+use steer::kernel::Runs;
 
 const PROG_LOAD: i64 = 5;
 const LINK_CREATE: i64 = 28;
+const ENABLE_STATS: i64 = 32;
 const CGROUP_SOCK_ADDR: u32 = 18;
 const INET4_CONNECT: u32 = 10;
 
-/// The program, attached for as long as it is held.
+/// The kernel counts runs for as long as this is held: the descriptor, not a switch that a killed
+/// process would leave on.
+pub(crate) struct Counting {
+    _held: OwnedFd,
+}
+
+impl Counting {
+    /// Begins.
+    pub(crate) fn start() -> Result<Self> {
+        // BPF_STATS_RUN_TIME is 0.
+        let held = bpf(ENABLE_STATS, &0_u32).context("let the kernel count runs of programs")?;
+        Ok(Self { _held: held })
+    }
+}
+
+/// A program on connect4 that allows everything and does nothing, attached for as long as it is held.
 pub(crate) struct Empty {
     program: OwnedFd,
     _link: OwnedFd,
@@ -55,12 +72,11 @@ impl Empty {
     pub(crate) fn attach(cgroup: &File) -> Result<Self> {
         // r0 = 1; exit
         let instructions: [u64; 2] = [0x0000_0001_0000_00b7, 0x0000_0000_0000_0095];
-        let license = c"GPL";
         let load = Load {
             kind: CGROUP_SOCK_ADDR,
             count: 2,
             instructions: instructions.as_ptr().expose_provenance() as u64,
-            license: license.as_ptr().expose_provenance() as u64,
+            license: c"GPL".as_ptr().expose_provenance() as u64,
             attach_type: INET4_CONNECT,
             ..Load::default()
         };
@@ -78,19 +94,23 @@ impl Empty {
         })
     }
 
-    /// How often it ran and for how long.
-    pub(crate) fn runs(&self) -> Result<(u64, Duration)> {
-        let text =
-            std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.program.as_raw_fd()))?;
-        let field = |name: &str| -> u64 {
-            let line = text
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.and_then(|value| value.trim().parse().ok())
-                .unwrap_or_default()
-        };
-        Ok((field("run_cnt"), Duration::from_nanos(field("run_time_ns"))))
+    /// What the kernel counted of it.
+    pub(crate) fn runs(&self) -> Result<Runs> {
+        let path = format!("/proc/self/fdinfo/{}", self.program.as_raw_fd());
+        let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+        Ok(Runs {
+            count: field(&text, "run_cnt").context("run_cnt")?,
+            time: Duration::from_nanos(field(&text, "run_time_ns").context("run_time_ns")?),
+        })
     }
+}
+
+/// A number of a descriptor's information.
+pub(crate) fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line?.trim().parse().ok()
 }
 
 fn bpf<T>(command: i64, attribute: &T) -> io::Result<OwnedFd> {
@@ -103,7 +123,7 @@ fn bpf<T>(command: i64, attribute: &T) -> io::Result<OwnedFd> {
             size_of::<T>(),
         )
     };
-    let fd = i32::try_from(result).map_err(io::Error::other)?;
+    let fd = RawFd::try_from(result).map_err(io::Error::other)?;
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }

@@ -1,0 +1,59 @@
+//! nginx and wrk.
+
+use std::{fs, net::SocketAddr};
+
+use anyhow::{Context as _, Result, ensure};
+use steer_tests::{need, pod::Pod};
+
+/// Starts nginx on `pod` with one worker; it answers a few bytes and keeps no log.
+pub(crate) fn serve(pod: &Pod, port: u16) -> Result<()> {
+    let directory = pod.directory().display();
+    let text = format!(
+        "daemon off;
+master_process off;
+user root;
+pid {directory}/nginx.pid;
+error_log stderr;
+events {{ worker_connections 8192; }}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    keepalive_requests 1000000000;
+    server {{
+        listen {port} backlog=4096;
+        location / {{ return 200 'bench\\n'; }}
+    }}
+}}
+"
+    );
+    let path = pod.directory().join("nginx.conf");
+    fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+    let mut command = pod.command(need::find("nginx")?)?;
+    command.arg("-c").arg(&path).args(["-e", "stderr"]);
+    pod.start("nginx", command)?;
+    pod.wait_until_listening(port, "nginx")
+}
+
+/// Requests a second from `pod` over 32 connections; `close` ends each after one request.
+pub(crate) fn load(pod: &Pod, target: SocketAddr, secs: u32, close: bool) -> Result<f64> {
+    let (duration, url) = (format!("-d{secs}s"), format!("http://{target}/"));
+    let mut arguments = vec!["-t1", "-c32", &duration];
+    if close {
+        arguments.extend(["-H", "Connection: close"]);
+    }
+    arguments.push(&url);
+    let text = pod.run("wrk", &arguments)?;
+    let line = |start: &str| {
+        text.lines()
+            .find_map(|line| line.trim().strip_prefix(start))
+    };
+    for trouble in ["Non-2xx", "Socket errors"] {
+        ensure!(line(trouble).is_none(), "wrk on {}: {text}", pod.name());
+    }
+    let rate = line("Requests/sec:").context("wrk tells no rate")?;
+    Ok(rate.trim().parse()?)
+}

@@ -86,7 +86,6 @@ fn save(lab: &Lab, count: u32) -> Result<Vec<f64>> {
 }
 
 /// Memory of the process, in MB.
-#[expect(clippy::cast_precision_loss, reason = "memory in MB")]
 fn rss(agent: &Agent) -> Result<f64> {
     let text = fs::read_to_string(format!("/proc/{}/status", agent.pid()))?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -96,7 +95,6 @@ fn rss(agent: &Agent) -> Result<f64> {
 }
 
 /// Memory of the maps that the process holds, in MB: each map once, whatever holds it.
-#[expect(clippy::cast_precision_loss, reason = "memory in MB")]
 fn maps(agent: &Agent) -> Result<f64> {
     let directory = format!("/proc/{}/fdinfo", agent.pid());
     let mut found = std::collections::BTreeMap::new();

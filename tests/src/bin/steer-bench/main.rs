@@ -2,6 +2,11 @@
 //! namespaces. Every number that depends on the machine is a ratio to something measured in turn
 //! with it; figures come last, one a line.
 
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "counts and nanoseconds of a bench stay far below 2^52"
+)]
+
 mod agent;
 mod bpf;
 mod cluster;

@@ -30,10 +30,6 @@ pub(crate) fn window_error(picks: &[usize], weights: &[u32]) -> f64 {
     worst
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "nobody counts connections to 2^53"
-)]
 fn distance(counts: &[usize], weights: &[u32], all: usize) -> f64 {
     let sum: u64 = weights.iter().copied().map(u64::from).sum();
     let pairs = counts.iter().zip(weights);

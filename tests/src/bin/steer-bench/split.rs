@@ -257,7 +257,6 @@ fn whole(picked: &[usize], weights: &[u32]) -> Result<()> {
 }
 
 fn rate(count: usize, started: Instant) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "a rough number for people")]
     let rate = count as f64 / started.elapsed().as_secs_f64();
     format!(", {rate:.0} connections/s")
 }

@@ -114,7 +114,7 @@ fn parse(texts: &[&str]) -> Result<Snapshot> {
                 objects.extend(more);
                 findings.extend(found);
             }
-            Err(finding) => bail!("{}", finding.message),
+            Err(found) => bail!("{found:?}"),
         }
     }
     Ok(Snapshot::from_objects(objects, findings))

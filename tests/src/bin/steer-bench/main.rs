@@ -72,7 +72,8 @@ fn main() -> ExitCode {
         Bench::Worker => worker::run(),
         _ if args.watched => measure(&args),
         _ => {
-            return supervise::run().unwrap_or_else(|error| exit::report("steer-bench", Err(error)));
+            return supervise::run()
+                .unwrap_or_else(|error| exit::report("steer-bench", Err(error)));
         }
     };
     exit::report("steer-bench", outcome)

@@ -18,8 +18,8 @@ pub(crate) unsafe fn copy<T>(from: *const T, to: *mut T) {
             write_volatile(
                 to.cast::<u32>().add(word),
                 read_volatile(from.cast::<u32>().add(word)),
-            )
-        };
+            );
+        }
         word += 1;
     }
 }

@@ -38,7 +38,7 @@ pub(crate) enum Way {
 /// What keeps a way open.
 #[derive(Default)]
 pub(crate) struct Open {
-    _engine: Option<Engine>,
+    engine: Option<Engine>,
     envoy: Option<Envoy>,
 }
 
@@ -66,7 +66,7 @@ impl Way {
             Self::Steer(services) => {
                 let mut engine = images::engine(lab, pod.cgroup().path(), services.max(100))?;
                 engine.apply(&services_to(server, services))?;
-                open._engine = Some(engine);
+                open.engine = Some(engine);
                 middle(services)
             }
             Self::Iptables(restore, services) => {

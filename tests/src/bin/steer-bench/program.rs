@@ -156,7 +156,7 @@ fn mean(before: Runs, after: Runs) -> Result<f64> {
         count == u64::from(BATCH),
         "the program ran {count} times at {BATCH} connects"
     );
-    Ok((after.time - before.time).as_secs_f64() * 1e9 / f64::from(BATCH))
+    Ok(after.time.saturating_sub(before.time).as_secs_f64() * 1e9 / f64::from(BATCH))
 }
 
 fn lowest(values: &[f64]) -> f64 {
@@ -166,7 +166,7 @@ fn lowest(values: &[f64]) -> f64 {
 /// A stride that comes by every one of `count` services, far from the one before.
 fn step(count: u32) -> u32 {
     let alone = |step: &u32| gcd(u64::from(*step), u64::from(count)) == 1;
-    (count * 5 / 8..).find(alone).unwrap_or(1)
+    (count * 5 / 8..u32::MAX).find(alone).unwrap_or(1)
 }
 
 /// Where nobody is: UDP sockets are connected, not used.

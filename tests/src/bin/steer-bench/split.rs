@@ -250,7 +250,7 @@ fn whole(picked: &[usize], weights: &[u32]) -> Result<()> {
     let period = picks::period(weights);
     let count = picked.len();
     ensure!(
-        count as u64 % period == 0,
+        (count as u64).is_multiple_of(period),
         "{count} connections are no whole periods of {period}"
     );
     Ok(())

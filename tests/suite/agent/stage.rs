@@ -145,7 +145,16 @@ pub(crate) fn status(lab: &Lab) -> Result<Value> {
 
 /// Waits until the agent's status fits.
 pub(crate) fn wait_for(lab: &Lab, fits: impl Fn(&Value) -> bool) -> Result<Value> {
-    eventually("another status", || {
+    wait_long_for(lab, NOTICE_MAX, fits)
+}
+
+/// Like `wait_for`, for changes that take their time.
+pub(crate) fn wait_long_for(
+    lab: &Lab,
+    most: Duration,
+    fits: impl Fn(&Value) -> bool,
+) -> Result<Value> {
+    ask_until(most, "another status", || {
         let status = status(lab)?;
         Ok(fits(&status).then_some(status))
     })
@@ -165,16 +174,24 @@ pub(crate) fn is_refused(status: &Value) -> bool {
 /// Asks until there is an answer.
 pub(crate) fn eventually<T: Debug>(
     what: &str,
+    ask: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    ask_until(NOTICE_MAX, what, ask)
+}
+
+fn ask_until<T: Debug>(
+    most: Duration,
+    what: &str,
     mut ask: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
     let started = Instant::now();
-    while started.elapsed() < NOTICE_MAX {
+    while started.elapsed() < most {
         if let Some(found) = ask()? {
             return Ok(found);
         }
         thread::sleep(Duration::from_millis(2));
     }
-    bail!("waited {NOTICE_MAX:?} for {what}")
+    bail!("waited {most:?} for {what}")
 }
 
 /// An object of Istio's in the bookstore.

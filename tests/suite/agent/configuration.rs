@@ -287,7 +287,7 @@ fn services(count: u32) -> String {
 }
 
 /// How long a hundred thousand services may take a program that was not optimised.
-const PARSED_MAX: Duration = Duration::from_secs(300);
+const PARSED_MAX: Duration = Duration::from_mins(5);
 
 fn too_many() -> Result<()> {
     let full = std::env::var("STEER_FULL").is_ok_and(|value| value == "1");

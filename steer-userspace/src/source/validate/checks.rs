@@ -99,6 +99,7 @@ impl Checks {
             let scope = if value == "." { namespace } else { value };
             match value.as_str() {
                 "." => {}
+                name if own_only && name == namespace => {}
                 _ if own_only => self.error(
                     &field,
                     "a rule with a workloadSelector is for its own namespace",
@@ -207,10 +208,15 @@ impl Checks {
         }
     }
 
-    /// `percentage`, if it is given.
+    /// `percentage`, if it is given; Envoy cannot tell less than 0.0001 from nothing.
     pub fn percentage(&mut self, field: &str, percentage: Option<&Percent>) {
         let value = percentage.and_then(|percentage| percentage.value.as_ref());
-        self.percent(&format!("{field}.value"), value.and_then(Number::as_f64));
+        let value = value.and_then(Number::as_f64);
+        let field = format!("{field}.value");
+        if value.is_some_and(|value| value > 0.0 && value < 0.0001) {
+            self.error(&field, "it is less than 0.0001", "use 0, or 0.0001");
+        }
+        self.percent(&field, value);
     }
 
     /// One of a few words, if it is given.

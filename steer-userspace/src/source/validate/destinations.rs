@@ -61,14 +61,48 @@ pub(super) fn destination(checks: &mut Checks, field: &str, to: &Destination) {
     } else {
         checks.host(&host, &to.host);
     }
-    if let Some(subset) = &to.subset
-        && !names::is_label(subset)
+    if let Some(subset) = to.subset.as_ref().filter(|subset| !subset.is_empty())
+        && !names::is_domain_part(subset)
     {
         checks.error(
             format!("{field}.subset"),
             format!("{subset:?} is not the name of a subset"),
-            "use lower-case letters, digits and -",
+            "use letters, digits and -",
         );
     }
     checks.port_selector(&format!("{field}.port"), to.port);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::testing::of_virtual_service;
+
+    fn errors(route: Value) -> Vec<String> {
+        of_virtual_service(json!({"hosts": ["catalog"], "tcp": [{"route": route}]})).0
+    }
+
+    #[test]
+    fn weights_are_relative_and_not_negative() {
+        let of = |weight: &i64| json!({"destination": {"host": "catalog"}, "weight": weight});
+        let rule = |weights: &[i64]| errors(weights.iter().map(of).collect());
+        assert!(rule(&[0]).is_empty() && rule(&[1, 0, 999]).is_empty());
+        assert_eq!(rule(&[0, 0]), ["spec.tcp[0].route"]);
+        assert_eq!(rule(&[-1, 2]), ["spec.tcp[0].route[0].weight"]);
+        assert_eq!(rule(&[1 << 32, 2]), ["spec.tcp[0].route[0].weight"]);
+        assert_eq!(rule(&[1; 17]), ["spec.tcp[0].route"]);
+    }
+
+    #[test]
+    fn destinations_are_somewhere() {
+        for host in ["*", "", "a b", "shop/catalog"] {
+            let found = errors(json!([{"destination": {"host": host}}]));
+            assert_eq!(found, ["spec.tcp[0].route[0].destination.host"], "{host}");
+        }
+        let subset = |subset: &str| {
+            errors(json!([{"destination": {"host": "catalog", "subset": subset}}])).len()
+        };
+        assert_eq!((subset("V1"), subset(""), subset("v_1")), (0, 0, 1));
+    }
 }

@@ -23,8 +23,11 @@ pub(super) fn names(checks: &mut Checks, field: &str, gateways: &[String]) {
             .map_or((None, gateway.as_str()), |(namespace, name)| {
                 (Some(namespace), name)
             });
-        let is_namespace = |text: &str| text == "." || is_label(text);
-        if !is_subdomain(name) || !namespace.is_none_or(is_namespace) {
+        let is_name = match namespace {
+            Some(namespace) => is_label(namespace) && is_label(name),
+            None => is_subdomain(name),
+        };
+        if !is_name {
             checks.error(
                 field,
                 format!("{gateway:?} is not the name of a gateway"),

@@ -1,58 +1,15 @@
 //! What an HTTP rule does to requests: retries, faults, headers and the like.
 
-use regex::Regex;
-
 use super::{
     checks::Checks,
-    names::{self, changed_header, header_name, header_value, is_authority},
+    fault,
+    headers::{authority, headers},
+    names::{self, header_token},
+    string_match::{Allow, regex, string_match},
 };
 use crate::source::istio::{
-    CorsPolicy, DirectResponse, Fault, HeaderOperations, Headers, HttpRoute, Redirect, Retries,
-    Rewrite, StringMatch,
+    CorsPolicy, DirectResponse, HttpRoute, Redirect, Retries, Rewrite, StringMatch,
 };
-
-/// A regular expression of RE2, as far as this engine knows its syntax.
-pub(super) fn regex(checks: &mut Checks, field: &str, text: &str) {
-    if let Err(error) = Regex::new(&format!("^(?:{text})$")) {
-        let text = error.to_string();
-        let reason = text.lines().last().unwrap_or_default();
-        let reason = reason.strip_prefix("error: ").unwrap_or(reason);
-        checks.error(
-            field,
-            format!("the regular expression cannot be used: {reason}"),
-            "see RE2's syntax",
-        );
-    }
-}
-
-/// `exact`, `prefix` or `regex`, one of them.
-pub(super) fn string_match(checks: &mut Checks, field: &str, value: &StringMatch, is_uri: bool) {
-    let given = [&value.exact, &value.prefix, &value.regex];
-    if given.iter().filter(|given| given.is_some()).count() > 1 {
-        checks.error(
-            field,
-            "exact, prefix and regex exclude each other",
-            "leave one of them",
-        );
-    }
-    if value.prefix.as_deref() == Some("") && !is_uri {
-        checks.error(
-            format!("{field}.prefix"),
-            "an empty prefix fits everything",
-            "leave the condition out",
-        );
-    }
-    match value.regex.as_deref() {
-        Some("") => checks.error(
-            format!("{field}.regex"),
-            "an empty regular expression fits nothing but the empty value",
-            "write what shall fit, or * for anything",
-        ),
-        // Istio's way to ask for presence.
-        Some("*") | None => {}
-        Some(text) => regex(checks, &format!("{field}.regex"), text),
-    }
-}
 
 /// All that a rule does beside choosing a destination.
 pub(super) fn policies(checks: &mut Checks, field: &str, rule: &HttpRoute) {
@@ -69,37 +26,28 @@ pub(super) fn policies(checks: &mut Checks, field: &str, rule: &HttpRoute) {
         self::retries(checks, &format!("{field}.retries"), retries);
     }
     if let Some(fault) = &rule.fault {
-        self::fault(checks, &format!("{field}.fault"), fault);
+        fault::fault(checks, &format!("{field}.fault"), fault);
     }
     if let Some(policy) = &rule.cors_policy {
         cors(checks, &format!("{field}.corsPolicy"), policy);
     }
-    let rewritten = rule
-        .rewrite
-        .as_ref()
-        .and_then(|found| found.authority.as_deref());
-    headers(
-        checks,
-        &format!("{field}.headers"),
-        rule.headers.as_ref(),
-        rewritten,
-    );
+    headers(checks, &format!("{field}.headers"), rule.headers.as_ref());
+    authority(checks, field, rule);
     for (index, to) in rule.route.iter().enumerate() {
         let field = format!("{field}.route[{index}].headers");
-        headers(checks, &field, to.headers.as_ref(), rewritten);
+        headers(checks, &field, to.headers.as_ref());
     }
     checks.duration(&format!("{field}.timeout"), rule.timeout);
 }
 
 fn redirect(checks: &mut Checks, field: &str, redirect: &Redirect, rule: &HttpRoute) {
     let says = [
-        redirect.uri.is_some(),
-        redirect.prefix_rewrite.is_some(),
-        redirect.authority.is_some(),
-        redirect.scheme.is_some(),
+        is_given(redirect.uri.as_ref()),
+        is_given(redirect.prefix_rewrite.as_ref()),
+        is_given(redirect.authority.as_ref()),
+        is_given(redirect.scheme.as_ref()),
         redirect.port.is_some(),
         redirect.derive_port.is_some(),
-        redirect.redirect_code.is_some(),
     ];
     if !says.contains(&true) {
         checks.error(
@@ -128,7 +76,7 @@ fn redirect(checks: &mut Checks, field: &str, redirect: &Redirect, rule: &HttpRo
     checks.one_of(
         &format!("{field}.scheme"),
         redirect.scheme.as_deref(),
-        &["http", "https"],
+        &["http", "https", ""],
     );
     checks.one_of(
         &format!("{field}.derivePort"),
@@ -188,13 +136,16 @@ fn direct_response(checks: &mut Checks, field: &str, response: &DirectResponse) 
 }
 
 fn rewrite(checks: &mut Checks, field: &str, rewrite: &Rewrite) {
-    if *rewrite == Rewrite::default() {
+    if !is_given(rewrite.uri.as_ref())
+        && !is_given(rewrite.authority.as_ref())
+        && rewrite.uri_regex_rewrite.is_none()
+    {
         checks.error(field, "it says nothing", "give it a uri or an authority");
     }
     let Some(by_regex) = &rewrite.uri_regex_rewrite else {
         return;
     };
-    if rewrite.uri.is_some() {
+    if is_given(rewrite.uri.as_ref()) {
         checks.error(
             field,
             "uri and uriRegexRewrite exclude each other",
@@ -209,7 +160,7 @@ fn rewrite(checks: &mut Checks, field: &str, rewrite: &Rewrite) {
     }
 }
 
-const RETRY_ON: [&str; 15] = [
+const RETRY_ON: [&str; 16] = [
     "5xx",
     "gateway-error",
     "reset",
@@ -225,7 +176,18 @@ const RETRY_ON: [&str; 15] = [
     "deadline-exceeded",
     "internal",
     "resource-exhausted",
+    "unavailable",
 ];
+
+/// Statuses that have a meaning (IANA's registry of HTTP statuses).
+fn is_status(text: &str) -> bool {
+    let is_known = |status: u16| {
+        matches!(status,
+            100..=103 | 200..=208 | 226 | 300..=305 | 307 | 308 | 400..=418 | 421..=426
+            | 428 | 429 | 431 | 451 | 500..=508 | 510 | 511)
+    };
+    text.parse().is_ok_and(is_known)
+}
 
 fn retries(checks: &mut Checks, field: &str, retries: &Retries) {
     let has_more = retries.per_try_timeout.is_some()
@@ -248,74 +210,13 @@ fn retries(checks: &mut Checks, field: &str, retries: &Retries) {
     checks.duration(&format!("{field}.backoff"), retries.backoff);
     let conditions = retries.retry_on.as_deref().unwrap_or_default();
     for condition in conditions.split(',').filter(|_| !conditions.is_empty()) {
-        let is_status = condition
-            .parse()
-            .is_ok_and(|status: u16| (100..600).contains(&status));
-        if !is_status && condition != "unavailable" && !RETRY_ON.contains(&condition) {
+        if !is_status(condition) && !RETRY_ON.contains(&condition) {
             checks.error(
                 format!("{field}.retryOn"),
                 format!("{condition:?} is no condition of Envoy's"),
                 "see x-envoy-retry-on and x-envoy-retry-grpc-on",
             );
         }
-    }
-}
-
-const GRPC_STATUS: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
-
-fn fault(checks: &mut Checks, field: &str, fault: &Fault) {
-    if fault.delay.is_none() && fault.abort.is_none() {
-        checks.error(field, "it says neither delay nor abort", "say one of them");
-    }
-    if let Some(delay) = &fault.delay {
-        let field = format!("{field}.delay");
-        checks.percent(&format!("{field}.percent"), delay.percent.map(f64::from));
-        checks.percentage(&format!("{field}.percentage"), delay.percentage.as_ref());
-        checks.duration(&format!("{field}.fixedDelay"), delay.fixed_delay);
-        if delay.exponential_delay.is_some() {
-            let field = format!("{field}.exponentialDelay");
-            checks.error(field, "Istio does not have it either", "use fixedDelay");
-        }
-    }
-    let Some(abort) = &fault.abort else { return };
-    let field = format!("{field}.abort");
-    checks.percentage(&format!("{field}.percentage"), abort.percentage.as_ref());
-    if let Some(Err(message)) = abort
-        .http_status
-        .map(|status| names::http_status(status.into()))
-    {
-        checks.error(
-            format!("{field}.httpStatus"),
-            message,
-            "use a status of HTTP",
-        );
-    }
-    checks.one_of(
-        &format!("{field}.grpcStatus"),
-        abort.grpc_status.as_deref(),
-        &GRPC_STATUS,
-    );
-    if abort.http2_error.is_some() {
-        let field = format!("{field}.http2Error");
-        checks.error(field, "Istio does not have it either", "use httpStatus");
     }
 }
 
@@ -326,10 +227,12 @@ const METHODS: [&str; 10] = [
 fn cors(checks: &mut Checks, field: &str, policy: &CorsPolicy) {
     for (index, origin) in policy.allow_origins.iter().enumerate() {
         let field = format!("{field}.allowOrigins[{index}]");
-        if *origin == StringMatch::default() {
+        let texts = [&origin.exact, &origin.prefix, &origin.regex];
+        if texts.into_iter().flatten().all(String::is_empty) {
             checks.error(&field, "it says nothing", "use exact, prefix or regex");
+            continue;
         }
-        string_match(checks, &field, origin, false);
+        string_match(checks, &field, origin, Allow::Plain);
     }
     for (index, method) in policy.allow_methods.iter().enumerate() {
         checks.one_of(
@@ -345,7 +248,7 @@ fn cors(checks: &mut Checks, field: &str, policy: &CorsPolicy) {
     for (list, found) in lists {
         for (index, name) in found.iter().enumerate() {
             let field = format!("{field}.{list}[{index}]");
-            checks.named(&field, name, header_name(name), "name a header");
+            checks.named(&field, name, header_token(name), "name a header");
         }
     }
     if policy.max_age.is_some_and(|age| !age.is_whole_seconds()) {
@@ -361,41 +264,103 @@ fn cors(checks: &mut Checks, field: &str, policy: &CorsPolicy) {
     );
 }
 
-fn headers(checks: &mut Checks, field: &str, headers: Option<&Headers>, authority: Option<&str>) {
-    let Some(headers) = headers else { return };
-    if let Some(request) = &headers.request {
-        operations(checks, &format!("{field}.request"), request, true);
-        let set = request.set.keys().chain(request.add.keys());
-        let times = set.filter(|name| is_authority(name)).count();
-        if times + usize::from(authority.is_some()) > 1 {
-            checks.error(
-                format!("{field}.request"),
-                "the authority is set several times",
-                "set it once, here or in rewrite",
-            );
-        }
-    }
-    if let Some(response) = &headers.response {
-        operations(checks, &format!("{field}.response"), response, false);
-    }
+/// Whether a text is there and says something.
+pub(super) fn is_given(text: Option<&String>) -> bool {
+    text.is_some_and(|text| !text.is_empty())
 }
 
-fn operations(checks: &mut Checks, field: &str, found: &HeaderOperations, is_request: bool) {
-    const HELP: &str = "name a header that may be changed";
-    for (what, values) in [("set", &found.set), ("add", &found.add)] {
-        for (name, value) in values {
-            let field = format!("{field}.{what}.{name}");
-            checks.named(&field, name, changed_header(name, is_request), HELP);
-            checks.named(
-                &field,
-                value,
-                header_value(value),
-                "see Envoy's command operators",
-            );
-        }
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{super::testing::fields, *};
+
+    #[test]
+    fn retries_that_mean_something() {
+        let found = |value: Value| fields(retries, value);
+        assert!(found(json!({"attempts": 0})).is_empty());
+        let fine = json!({"attempts": 2, "perTryTimeout": "1s", "retryOn": "5xx,429,reset"});
+        assert!(found(fine).is_empty());
+        assert_eq!(found(json!({"attempts": -1})), ["attempts"]);
+        assert_eq!(found(json!({"retryOn": "5xx"})), ["x"]);
+        assert_eq!(found(json!({"backoff": "25ms"})), ["x"]);
+        let wrong = json!({"attempts": 1, "perTryTimeout": "1us", "backoff": "1.0000001s"});
+        assert_eq!(found(wrong), ["perTryTimeout", "backoff"]);
+        let wrong = json!({"attempts": 1, "retryOn": "5xx, reset,419"});
+        assert_eq!(found(wrong), ["retryOn", "retryOn"]);
     }
-    for (index, name) in found.remove.iter().enumerate() {
-        let field = format!("{field}.remove[{index}]");
-        checks.named(&field, name, changed_header(name, false), HELP);
+
+    #[test]
+    fn rewrites_change_something() {
+        let found = |value: Value| fields(rewrite, value);
+        assert_eq!(found(json!({"uri": ""})), ["x"]);
+        assert!(found(json!({"authority": "a"})).is_empty());
+        let by_regex = json!({"match": "/(a", "rewrite": "/b"});
+        let wrong = json!({"uri": "/", "uriRegexRewrite": by_regex});
+        assert_eq!(found(wrong), ["x", "uriRegexRewrite.match"]);
+        let wrong = json!({"uriRegexRewrite": {"match": "/a"}});
+        assert_eq!(found(wrong), ["uriRegexRewrite"]);
+    }
+
+    #[test]
+    fn redirects_lead_elsewhere() {
+        let found = |value: Value| {
+            let rule = HttpRoute::default();
+            let check = |checks: &mut Checks, field: &str, found: &Redirect| {
+                redirect(checks, field, found, &rule);
+            };
+            fields(check, value)
+        };
+        assert!(found(json!({"uri": "/a", "scheme": "", "redirectCode": 302})).is_empty());
+        assert!(found(json!({"derivePort": "FROM_REQUEST_PORT"})).is_empty());
+        assert_eq!(found(json!({"redirectCode": 302})), ["x"]);
+        let wrong = json!({"redirectCode": 200, "scheme": "ftp", "port": 65_536});
+        assert_eq!(found(wrong), ["redirectCode", "scheme", "port"]);
+        let wrong = json!({"port": 80, "derivePort": "SOME"});
+        assert_eq!(found(wrong), ["x", "derivePort"]);
+    }
+
+    #[test]
+    fn a_prefix_is_replaced_where_one_is_asked_for() {
+        let rule =
+            |uri: Value| json!({"match": [{"uri": uri}], "redirect": {"prefixRewrite": "/b"}});
+        assert!(fields(policies, rule(json!({"prefix": "/a"}))).is_empty());
+        let wrong = rule(json!({"exact": "/a"}));
+        assert_eq!(fields(policies, wrong), ["redirect.prefixRewrite"]);
+    }
+
+    #[test]
+    fn answers_end_requests_and_are_small() {
+        let found = |value: Value| fields(direct_response, value);
+        assert!(found(json!({"status": 503})).is_empty());
+        assert_eq!(found(json!({"status": 100})), ["status"]);
+        for (size, expected) in [(100 << 10, 0), ((100 << 10) + 1, 1), ((1 << 20) + 1, 1)] {
+            let answer = json!({"status": 200, "body": {"string": "a".repeat(size)}});
+            assert_eq!(found(answer).len(), expected, "{size}");
+        }
+        let wrong = json!({"status": 200, "body": {"string": "a", "bytes": "b"}});
+        assert_eq!(found(wrong), ["body"]);
+    }
+
+    #[test]
+    fn cors_names_origins_methods_and_headers() {
+        let fine = json!({
+            "allowOrigins": [{"prefix": "https://"}], "allowMethods": ["GET", "*"],
+            "allowHeaders": ["*"], "exposeHeaders": ["x-a"], "maxAge": "24h",
+        });
+        assert!(fields(cors, fine).is_empty());
+        let wrong = json!({
+            "allowOrigins": [{}, {"exact": ""}, {"regex": "("}], "allowMethods": ["get"],
+            "allowHeaders": [":path"], "maxAge": "1500ms",
+        });
+        let expected = [
+            "allowOrigins[0]",
+            "allowOrigins[1]",
+            "allowOrigins[2].regex",
+            "allowMethods[0]",
+            "allowHeaders[0]",
+            "maxAge",
+        ];
+        assert_eq!(fields(cors, wrong), expected);
     }
 }

@@ -6,8 +6,9 @@ use super::{
     checks::Checks,
     destinations::{destination, destinations},
     gateways,
-    http_policy::{policies, string_match},
+    http_policy::policies,
     names::header_name,
+    string_match::{Allow, string_match},
 };
 use crate::source::istio::{HttpMatch, HttpRoute, StringMatch};
 
@@ -92,7 +93,12 @@ fn http_match(checks: &mut Checks, field: &str, found: &HttpMatch, scope: Scope<
     ];
     for (name, value) in strings {
         if let Some(value) = value {
-            string_match(checks, &format!("{field}.{name}"), value, name == "uri");
+            let allow = if name == "uri" {
+                Allow::EmptyPrefix
+            } else {
+                Allow::Plain
+            };
+            string_match(checks, &format!("{field}.{name}"), value, allow);
         }
     }
     let bound_to = if found.gateways.is_empty() {
@@ -115,7 +121,12 @@ fn http_match(checks: &mut Checks, field: &str, found: &HttpMatch, scope: Scope<
             } else {
                 header_key(checks, &field, key, bound_to);
             }
-            string_match(checks, &field, value, false);
+            let allow = if name == "withoutHeaders" {
+                Allow::Presence
+            } else {
+                Allow::Plain
+            };
+            string_match(checks, &field, value, allow);
         }
     }
     checks.port(&format!("{field}.port"), found.port);
@@ -168,5 +179,110 @@ fn mirrors(checks: &mut Checks, field: &str, rule: &HttpRoute) {
         let field = format!("{field}.mirrorPercent");
         checks.percent(&field, Some(percent.into()));
         checks.warn(&field, "it is deprecated", "use mirrorPercentage.value");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::testing::of_virtual_service;
+
+    /// Refused fields, below `spec.http[0]`, of a rule of `spec`.
+    fn errors(mut spec: Value, rule: Value) -> Vec<String> {
+        spec["http"] = Value::Array(vec![rule]);
+        let (errors, _) = of_virtual_service(spec);
+        let below = |field: String| field.replace("spec.http[0]", "");
+        let fields = errors.into_iter().map(below);
+        fields
+            .map(|field| field.trim_start_matches('.').to_owned())
+            .collect()
+    }
+
+    fn on_mesh(rule: Value) -> Vec<String> {
+        errors(json!({"hosts": ["catalog"]}), rule)
+    }
+
+    #[test]
+    fn a_rule_does_one_thing() {
+        let route = json!([{"destination": {"host": "catalog"}}]);
+        assert!(on_mesh(json!({"route": route})).is_empty());
+        assert_eq!(on_mesh(json!({})), [""]);
+        assert_eq!(
+            on_mesh(json!({"route": route, "redirect": {"uri": "/"}})),
+            [""]
+        );
+        assert_eq!(
+            on_mesh(json!({"route": route, "delegate": {"name": "a"}})),
+            [""]
+        );
+        let wrong = json!({"redirect": {"uri": "/"}, "rewrite": {"uri": "/"}});
+        assert_eq!(on_mesh(wrong), [""]);
+        let delegate = json!({"delegate": {"name": "a"}});
+        assert!(on_mesh(delegate.clone()).is_empty());
+        assert_eq!(errors(json!({}), delegate), ["delegate"]);
+    }
+
+    #[test]
+    fn conditions_can_be_compared() {
+        let rule = |found: Value| {
+            let route = json!([{"destination": {"host": "catalog"}}]);
+            on_mesh(json!({"match": [found], "route": route}))
+        };
+        assert!(rule(json!({"uri": {"prefix": ""}, "sourceNamespace": ""})).is_empty());
+        assert!(rule(json!({"withoutHeaders": {"x": {"regex": "*"}}})).is_empty());
+        assert_eq!(
+            rule(json!({"headers": {"x": {"regex": "*"}}})),
+            ["match[0].headers.x.regex"]
+        );
+        assert_eq!(
+            rule(json!({"method": {"prefix": ""}})),
+            ["match[0].method.prefix"]
+        );
+        assert_eq!(rule(json!({"headers": {"": {}}})), ["match[0].headers."]);
+        let wrong =
+            json!({"queryParams": {"q": {"regex": "("}}, "gateways": ["a/b/c"], "port": 70_000});
+        let fields = [
+            "match[0].queryParams.q.regex",
+            "match[0].port",
+            "match[0].gateways[0]",
+        ];
+        assert_eq!(rule(wrong), fields);
+        let wrong = json!({"sourceLabels": {"a b": "c"}, "sourceNamespace": "a.b"});
+        assert_eq!(
+            rule(wrong),
+            ["match[0].sourceLabels.a b", "match[0].sourceNamespace"]
+        );
+    }
+
+    #[test]
+    fn claims_are_known_to_gateways() {
+        let rule = json!({
+            "match": [{"headers": {"@request.auth.claims.sub": {"exact": "a"}}}],
+            "route": [{"destination": {"host": "catalog"}}],
+        });
+        assert_eq!(on_mesh(rule.clone()).len(), 1);
+        let edge = json!({"hosts": ["catalog"], "gateways": ["edge"]});
+        assert!(errors(edge, rule.clone()).is_empty());
+        let both = json!({"hosts": ["catalog"], "gateways": ["edge", "mesh"]});
+        assert_eq!(errors(both, rule).len(), 1);
+    }
+
+    #[test]
+    fn mirrors_have_a_share() {
+        let route = json!([{"destination": {"host": "catalog"}}]);
+        let wrong = json!({
+            "route": route, "mirror": {"host": "copy"}, "mirrorPercentage": {"value": -1},
+            "mirrors": [{"destination": {"host": "*a*"}, "percentage": {"value": 101}}],
+        });
+        let fields = [
+            "mirrors",
+            "mirrors[0].destination.host",
+            "mirrors[0].percentage.value",
+            "mirrorPercentage.value",
+        ];
+        assert_eq!(on_mesh(wrong), fields);
+        let old = json!({"route": route, "mirror": {"host": "copy"}, "mirrorPercent": 101});
+        assert_eq!(on_mesh(old), ["mirrorPercent"]);
     }
 }

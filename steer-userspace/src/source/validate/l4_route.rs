@@ -41,6 +41,10 @@ fn sni_hosts(checks: &mut Checks, field: &str, found: &[String], spec: &VirtualS
     }
     for (index, name) in found.iter().enumerate() {
         let field = format!("{field}[{index}]");
+        if name.parse::<std::net::IpAddr>().is_ok() {
+            checks.warn(&field, "clients do not send addresses", "name a host");
+            continue;
+        }
         let verdict = names::gateway_domain(name, true);
         checks.named(&field, name, verdict, "name a host; * only in front");
         if !spec.hosts.iter().any(|host| covers(host, name)) {
@@ -104,4 +108,51 @@ fn route(checks: &mut Checks, field: &str, route: &[WeightedDestination]) {
         .map(|to| (&to.destination, to.weight))
         .collect();
     destinations(checks, field, &pairs);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::testing::of_virtual_service;
+
+    #[test]
+    fn tls_rules_name_hosts_of_their_own() {
+        let rule = |names: Value| {
+            let route = json!([{"destination": {"host": "catalog"}}]);
+            let rule = json!({"match": [{"sniHosts": names}], "route": route});
+            of_virtual_service(json!({"hosts": ["*.shop.example"], "tls": [rule]}))
+        };
+        let (errors, warnings) = rule(json!(["a.shop.example", "*.b.shop.example", "10.0.0.1"]));
+        assert!(errors.is_empty());
+        assert_eq!(warnings, ["spec.tls[0].match[0].sniHosts[2]"]);
+        assert_eq!(rule(json!([])).0, ["spec.tls[0].match[0].sniHosts"]);
+        assert_eq!(
+            rule(json!(["a.example"])).0,
+            ["spec.tls[0].match[0].sniHosts[0]"]
+        );
+        let (errors, _) = of_virtual_service(json!({"hosts": ["a"], "tls": [{}]}));
+        assert_eq!(errors, ["spec.tls[0].match", "spec.tls[0].route"]);
+    }
+
+    #[test]
+    fn tcp_rules_ask_for_ports_subnets_and_clients() {
+        let wrong = json!({
+            "match": [{
+                "port": 70_000, "destinationSubnets": ["10.0.0.0/8", "a"],
+                "sourceLabels": {"a": "b c"}, "gateways": ["*/a"],
+            }],
+            "route": [{"destination": {"host": "catalog", "subset": "v 1", "port": {"number": 0}}}],
+        });
+        let fields = [
+            "spec.tcp[0].match[0].port",
+            "spec.tcp[0].match[0].destinationSubnets[1]",
+            "spec.tcp[0].match[0].sourceLabels.a",
+            "spec.tcp[0].match[0].gateways[0]",
+            "spec.tcp[0].route[0].destination.subset",
+            "spec.tcp[0].route[0].destination.port.number",
+        ];
+        let (errors, _) = of_virtual_service(json!({"hosts": ["catalog"], "tcp": [wrong]}));
+        assert_eq!(errors, fields);
+    }
 }

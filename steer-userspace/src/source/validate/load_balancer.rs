@@ -73,6 +73,9 @@ pub(super) fn load_balancer(
     }
 }
 
+/// Envoy refuses larger tables.
+const MAGLEV_MAX: u64 = 5_000_011;
+
 fn consistent_hash(checks: &mut Checks, field: &str, hash: &ConsistentHash) {
     let keys = [
         hash.http_header_name.is_some(),
@@ -87,14 +90,28 @@ fn consistent_hash(checks: &mut Checks, field: &str, hash: &ConsistentHash) {
             "leave one of them",
         );
     }
-    if hash.ring_hash.is_some() && hash.maglev.is_some() {
+    let has_ring_size = hash.minimum_ring_size.is_some_and(|size| size != 0);
+    let tables = [
+        has_ring_size,
+        hash.ring_hash.is_some(),
+        hash.maglev.is_some(),
+    ];
+    if tables.iter().filter(|table| **table).count() > 1 {
         checks.error(
             field,
-            "ringHash and maglev exclude each other",
+            "minimumRingSize, ringHash and maglev exclude each other",
             "leave one of them",
         );
     }
-    if hash.minimum_ring_size.is_some() {
+    let size = hash.maglev.as_ref().and_then(|maglev| maglev.table_size);
+    if let Some(size) = size.filter(|&size| size >= MAGLEV_MAX || !is_prime(size)) {
+        checks.error(
+            format!("{field}.maglev.tableSize"),
+            format!("{size} is no prime number below {MAGLEV_MAX}"),
+            "use 65537, or leave it out",
+        );
+    }
+    if has_ring_size {
         checks.warn(
             format!("{field}.minimumRingSize"),
             "it is deprecated",
@@ -120,6 +137,11 @@ fn consistent_hash(checks: &mut Checks, field: &str, hash: &ConsistentHash) {
     }
 }
 
+fn is_prime(number: u64) -> bool {
+    let mut factors = (2..).take_while(|factor| factor * factor <= number);
+    number > 1 && factors.all(|factor| !number.is_multiple_of(factor))
+}
+
 fn warmup(checks: &mut Checks, field: &str, warmup: &Warmup) {
     if warmup.duration.is_none() {
         checks.error(field, "it has no duration", "say how long");
@@ -128,12 +150,83 @@ fn warmup(checks: &mut Checks, field: &str, warmup: &Warmup) {
     let minimum = warmup.minimum_percent.as_ref().and_then(Number::as_f64);
     checks.percent(&format!("{field}.minimumPercent"), minimum);
     if let Some(value) = warmup.aggression.as_ref().and_then(Number::as_f64)
-        && value < 0.0
+        && value < 1.0
     {
         checks.error(
             format!("{field}.aggression"),
-            format!("{value} is negative"),
+            format!("{value} is less than 1"),
             "1 is a straight line",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{super::testing::fields, *};
+
+    fn found(value: Value) -> Vec<String> {
+        let outlier = OutlierDetection::default();
+        let check = |checks: &mut Checks, field: &str, found: &LoadBalancer| {
+            load_balancer(checks, field, found, Some(&outlier));
+        };
+        fields(check, value)
+    }
+
+    #[test]
+    fn one_way_to_balance() {
+        assert!(found(json!({"simple": "RANDOM", "warmup": {"duration": "10s"}})).is_empty());
+        assert_eq!(found(json!({"simple": "BEST"})), ["simple"]);
+        let hash = json!({"useSourceIp": true});
+        assert_eq!(
+            found(json!({"simple": "RANDOM", "consistentHash": hash})),
+            ["x"]
+        );
+        let places = json!({"localityLbSetting": {}, "zoneAwareLbSetting": {}});
+        assert_eq!(found(places), ["zoneAwareLbSetting"]);
+    }
+
+    #[test]
+    fn one_thing_is_hashed_into_one_table() {
+        let hash = |value: Value| found(json!({"consistentHash": value}));
+        let fine = json!({"httpHeaderName": "x-user", "maglev": {"tableSize": 65_537}});
+        assert!(hash(fine).is_empty());
+        let wrong = json!({"httpHeaderName": "x-user", "useSourceIp": true});
+        assert_eq!(hash(wrong), ["consistentHash"]);
+        let wrong = json!({"minimumRingSize": 8, "ringHash": {}});
+        assert_eq!(
+            hash(wrong),
+            ["consistentHash", "consistentHash.minimumRingSize"]
+        );
+        for size in [0_u64, 1, 4, 5_000_011, u64::MAX] {
+            let wrong = json!({"maglev": {"tableSize": size}});
+            assert_eq!(hash(wrong), ["consistentHash.maglev.tableSize"], "{size}");
+        }
+    }
+
+    #[test]
+    fn cookies_and_their_attributes_have_names() {
+        let cookie = |value: Value| found(json!({"consistentHash": {"httpCookie": value}})).len();
+        let secure = json!({"name": "Secure"});
+        assert_eq!(
+            cookie(json!({"name": "a", "ttl": "0s", "attributes": [secure]})),
+            0
+        );
+        assert_eq!(
+            cookie(json!({"name": "", "attributes": [secure, secure, {}]})),
+            3
+        );
+    }
+
+    #[test]
+    fn warm_up_takes_a_while() {
+        let wrong = json!({"minimumPercent": 101, "aggression": 0.5});
+        let expected = ["warmup", "warmup.minimumPercent", "warmup.aggression"];
+        assert_eq!(found(json!({"warmup": wrong})), expected);
+        assert_eq!(
+            found(json!({"warmupDurationSecs": "1us"})),
+            ["warmupDurationSecs"]
         );
     }
 }

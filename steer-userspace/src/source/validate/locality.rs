@@ -3,6 +3,13 @@
 use super::checks::Checks;
 use crate::source::istio::{Failover, LocalityLb, OutlierDetection, ZoneAwareLb};
 
+/// Labels that say where something is.
+const PLACES: [&str; 3] = [
+    "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+    "topology.istio.io/subzone",
+];
+
 /// `localityLbSetting`.
 pub fn by_locality(
     checks: &mut Checks,
@@ -10,12 +17,19 @@ pub fn by_locality(
     setting: &LocalityLb,
     outlier: Option<&OutlierDetection>,
 ) {
-    let ways = [
-        !setting.distribute.is_empty(),
-        !setting.failover.is_empty() || !setting.failover_priority.is_empty(),
-    ];
+    let ways = [!setting.distribute.is_empty(), !setting.failover.is_empty()];
     if ways == [true, true] {
         checks.error(field, "distribute excludes failover", "leave one of them");
+    }
+    let is_place = |label: &&String| PLACES.contains(&label.as_str());
+    if let Some(label) = setting.failover_priority.iter().find(is_place)
+        && ways[1]
+    {
+        checks.error(
+            format!("{field}.failoverPriority"),
+            format!("failover says already in which order of {label} places stand in"),
+            "leave one of them",
+        );
     }
     let from: Vec<&str> = setting
         .distribute
@@ -150,5 +164,74 @@ pub fn localities(checks: &mut Checks, field: &str, found: &[&str]) {
             checks.error(field, message, "remove one");
         }
         seen.push((locality, parts));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{super::testing::fields, *};
+
+    fn found(value: Value, detects: bool) -> Vec<String> {
+        let outlier = OutlierDetection::default();
+        let check = |checks: &mut Checks, field: &str, found: &LocalityLb| {
+            by_locality(checks, field, found, Some(&outlier).filter(|_| detects));
+        };
+        fields(check, value)
+    }
+
+    #[test]
+    fn shares_come_to_a_hundred() {
+        let shares = |to: Value| found(json!({"distribute": [{"from": "a", "to": to}]}), true);
+        assert!(shares(json!({"a/b": 80, "a/c": 20})).is_empty());
+        assert_eq!(shares(json!({"a/b": 80, "a/c": 19})), ["distribute[0].to"]);
+        assert_eq!(shares(json!({"a/b": 100, "a/c": 0})), ["distribute[0].to"]);
+    }
+
+    #[test]
+    fn places_do_not_overlap() {
+        let count = |places: &[&str]| {
+            let mut checks = Checks::default();
+            localities(&mut checks, "x", places);
+            checks.problems.len()
+        };
+        assert_eq!(count(&["a/b/c", "a/b/d", "a/c", "b"]), 0);
+        assert_eq!(count(&["a/b/*", "a/c/*"]), 0);
+        for wrong in [
+            ["*", "a/b"],
+            ["a", "a/b/c"],
+            ["a/b/*", "a/b/c"],
+            ["a/b", "a/b"],
+        ] {
+            assert_eq!(count(&wrong), 1, "{wrong:?}");
+        }
+        for wrong in ["", "a//c", "a/*/c", "a/b/c/d"] {
+            assert_eq!(count(&[wrong]), 1, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn regions_fail_over_to_others() {
+        let to =
+            |from: &str, to: &str| found(json!({"failover": [{"from": from, "to": to}]}), true);
+        assert!(to("a", "b").is_empty());
+        assert_eq!(to("a", "a"), ["failover[0]"]);
+        assert_eq!(to("a/z", "*"), ["failover[0]"]);
+        let failover = json!([{"from": "a", "to": "b"}]);
+        assert_eq!(found(json!({"failover": failover}), false), ["x"]);
+        let twice = json!({"failover": failover, "failoverPriority": [PLACES[1]]});
+        assert_eq!(found(twice, true), ["failoverPriority"]);
+        let apart = json!({"failover": failover, "failoverPriority": ["version"]});
+        assert!(found(apart, true).is_empty());
+    }
+
+    #[test]
+    fn zones_have_no_subzones() {
+        let check = |checks: &mut Checks, field: &str, found: &ZoneAwareLb| {
+            by_zone(checks, field, found, None);
+        };
+        let found = fields(check, json!({"failoverPriority": ["version", PLACES[2]]}));
+        assert_eq!(found, ["failoverPriority[1]", "x"]);
     }
 }

@@ -7,7 +7,9 @@ pub mod checks;
 mod destination_rule;
 mod destinations;
 mod endpoint_slice;
+mod fault;
 mod gateways;
+mod headers;
 mod http_policy;
 mod http_route;
 mod l4_route;
@@ -15,6 +17,9 @@ mod load_balancer;
 pub mod locality;
 pub mod names;
 mod service;
+mod string_match;
+#[cfg(test)]
+mod testing;
 mod traffic_policy;
 mod virtual_service;
 

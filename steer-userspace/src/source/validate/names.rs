@@ -23,8 +23,8 @@ pub fn is_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_label)
 }
 
-/// One part of a domain; capital letters are put up with.
-fn is_domain_part(text: &str) -> bool {
+/// One part of a domain, or the name of a subset; capital letters are put up with.
+pub fn is_domain_part(text: &str) -> bool {
     let bytes = text.as_bytes();
     let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     bytes.len() <= LABEL_MAX
@@ -140,14 +140,23 @@ pub fn port_name(text: &str) -> Verdict {
     }
 }
 
+const PSEUDO_HEADERS: [&str; 5] = [":method", ":scheme", ":authority", ":path", ":status"];
+
 /// The name of an HTTP header, or a pseudo header.
 pub fn header_name(text: &str) -> Verdict {
+    if PSEUDO_HEADERS.contains(&text) {
+        return Ok(());
+    }
+    header_token(text)
+}
+
+/// The name of an HTTP header.
+pub fn header_token(text: &str) -> Verdict {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let name = text.strip_prefix(':').unwrap_or(text);
-    if name.is_empty() {
+    if text.is_empty() {
         return Err("is empty".to_owned());
     }
-    if name.bytes().all(token) {
+    if text.bytes().all(token) {
         Ok(())
     } else {
         Err("is not the name of a header".to_owned())
@@ -171,6 +180,10 @@ pub fn is_authority(name: &str) -> bool {
 
 /// The value of a header that is set: `%` begins `%%` or a variable such as `%START_TIME%`.
 pub fn header_value(text: &str) -> Verdict {
+    let is_control = |byte: u8| (byte < b' ' && byte != b'\t') || byte == 0x7f;
+    if text.bytes().any(is_control) {
+        return Err("has control characters".to_owned());
+    }
     let mut rest = text;
     while let Some(start) = rest.find('%') {
         rest = &rest[start + 1..];
@@ -253,9 +266,30 @@ mod tests {
         for value in ["", "100%%", "%HOSTNAME%", "a %REQ(x-y):12% b", "%A(b)%%%"] {
             assert_eq!(header_value(value), Ok(()), "{value}");
         }
-        for value in ["%", "100%", "abcd%oij", "%START_TIME%%", "%a b%", "%A(b%"] {
+        for value in [
+            "%",
+            "a\nb",
+            "100%",
+            "abcd%oij",
+            "%START_TIME%%",
+            "%a b%",
+            "%A(b%",
+        ] {
             assert!(header_value(value).is_err(), "{value}");
         }
+    }
+
+    #[test]
+    fn headers_are_tokens_or_pseudo_headers() {
+        for name in ["x-a", "X_A!", ":path"] {
+            assert_eq!(header_name(name), Ok(()), "{name}");
+        }
+        for name in ["", "a b", "::", ":other"] {
+            assert!(header_name(name).is_err(), "{name}");
+        }
+        assert!(header_token(":path").is_err() && header_token("*").is_ok());
+        assert!(changed_header(":authority", true).is_ok() && changed_header("x", false).is_ok());
+        assert!(changed_header("Host", false).is_err() && changed_header(":path", true).is_err());
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! `trafficPolicy` of a DestinationRule.
 
-use super::checks::Checks;
-use super::load_balancer::load_balancer;
+use super::{checks::Checks, load_balancer::load_balancer, names};
 use crate::source::istio::{
     ClientTls, ConnectionPool, HttpPool, OutlierDetection, PortTrafficPolicy, TcpPool,
     TrafficPolicy, Tunnel,
@@ -57,6 +56,10 @@ fn port_policy(checks: &mut Checks, field: &str, policy: &PortTrafficPolicy) {
         checks.error(field, "it has no port", "write port.number");
     }
     checks.port_selector(&format!("{field}.port"), policy.port);
+    let (port, nothing) = (policy.port, PortTrafficPolicy::default());
+    if *policy == (PortTrafficPolicy { port, ..nothing }) {
+        checks.error(field, "it says nothing", "leave it out");
+    }
     let outlier = policy.outlier_detection.as_ref();
     if let Some(balancer) = &policy.load_balancer {
         load_balancer(checks, &format!("{field}.loadBalancer"), balancer, outlier);
@@ -167,7 +170,7 @@ pub fn outlier_detection(checks: &mut Checks, field: &str, outlier: &OutlierDete
     for (name, percent) in percents {
         checks.percent(&format!("{field}.{name}"), percent.map(f64::from));
     }
-    if outlier.consecutive_errors.is_some() {
+    if outlier.consecutive_errors.is_some_and(|count| count != 0) {
         checks.warn(
             format!("{field}.consecutiveErrors"),
             "it is deprecated",
@@ -233,6 +236,17 @@ pub fn client_tls(checks: &mut Checks, field: &str, tls: &ClientTls) {
             );
         }
     }
+    let is_verified = given(&tls.ca_certificates)
+        || !tls.subject_alt_names.is_empty()
+        || (mode == "SIMPLE" && given(&tls.credential_name));
+    let verifies = matches!(mode, "SIMPLE" | "MUTUAL") && is_verified;
+    if tls.insecure_skip_verify == Some(true) && verifies {
+        checks.error(
+            format!("{field}.insecureSkipVerify"),
+            "it excludes caCertificates and subjectAltNames, and credentialName with SIMPLE",
+            "leave it out, or those",
+        );
+    }
     for (index, name) in tls.subject_alt_names.iter().enumerate() {
         if name.is_empty() {
             let field = format!("{field}.subjectAltNames[{index}]");
@@ -248,6 +262,137 @@ fn tunnel(checks: &mut Checks, field: &str, tunnel: &Tunnel) {
         protocol,
         &["", "CONNECT", "POST"],
     );
-    checks.host(&format!("{field}.targetHost"), &tunnel.target_host);
+    let host = &tunnel.target_host;
+    if host.parse::<std::net::IpAddr>().is_err() {
+        let field = format!("{field}.targetHost");
+        checks.named(&field, host, names::fqdn(host), "name one host");
+    }
     checks.port(&format!("{field}.targetPort"), Some(tunnel.target_port));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{super::testing::fields, *};
+
+    fn found(value: Value) -> Vec<String> {
+        fields(traffic_policy, value)
+    }
+
+    #[test]
+    fn a_policy_says_something() {
+        assert_eq!(found(json!({})), ["x"]);
+        assert_eq!(found(json!({"connectionPool": {}})), ["connectionPool"]);
+        assert!(found(json!({"outlierDetection": {}})).is_empty());
+        let both = json!({"tunnel": {"targetHost": "a", "targetPort": 1}, "proxyProtocol": {}});
+        assert_eq!(found(both), ["proxyProtocol"]);
+    }
+
+    #[test]
+    fn settings_of_ports_name_their_port() {
+        let ports = |value: Value| found(json!({"portLevelSettings": value}));
+        let fine = json!([{"port": {"number": 80}, "tls": {"mode": "DISABLE"}}]);
+        assert!(ports(fine).is_empty());
+        let field = "portLevelSettings[0]";
+        assert_eq!(ports(json!([{"port": {"number": 80}}])), [field]);
+        let wrong = json!([{"connectionPool": {"tcp": {"maxConnections": -1}}}]);
+        let limit = format!("{field}.connectionPool.tcp.maxConnections");
+        assert_eq!(ports(wrong), [field, limit.as_str()]);
+    }
+
+    #[test]
+    fn limits_are_not_negative_and_times_not_too_short() {
+        let pool = |value: Value| fields(connection_pool, value);
+        let wrong = json!({
+            "tcp": {"maxConnections": -1, "connectTimeout": "1us", "idleTimeout": "0s"},
+            "http": {"maxRetries": -1, "idleTimeout": "1.0000001s"},
+        });
+        let expected = [
+            "tcp.maxConnections",
+            "tcp.connectTimeout",
+            "http.maxRetries",
+            "http.idleTimeout",
+        ];
+        assert_eq!(pool(wrong), expected);
+        let wrong = json!({"http": {
+            "h2UpgradePolicy": "UPGRADE", "useClientProtocol": true,
+            "http2KeepAlive": {"timeout": "1s"},
+        }});
+        assert_eq!(
+            pool(wrong),
+            ["http.useClientProtocol", "http.http2KeepAlive"]
+        );
+    }
+
+    #[test]
+    fn outliers_are_counted_and_ejected_within_bounds() {
+        let fine = json!({
+            "consecutive5xxErrors": 5, "interval": "10s", "maxEjectionPercent": 100,
+            "splitExternalLocalOriginErrors": true, "consecutiveLocalOriginFailures": 1,
+            "consecutiveErrors": 0,
+        });
+        assert!(fields(outlier_detection, fine).is_empty());
+        let wrong = json!({
+            "consecutiveErrors": 1, "consecutiveLocalOriginFailures": 1, "interval": "0s",
+            "baseEjectionTime": "1us", "maxEjectionPercent": 101, "minHealthPercent": -1,
+        });
+        let expected = [
+            "interval",
+            "baseEjectionTime",
+            "maxEjectionPercent",
+            "minHealthPercent",
+            "consecutiveErrors",
+            "consecutiveLocalOriginFailures",
+        ];
+        assert_eq!(fields(outlier_detection, wrong), expected);
+    }
+
+    #[test]
+    fn certificates_come_from_files_or_from_a_secret() {
+        let tls = |value: Value| fields(client_tls, value);
+        assert!(tls(json!({})).is_empty());
+        assert!(tls(json!({"mode": "SIMPLE", "caCertificates": "a"})).is_empty());
+        assert!(tls(json!({"mode": "MUTUAL", "credentialName": "a"})).is_empty());
+        assert!(tls(json!({"mode": "ISTIO_MUTUAL", "privateKey": "a"})).is_empty());
+        assert_eq!(
+            tls(json!({"mode": "MUTUAL"})),
+            ["clientCertificate", "privateKey"]
+        );
+        let both =
+            json!({"mode": "SIMPLE", "credentialName": "a", "caCertificates": "b", "caCrl": "c"});
+        assert_eq!(tls(both), ["caCertificates", "caCrl"]);
+        assert_eq!(tls(json!({"mode": "simple"})), ["mode"]);
+    }
+
+    #[test]
+    fn who_is_not_verified_is_nobody_in_particular() {
+        let unverified = |mode: &str, name: &str, value: Value| {
+            let mut tls = json!({"mode": mode, "insecureSkipVerify": true});
+            tls[name] = value;
+            let found = fields(client_tls, tls);
+            found.contains(&"insecureSkipVerify".to_owned())
+        };
+        assert!(!unverified("SIMPLE", "sni", json!("a")));
+        assert!(unverified("SIMPLE", "subjectAltNames", json!(["a"])));
+        assert!(unverified("SIMPLE", "credentialName", json!("a")));
+        assert!(unverified("MUTUAL", "caCertificates", json!("a")));
+        assert!(!unverified("MUTUAL", "credentialName", json!("a")));
+        assert!(!unverified("ISTIO_MUTUAL", "caCertificates", json!("a")));
+    }
+
+    #[test]
+    fn tunnels_lead_somewhere() {
+        let wrong = json!({"protocol": "GET", "targetHost": "*.a", "targetPort": 0});
+        let expected = ["protocol", "targetHost", "targetPort"];
+        assert_eq!(fields(tunnel, wrong), expected);
+        let fine = json!({"targetHost": "fd00::1", "targetPort": 443});
+        assert!(fields(tunnel, fine).is_empty());
+        assert_eq!(
+            found(json!({"retryBudget": {"percent": 101}})),
+            ["retryBudget.percent"]
+        );
+        let version = json!({"proxyProtocol": {"version": "V3"}});
+        assert_eq!(found(version), ["proxyProtocol.version"]);
+    }
 }

@@ -64,10 +64,10 @@ fn hosts(checks: &mut Checks, spec: &VirtualService) {
     for (index, host) in spec.hosts.iter().enumerate() {
         let field = format!("spec.hosts[{index}]");
         let is_address = host.parse::<IpAddr>().is_ok();
-        let verdict = if reaches_gateways(&spec.gateways) {
-            names::gateway_domain(host, !spec.tls.is_empty())
-        } else if is_address {
+        let verdict = if is_address {
             Ok(())
+        } else if reaches_gateways(&spec.gateways) {
+            names::gateway_domain(host, !spec.tls.is_empty())
         } else {
             names::wildcard_domain(host)
         };
@@ -102,5 +102,63 @@ fn twice(checks: &mut Checks, hosts: &[String]) {
             };
             checks.error(format!("spec.hosts[{index}]"), message, "remove one");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::testing::of_virtual_service;
+
+    fn with_rule(hosts: Value, gateways: Value) -> (String, usize) {
+        let rule = json!({"route": [{"destination": {"host": "catalog"}}]});
+        let spec = json!({"hosts": hosts, "gateways": gateways, "http": [rule]});
+        let (errors, warnings) = of_virtual_service(spec);
+        (errors.join(" "), warnings.len())
+    }
+
+    #[test]
+    fn hosts_are_names_patterns_or_addresses_and_apart() {
+        let errors = |hosts: Value, gateways: Value| with_rule(hosts, gateways).0;
+        let fine = json!(["catalog", "*.shop.example", "10.0.0.1", "fd00::1"]);
+        assert_eq!(errors(fine.clone(), json!([])), "");
+        assert_eq!(errors(fine, json!(["edge"])), "");
+        assert_eq!(errors(json!(["*"]), json!(["edge"])), "");
+        assert_eq!(errors(json!(["*"]), json!([])), "spec.hosts[0]");
+        assert_eq!(
+            errors(json!(["*"]), json!(["edge", "mesh"])),
+            "spec.hosts[0]"
+        );
+        assert_eq!(
+            errors(json!(["a!", "b.1"]), json!([])),
+            "spec.hosts[0] spec.hosts[1]"
+        );
+        assert_eq!(errors(json!(["a.b", "a.b"]), json!([])), "spec.hosts[1]");
+        assert_eq!(errors(json!(["*.b", "a.b"]), json!([])), "spec.hosts[1]");
+    }
+
+    #[test]
+    fn gateways_are_names() {
+        let of = |gateway: &str| with_rule(json!(["a"]), json!([gateway]));
+        for name in ["edge", "mesh", "shop/edge"] {
+            assert_eq!(of(name), (String::new(), 0), "{name}");
+        }
+        for name in ["", "*/edge", "shop/*", "./edge", "shop/a.b", "a/b/c", "a b"] {
+            assert_eq!(of(name).0, "spec.gateways[0]", "{name}");
+        }
+        assert_eq!(of("edge.shop.svc.cluster.local"), (String::new(), 1));
+    }
+
+    #[test]
+    fn delegates_have_http_rules_only() {
+        let tcp = json!([{"route": [{"destination": {"host": "catalog"}}]}]);
+        let (errors, _) = of_virtual_service(json!({"gateways": ["edge"], "tcp": tcp}));
+        assert_eq!(errors, ["spec.gateways", "spec"]);
+    }
+
+    #[test]
+    fn a_rule_is_needed() {
+        assert_eq!(of_virtual_service(json!({"hosts": ["a"]})).0, ["spec"]);
     }
 }

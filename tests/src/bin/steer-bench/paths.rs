@@ -45,6 +45,7 @@ pub(crate) struct Open {
 impl Open {
     /// Ends what was started.
     pub(crate) fn close(self) -> Result<()> {
+        drop(self.engine);
         self.envoy.map_or(Ok(()), Envoy::stop)
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use steer::{
     control::{Applied, Engine},
     desired::{Lowering, Settings},
-    image,
+    image::Compiler,
     kernel::Pins,
     source::{Object, Snapshot, files::parse_text, istio::VirtualService},
 };
@@ -76,10 +76,13 @@ fn load(texts: &[&str], rounds: usize) -> Result<f64> {
     for round in 0..rounds {
         let started = Instant::now();
         let cgroup = lab.dirs().cluster_cgroup();
-        let mut engine = images::engine(&lab, cgroup.path(), SERVICES_MAX)?;
+        let mut stages = Stages {
+            lowering: Lowering::new(Settings::default()),
+            compiler: Compiler::default(),
+            engine: images::engine(&lab, cgroup.path(), SERVICES_MAX)?,
+        };
         starts.push(ms(started));
-        let mut lowering = Lowering::new(Settings::default());
-        apply(&snapshot, &mut lowering, &mut engine, &mut cold)?;
+        stages.apply(&snapshot, &mut cold)?;
         let mut changed = snapshot.clone();
         let fresh = parse(&[&cluster::split(CHANGED, 899 - u32::try_from(round)?)])?;
         for rule in fresh.virtual_services {
@@ -87,10 +90,10 @@ fn load(texts: &[&str], rounds: usize) -> Result<f64> {
             let place = changed.virtual_services.iter_mut().find(same);
             *place.context("the VirtualService is there")? = rule;
         }
-        let applied = apply(&changed, &mut lowering, &mut engine, &mut warm)?;
+        let applied = stages.apply(&changed, &mut warm)?;
         let services = applied.services_changed;
         ensure!(services == 1, "{services} services changed, not one");
-        drop(engine);
+        drop(stages);
         Pins::new(lab.dirs().pins()).remove()?;
     }
     say(&format!(
@@ -120,24 +123,28 @@ fn parse(texts: &[&str]) -> Result<Snapshot> {
     Ok(Snapshot::from_objects(objects, findings))
 }
 
-fn apply(
-    snapshot: &Snapshot,
-    lowering: &mut Lowering,
-    engine: &mut Engine,
-    parts: &mut Parts,
-) -> Result<Applied> {
-    let started = Instant::now();
-    let desired = lowering.lower(snapshot, &BTreeSet::new());
-    let lowered = ms(started);
-    let image = image::compile(&desired, &BTreeMap::new());
-    let compiled = ms(started);
-    let applied = engine.apply(&image)?;
-    let all = ms(started);
-    parts.add("lowered", lowered);
-    parts.add("compiled", compiled - lowered);
-    parts.add("planned and written", all - compiled);
-    parts.add("all", all);
-    Ok(applied)
+/// What a snapshot goes through; each part remembers the one before.
+struct Stages {
+    lowering: Lowering,
+    compiler: Compiler,
+    engine: Engine,
+}
+
+impl Stages {
+    fn apply(&mut self, snapshot: &Snapshot, parts: &mut Parts) -> Result<Applied> {
+        let started = Instant::now();
+        let desired = self.lowering.lower(snapshot, &BTreeSet::new());
+        let lowered = ms(started);
+        let image = self.compiler.compile(&desired, &BTreeMap::new());
+        let compiled = ms(started);
+        let applied = self.engine.apply(image)?;
+        let all = ms(started);
+        parts.add("lowered", lowered);
+        parts.add("compiled", compiled - lowered);
+        parts.add("planned and written", all - compiled);
+        parts.add("all", all);
+        Ok(applied)
+    }
 }
 
 fn ms(started: Instant) -> f64 {

@@ -27,7 +27,8 @@ use crate::{kernel::memories, live::Asked};
 
 mod ask;
 
-use ask::{Question, question};
+use ask::Question;
+pub(super) use ask::question;
 
 /// The answer.
 #[derive(Serialize)]
@@ -221,7 +222,7 @@ fn findings(seen: &Seen, route: &Route) -> Vec<Value> {
 }
 
 /// The decision, step by step.
-fn text(explained: &Explained) -> String {
+pub(super) fn text(explained: &Explained) -> String {
     let mut steps = vec![format!(
         "{} dials {} over {}; its class is {}",
         explained.source, explained.dialled, explained.transport, explained.client

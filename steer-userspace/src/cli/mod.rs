@@ -14,6 +14,8 @@ mod instance;
 mod output;
 mod plan;
 mod status;
+#[cfg(test)]
+mod tests;
 mod text;
 mod unload;
 

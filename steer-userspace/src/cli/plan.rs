@@ -28,7 +28,7 @@ use crate::{
 
 /// The answer.
 #[derive(Serialize)]
-struct Planned {
+pub(super) struct Planned {
     /// What has to be taken together with the rest.
     findings: Vec<Value>,
     /// Nothing else is there if the configuration is refused.
@@ -42,7 +42,7 @@ struct Content {
     maps: BTreeMap<&'static str, usize>,
     /// Which routes change, against the live node or against empty maps.
     changes: Vec<Change>,
-    /// Kind of write -> how many.
+    /// Map -> rows that are written.
     writes: BTreeMap<&'static str, usize>,
     routes: Vec<Route>,
     #[serde(skip)]
@@ -84,12 +84,12 @@ struct Change {
 }
 
 /// What is in the kernel.
-struct Node {
-    capacity: Capacity,
-    live: Live,
-    names: Names,
+pub(super) struct Node {
+    pub(super) capacity: Capacity,
+    pub(super) live: Live,
+    pub(super) names: Names,
     /// What its classes stand for.
-    classes: BTreeMap<ClassId, String>,
+    pub(super) classes: BTreeMap<ClassId, String>,
 }
 
 /// Plans files.
@@ -141,7 +141,11 @@ fn node(instance: &Instance) -> anyhow::Result<Node> {
 }
 
 /// Runs the pipeline.
-fn plan(args: &Plan, snapshot: &Snapshot, node: Option<&Node>) -> anyhow::Result<Planned> {
+pub(super) fn plan(
+    args: &Plan,
+    snapshot: &Snapshot,
+    node: Option<&Node>,
+) -> anyhow::Result<Planned> {
     let clients = clients(args, node)?;
     let local = clients.values().cloned().collect();
     let desired = lower(snapshot, &args.naming.clone().into(), &local);
@@ -176,7 +180,7 @@ fn plan(args: &Plan, snapshot: &Snapshot, node: Option<&Node>) -> anyhow::Result
     Ok(Planned {
         findings,
         content: Some(Content {
-            maps: fill(&image),
+            maps: fill(&image, &layout),
             changes: changes(&before, &image, |key| names(&known, key.class), wanted),
             writes: writes(&plan.steps),
             routes: routes
@@ -224,12 +228,13 @@ fn large_enough(image: &Image) -> Capacity {
     Capacity::for_services(u32::try_from(wanted).unwrap_or(u32::MAX))
 }
 
-/// How many rows of each map the image needs.
-fn fill(image: &Image) -> BTreeMap<&'static str, usize> {
+/// How many rows of each map the image needs, once it is in force.
+fn fill(image: &Image, layout: &Layout) -> BTreeMap<&'static str, usize> {
     let destinations = || image.routes.values().flat_map(|route| &route.destinations);
     let mut pools: Vec<_> = destinations().map(|found| &found.endpoints).collect();
     pools.sort();
     pools.dedup();
+    let placed = layout.placed().values();
     BTreeMap::from([
         ("SERVICES", image.routes.len()),
         ("ROUTES", image.routes.len()),
@@ -237,6 +242,7 @@ fn fill(image: &Image) -> BTreeMap<&'static str, usize> {
         ("ENDPOINTS", pools.iter().map(|pool| pool.len()).sum()),
         ("COUNTERS", destinations().count()),
         ("SOURCES", image.sources.len()),
+        ("MEMBERS", placed.map(|route| route.members.len()).sum()),
     ])
 }
 
@@ -244,13 +250,13 @@ fn writes(steps: &[Step]) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
     for step in steps {
         let (name, count) = match step {
-            Step::Endpoints { rows, .. } => ("rows of ENDPOINTS", rows.len()),
-            Step::StartTickets { .. } => ("rows of TICKETS", 1),
-            Step::StartCounters { count, .. } => ("rows of COUNTERS", *count as usize),
-            Step::Route { .. } => ("rows of ROUTES", 1),
-            Step::AddMember { .. } | Step::RemoveMember { .. } => ("rows of MEMBERS", 1),
-            Step::Publish { .. } | Step::Unpublish { .. } => ("slots of SERVICES", 1),
-            Step::SetSource { .. } | Step::RemoveSource { .. } => ("rows of SOURCES", 1),
+            Step::Endpoints { rows, .. } => ("ENDPOINTS", rows.len()),
+            Step::StartTickets { .. } => ("TICKETS", 1),
+            Step::StartCounters { count, .. } => ("COUNTERS", *count as usize),
+            Step::Route { .. } => ("ROUTES", 1),
+            Step::AddMember { .. } | Step::RemoveMember { .. } => ("MEMBERS", 1),
+            Step::Publish { .. } | Step::Unpublish { .. } => ("SERVICES", 1),
+            Step::SetSource { .. } | Step::RemoveSource { .. } => ("SOURCES", 1),
         };
         *counts.entry(name).or_default() += count;
     }
@@ -360,7 +366,7 @@ impl Destination {
     }
 }
 
-fn text(planned: &Planned) -> String {
+pub(super) fn text(planned: &Planned) -> String {
     let mut text = Text::default();
     if let Some(content) = &planned.content {
         content.text(&mut text);
@@ -395,12 +401,12 @@ impl Content {
             change.text(text, self.live);
         }
         text.gap();
-        text.heading("WRITES");
+        text.heading("WRITES (rows)");
         if self.writes.is_empty() {
             text.line(format_args!("  none"));
         }
         for (name, count) in &self.writes {
-            text.line(format_args!("  {count:>8} {name}"));
+            text.line(format_args!("  {name:<10} {count:>8}"));
         }
     }
 }

@@ -210,8 +210,14 @@ impl Row for Route {
             (true, true) => "refused".to_owned(),
             (true, false) => shares.join(" "),
         };
+        // TCP goes without saying.
+        let name = if self.transport == Proto::Tcp.name() {
+            self.name.clone()
+        } else {
+            format!("{}/{}", self.name, self.transport)
+        };
         let mut cells = vec![
-            self.name.clone(),
+            name,
             self.vhost_name.clone(),
             self.domains.join(", "),
             self.matches.to_owned(),

@@ -62,7 +62,9 @@ fn exit_of(error: &anyhow::Error) -> Exit {
             KernelError::NoCgroup2
             | KernelError::NotBpffs { .. }
             | KernelError::NoBtf
-            | KernelError::NotPermitted { .. },
+            | KernelError::NotPermitted { .. }
+            | KernelError::Load { .. }
+            | KernelError::Program { .. },
         ) => Exit::Unsupported,
         Some(_) => Exit::No,
         None => Exit::Usage,

@@ -181,7 +181,7 @@ fn clusters_and_endpoints_of_two_subsets() {
 fn filters() {
     let seen = seen();
     let count = |words: &str| got(&seen, &format!("{words} --no-headers")).lines().count();
-    assert_eq!(count("services"), 7);
+    assert_eq!(count("services"), 8);
     assert_eq!(count("services -n kube-system"), 2);
     assert_eq!(count("services catalog"), 2);
     assert_eq!(count("services catalog -n kube-system"), 0);

@@ -1,5 +1,5 @@
-//! The clusters of hosts that a DestinationRule names, in a file: the kernel holds only those that
-//! routes lead to, and listings show all.
+//! The clusters of hosts that a DestinationRule or a VirtualService names, in a file: the kernel
+//! holds only those that routes lead to, and listings show all.
 
 use std::{fs, io, io::Write as _, path::Path};
 

@@ -16,7 +16,7 @@ use super::{
     client::{Client, NO_LABELS},
     destination_rules::DestinationRules,
     host,
-    model::{Cluster, Desired, PodRef, Port, Service, View},
+    model::{Cluster, Desired, PodRef, Port, Rule, Service, View},
     registry::{Host, HostPort, Registry, same},
     review,
     route::{self, World},
@@ -202,13 +202,16 @@ impl Lowering {
             }
             ports.push(lowered(host, port, proto, anyone.view));
         }
+        let own = differs.values().flat_map(BTreeMap::values);
+        let mut views = ports.iter().flat_map(|port| port.views.values()).chain(own);
+        let is_routed = views.any(is_routed);
         let service = Arc::new(Service {
             namespace: host.object.meta.namespace.clone(),
             name: host.object.meta.name.clone(),
             host: host.name.clone(),
             addresses: host.addresses.clone(),
             ports,
-            clusters: self.clusters(host),
+            clusters: self.clusters(host, is_routed),
         });
         Made {
             service,
@@ -217,22 +220,26 @@ impl Lowering {
         }
     }
 
-    /// What a client of the service's own namespace may be led to, if a DestinationRule says so.
-    fn clusters(&self, host: &Host) -> Vec<Cluster> {
+    /// What a client of the service's own namespace may be led to, if a DestinationRule says so; the
+    /// service itself, if a VirtualService may lead away from it.
+    fn clusters(&self, host: &Host, is_routed: bool) -> Vec<Cluster> {
         let namespace = host.object.meta.namespace.as_str();
         let client = Client {
             namespace: Some(namespace),
             ..Client::ANYONE
         };
-        let Some(rules) = self.destination_rules.find(&host.name, namespace, &client) else {
+        let rules = self.destination_rules.find(&host.name, namespace, &client);
+        if rules.is_none() && !is_routed {
             return Vec::new();
-        };
+        }
+        let from = rules
+            .as_ref()
+            .map_or_else(Vec::new, |rules| rules.from.clone());
         let subsets = || {
-            rules
-                .subsets
-                .iter()
-                .map(|found| (Some(&found.name), &found.labels))
+            let subsets = rules.iter().flat_map(|rules| &rules.subsets);
+            subsets.map(|found| (Some(&found.name), &found.labels))
         };
+        let from = &from;
         let steered = host
             .ports
             .iter()
@@ -245,7 +252,7 @@ impl Lowering {
                         host: host.name.clone(),
                         port,
                         subset: subset.cloned(),
-                        destination_rules: rules.from.clone(),
+                        destination_rules: from.clone(),
                         endpoints: host.endpoints(port, proto, labels).to_vec(),
                     })
             })
@@ -315,6 +322,11 @@ fn with_classes(made: &Made, class_of: &BTreeMap<&Signature, ClassId>) -> Arc<Se
 
 /// `sessionAffinity: ClientIP` holds for three hours unless it says otherwise.
 const AFFINITY_SECS: u32 = 10_800;
+
+/// Whether a VirtualService decides.
+fn is_routed(view: &View) -> bool {
+    matches!(view, View::Route(route) if route.rule != Rule::Service)
+}
 
 fn lowered(host: &Host, port: &HostPort, proto: steer_common::Proto, view: View) -> Port {
     let spec = &host.object.spec;

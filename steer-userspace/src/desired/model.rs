@@ -38,8 +38,8 @@ pub struct Service {
     pub addresses: Vec<IpAddr>,
     /// Its ports.
     pub ports: Vec<Port>,
-    /// If a DestinationRule names it: each of its ports, whole and by subset, whether or not a
-    /// route leads there.
+    /// If a DestinationRule or a VirtualService names it: each of its ports, whole and by subset,
+    /// whether or not a route leads there.
     pub clusters: Vec<Cluster>,
 }
 

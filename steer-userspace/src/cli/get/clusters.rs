@@ -25,8 +25,8 @@ pub(super) struct Cluster {
     connections: u64,
 }
 
-/// The clusters that routes lead to; of a service that a DestinationRule names, all, whether or
-/// not a route leads there.
+/// The clusters that routes lead to; of a service that a DestinationRule or a VirtualService names,
+/// all, whether or not a route leads there.
 pub(super) fn rows(seen: &Seen, filter: &Filter<'_>) -> Vec<Cluster> {
     let mut rows: BTreeMap<(String, u16, Option<String>), Cluster> = BTreeMap::new();
     for found in &seen.clusters {

@@ -450,3 +450,24 @@ fn the_stage_is_apart() -> Result<()> {
     assert!(!pins.starts_with(Path::new("/sys/fs/bpf")));
     Ok(())
 }
+
+/// `unload` leaves alone what a running agent needs.
+#[test]
+fn unload_asks_to_stop_the_agent_first() -> Result<()> {
+    let stage = Stage::new(&[])?;
+    let state = stage.directory.path().join("state");
+    let lock = steer::control::Lock::take(&state)?;
+    fs::write(state.join("names.jsonl"), "")?;
+    let ended = stage.run("unload")?;
+    assert_eq!((ended.code, ended.out.as_str()), (1, ""));
+    let expected = format!("steer: an agent runs (pid {})", std::process::id());
+    assert!(ended.err.starts_with(&expected), "{}", ended.err);
+    assert!(state.join("names.jsonl").exists());
+    drop(lock);
+    assert_eq!(stage.run("unload")?.code, 0);
+    assert!(!state.exists());
+    let lock = steer::control::Lock::take(&state)?;
+    assert_eq!(stage.run("unload --force")?.code, 0);
+    drop(lock);
+    Ok(())
+}

@@ -72,6 +72,12 @@ fn examine(cgroup: Option<&Path>) -> Vec<Line> {
     let mut lines = vec![kernel(), privileges(), namespaces(), btf(), bpffs()];
     let (line, root) = hierarchy(cgroup);
     lines.push(line);
+    if privilege::check("loading programs").is_err() {
+        // They would fail for lack of privileges, which says nothing about the machine.
+        let untried = |what| Line::new(Verdict::Warn, what, "not tried without privileges");
+        lines.extend([untried("programs"), untried("other programs")]);
+        return lines;
+    }
     let loaded = probe::load();
     lines.push(memory(loaded.is_ok()));
     lines.push(programs(loaded));

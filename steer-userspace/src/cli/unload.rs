@@ -9,19 +9,30 @@ use super::{
     args::{Instance, Unload},
     output::{self, counted},
 };
-use crate::{control::Lock, kernel::Removed};
+use crate::{
+    control::{Lock, LockError},
+    kernel::Removed,
+};
 
 /// The files of a state directory; the lock last, so that no agent starts in between.
 const FILES: [&str; 4] = ["names.jsonl", "clusters.json", "status.json", "lock"];
 
 /// Removes everything that an agent left.
 pub(super) fn run(args: &Unload, instance: &Instance) -> anyhow::Result<Exit> {
-    let _lock = if args.force || !instance.state.exists() {
-        None
-    } else {
-        let taken = Lock::take(&instance.state);
-        Some(taken.context("nothing was removed; --force unloads all the same")?)
-    };
+    // Held until all is gone, so that no agent starts meanwhile.
+    let mut _lock = None;
+    if !args.force && instance.state.exists() {
+        match Lock::take(&instance.state) {
+            Ok(taken) => _lock = Some(taken),
+            Err(LockError::Taken { pid }) => {
+                output::remark(&format!(
+                    "steer: an agent runs (pid {pid}): stop it first; --force unloads all the same"
+                ));
+                return Ok(Exit::No);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
     let pins = instance.pins();
     let removed = pins.remove()?;
     let files = remove_files(&instance.state)?;

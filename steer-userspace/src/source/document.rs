@@ -1,14 +1,10 @@
 //! Text of one file -> documents: values with the line and column of each field.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-use serde::{
-    Deserialize,
-    de::{self, Deserializer, MapAccess, SeqAccess, Visitor},
-};
-use serde_json::{Map, Number, Value};
-use serde_saphyr::{Location, Options, Spanned, budget, options};
+use serde_json::{Map, Value};
 
+use super::tree::{self, Content, DEPTH_MAX, Fault, Node};
 use crate::finding::{Finding, Position, Severity, codes};
 
 /// One document of a file, or one item of a list in it.
@@ -28,31 +24,6 @@ pub struct Chunk<'a> {
     pub line: u32,
     /// What it says.
     pub text: &'a str,
-}
-
-/// Nodes of one chunk, each about a hundred bytes while it is read: a list of 10,000 services and
-/// 100,000 endpoints has three million. What aliases may expand to stays as tight as the library
-/// has it.
-const NODES_MAX: usize = 20_000_000;
-/// How deep values may be nested.
-const DEPTH_MAX: usize = 64;
-
-/// What YAML is taken: that of version 1.2, where `yes` is a text and `0644` no octal number, and
-/// as much of it as fits into memory.
-fn taken() -> Options {
-    options! {
-        strict_booleans: true,
-        leading_zero_numbers_as_strings: true,
-        underscored_numbers_as_strings: true,
-        with_snippet: false,
-        budget: budget! {
-            max_events: 3 * NODES_MAX,
-            max_nodes: NODES_MAX,
-            max_depth: DEPTH_MAX,
-            max_documents: NODES_MAX,
-            max_total_scalar_bytes: 256 << 20,
-        },
-    }
 }
 
 /// Takes a file apart at the lines that begin a document, so that a document that did not change
@@ -99,86 +70,76 @@ pub fn parse(file: &Arc<str>, text: &str) -> Result<Vec<Document>, Box<Finding>>
 
 /// Parses the documents of a chunk. Lists (`kind: List`, as kubectl prints them) are taken apart.
 pub fn parse_chunk(file: &Arc<str>, chunk: Chunk<'_>) -> Result<Vec<Document>, Box<Finding>> {
-    let trees: Vec<Spanned<Tree>> = serde_saphyr::from_multiple_with_options(chunk.text, taken())
-        .map_err(|error| syntax(file, chunk.line, &error))?;
+    let trees = tree::trees(chunk.text).map_err(|fault| syntax(file, chunk.line, fault))?;
     let documents = trees.into_iter().flat_map(items);
-    Ok(documents.map(|tree| document(tree, chunk.line)).collect())
+    Ok(documents.map(|node| document(node, chunk.line)).collect())
 }
 
-fn syntax(file: &Arc<str>, before: u32, error: &serde_saphyr::Error) -> Box<Finding> {
-    let (line, column) = error
-        .location()
-        .map_or((0, 0), |location| place(location, before));
-    let text = error.without_snippet().to_string();
-    let text = text.lines().next().unwrap_or_default();
-    // The library says where itself; there, lines are those of the chunk.
-    let text = text.split_once(" at line ").map_or(text, |(text, _)| text);
+fn syntax(file: &Arc<str>, before: u32, fault: Fault) -> Box<Finding> {
     Box::new(Finding {
         severity: Severity::Error,
         code: codes::SYNTAX,
         object: None,
         position: Some(Position {
             file: Arc::clone(file),
-            line,
-            column,
+            line: fault.line.saturating_add(before),
+            column: fault.column,
         }),
         field: String::new(),
-        message: match text.strip_prefix("budget breached: ") {
-            Some(limit) => format!("too large, or nested too deeply: {limit}"),
-            None => format!("not valid YAML: {text}"),
-        },
+        message: fault.message,
         help: "mend the file; until then the last good configuration stays in force".to_owned(),
     })
 }
 
 /// The documents in a tree: none if it is empty, its items if it is a list.
-fn items(tree: Spanned<Tree>) -> Vec<Spanned<Tree>> {
-    match tree.value {
-        Tree::Null => Vec::new(),
-        Tree::Map(entries) if is_list(&entries) => entries
+fn items(node: Node) -> Vec<Node> {
+    match node.content {
+        Content::Null => Vec::new(),
+        Content::Map(entries) if is_list(&entries) => entries
             .into_iter()
             .filter(|(key, _)| key == "items")
-            .flat_map(|(_, items)| match items.value {
-                Tree::List(items) => items,
+            .flat_map(|(_, items)| match items.content {
+                Content::List(items) => items,
                 _ => Vec::new(),
             })
             .flat_map(self::items)
             .collect(),
-        _ => vec![tree],
+        _ => vec![node],
     }
 }
 
-type Entry = (String, Spanned<Tree>);
-
-fn entry<'a>(entries: &'a [Entry], wanted: &str) -> Option<&'a Tree> {
-    let (_, tree) = entries.iter().find(|(key, _)| key == wanted)?;
-    Some(&tree.value)
+fn entry<'a>(entries: &'a [(String, Node)], wanted: &str) -> Option<&'a Content> {
+    let (_, node) = entries.iter().find(|(key, _)| key == wanted)?;
+    Some(&node.content)
 }
 
-fn is_list(entries: &[Entry]) -> bool {
-    matches!(entry(entries, "kind"), Some(Tree::Text(kind)) if kind.ends_with("List"))
-        && matches!(entry(entries, "items"), Some(Tree::List(_) | Tree::Null))
+fn is_list(entries: &[(String, Node)]) -> bool {
+    matches!(entry(entries, "kind"), Some(Content::Text(kind)) if kind.ends_with("List"))
+        && matches!(
+            entry(entries, "items"),
+            Some(Content::List(_) | Content::Null)
+        )
 }
 
 /// How deep positions are kept: pods and slices come in hundreds of thousands, and whoever asks for
 /// one of their fields is served with the one around it.
-fn positions_depth(tree: &Tree) -> usize {
-    let Tree::Map(entries) = tree else {
+fn positions_depth(content: &Content) -> usize {
+    let Content::Map(entries) = content else {
         return DEPTH_MAX;
     };
     match entry(entries, "kind") {
-        Some(Tree::Text(kind)) if kind == "Pod" || kind == "EndpointSlice" => 2,
+        Some(Content::Text(kind)) if kind == "Pod" || kind == "EndpointSlice" => 2,
         _ => DEPTH_MAX,
     }
 }
 
-fn document(tree: Spanned<Tree>, before: u32) -> Document {
-    let depth = positions_depth(&tree.value);
+fn document(node: Node, before: u32) -> Document {
+    let depth = positions_depth(&node.content);
     let mut places = Places {
         before,
         fields: BTreeMap::new(),
     };
-    let value = places.value(tree, String::new(), depth);
+    let value = places.value(node, String::new(), depth);
     Document {
         value,
         fields: places.fields,
@@ -192,140 +153,48 @@ struct Places {
 }
 
 impl Places {
-    /// The value of `tree`, which stands at `path`; positions are kept for `depth` levels more.
-    fn value(&mut self, tree: Spanned<Tree>, path: String, depth: usize) -> Value {
-        let value = match tree.value {
-            Tree::Null => Value::Null,
-            Tree::Bool(value) => Value::Bool(value),
-            Tree::Number(value) => Value::Number(value),
-            Tree::Text(value) => Value::String(value),
-            Tree::List(items) => (0..)
+    /// The value of `node`, which stands at `path`; positions are kept for `depth` levels more.
+    fn value(&mut self, node: Node, path: String, depth: usize) -> Value {
+        let place = (node.line.saturating_add(self.before), node.column);
+        let value = match node.content {
+            Content::List(items) => (0..)
                 .zip(items)
                 .map(|(index, item): (usize, _)| match depth.checked_sub(1) {
                     Some(depth) => self.value(item, format!("{path}[{index}]"), depth),
-                    None => plain(item.value),
+                    None => plain(item),
                 })
                 .collect(),
-            Tree::Map(entries) => {
+            Content::Map(entries) => {
                 let mut map = Map::new();
                 for (key, entry) in entries {
                     let value = match depth.checked_sub(1) {
                         Some(depth) if path.is_empty() => self.value(entry, key.clone(), depth),
                         Some(depth) => self.value(entry, format!("{path}.{key}"), depth),
-                        None => plain(entry.value),
+                        None => plain(entry),
                     };
                     map.insert(key, value);
                 }
                 Value::Object(map)
             }
+            _ => plain(node),
         };
-        self.fields
-            .insert(path, place(tree.referenced, self.before));
+        self.fields.insert(path, place);
         value
     }
 }
 
 /// A value without positions.
-fn plain(tree: Tree) -> Value {
-    match tree {
-        Tree::Null => Value::Null,
-        Tree::Bool(value) => Value::Bool(value),
-        Tree::Number(value) => Value::Number(value),
-        Tree::Text(value) => Value::String(value),
-        Tree::List(items) => items.into_iter().map(|item| plain(item.value)).collect(),
-        Tree::Map(entries) => entries
+fn plain(node: Node) -> Value {
+    match node.content {
+        Content::Null => Value::Null,
+        Content::Bool(value) => Value::Bool(value),
+        Content::Number(value) => Value::Number(value),
+        Content::Text(value) => Value::String(value),
+        Content::List(items) => items.into_iter().map(plain).collect(),
+        Content::Map(entries) => entries
             .into_iter()
-            .map(|(key, entry)| (key, plain(entry.value)))
+            .map(|(key, entry)| (key, plain(entry)))
             .collect(),
-    }
-}
-
-fn place(location: Location, before: u32) -> (u32, u32) {
-    let number = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-    (
-        number(location.line()).saturating_add(before),
-        number(location.column()),
-    )
-}
-
-/// A value whose parts know where they stand.
-#[derive(Debug)]
-enum Tree {
-    Null,
-    Bool(bool),
-    Number(Number),
-    Text(String),
-    List(Vec<Spanned<Tree>>),
-    Map(Vec<(String, Spanned<Tree>)>),
-}
-
-impl<'de> Deserialize<'de> for Tree {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TreeVisitor)
-    }
-}
-
-struct TreeVisitor;
-
-impl<'de> Visitor<'de> for TreeVisitor {
-    type Value = Tree;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a YAML value")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Tree, E> {
-        Ok(Tree::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Tree, E> {
-        Ok(Tree::Number(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Tree, E> {
-        Ok(Tree::Number(value.into()))
-    }
-
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Tree, E> {
-        Number::from_f64(value)
-            .map(Tree::Number)
-            .ok_or_else(|| E::custom("not a finite number"))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Tree, E> {
-        Ok(Tree::Text(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Tree, E> {
-        Ok(Tree::Text(value))
-    }
-
-    fn visit_unit<E>(self) -> Result<Tree, E> {
-        Ok(Tree::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Tree, E> {
-        Ok(Tree::Null)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tree, D::Error> {
-        Tree::deserialize(deserializer)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Tree, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Tree::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Tree, A::Error> {
-        let mut map = Vec::new();
-        while let Some(entry) = entries.next_entry()? {
-            map.push(entry);
-        }
-        Ok(Tree::Map(map))
     }
 }
 

@@ -20,6 +20,21 @@ struct Metadata {
     creation_timestamp: Option<jiff::Timestamp>,
 }
 
+/// The names of an object, as far as they can be read: findings name it by them.
+pub(super) fn names(value: &Value) -> Meta {
+    let text = |field: &str| {
+        value
+            .pointer(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    Meta {
+        name: text("/metadata/name").to_owned(),
+        namespace: text("/metadata/namespace").to_owned(),
+        ..Meta::default()
+    }
+}
+
 /// Reads the metadata of an object; one that names no namespace is in `default`.
 pub(super) fn read(value: &mut Value) -> Result<Meta, WrongField> {
     let metadata = value

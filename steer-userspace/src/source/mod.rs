@@ -9,8 +9,10 @@ pub mod kinds;
 mod metadata;
 pub mod object;
 pub mod parse;
+mod scalar;
 pub mod snapshot;
 pub mod subnet;
+mod tree;
 mod typed;
 pub mod validate;
 

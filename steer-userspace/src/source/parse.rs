@@ -71,7 +71,7 @@ pub fn parse_value(value: Value, place: &Place, findings: &mut Vec<Finding>) -> 
     let mut reader = Reader {
         place,
         kind,
-        meta: Meta::default(),
+        meta: metadata::names(&value),
         findings,
     };
     let kind = reader.kind.clone();
@@ -311,12 +311,13 @@ impl Reader<'_> {
         spec: T,
         check: fn(&Meta, &T) -> Checks,
     ) -> Option<Arc<Object<T>>> {
-        let object = Object {
+        let mut object = Object {
             meta: std::mem::take(&mut self.meta),
             spec,
-            place: kept::<T>(self.place),
+            place: self.place.clone(),
         };
         let found = validate::findings(&object, check);
+        object.place = kept::<T>(self.place);
         let is_refused = found
             .iter()
             .any(|finding| finding.severity == Severity::Error);

@@ -316,6 +316,7 @@ impl From<Naming> for Settings {
         Self {
             domain: naming.domain,
             root_namespace: naming.root_namespace,
+            ..Self::default()
         }
     }
 }

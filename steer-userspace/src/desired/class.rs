@@ -5,84 +5,69 @@ use std::collections::{BTreeMap, BTreeSet};
 use steer_common::service::ClassId;
 
 use super::{
-    client::{Client, selects},
-    model::PodRef,
+    client::{Asked, Client, Labels, contains},
+    model::{PodRef, View},
+    pods::Pods,
+    route::World,
 };
 use crate::source::Snapshot;
 
 /// What rules may ask of a client.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Questions {
-    namespaces: BTreeSet<String>,
-    selectors: BTreeSet<BTreeMap<String, String>>,
+#[derive(Debug, Default)]
+pub(super) struct Questions<'w> {
+    namespaces: BTreeSet<&'w str>,
+    selectors: BTreeSet<&'w Labels>,
 }
 
-impl Questions {
-    /// Collects what the resources of a snapshot ask.
-    pub fn of(snapshot: &Snapshot) -> Self {
-        let mut asked = Self::default();
-        for service in &snapshot.services {
-            let annotation = service
-                .meta
-                .annotations
-                .get(super::export::SERVICE_ANNOTATION);
-            asked.scopes(
-                &super::export::of_annotation(annotation),
-                &service.meta.namespace,
-            );
+impl<'w> Questions<'w> {
+    /// Of everything that is written.
+    pub(super) fn of(world: World<'w>) -> Self {
+        let mut this = Self::default();
+        for host in world.registry.hosts.values() {
+            this.namespaces.extend(host.visibility.namespaces());
         }
-        for found in &snapshot.virtual_services {
-            let spec = &found.spec;
-            asked.scopes(&spec.export_to, &found.meta.namespace);
-            for one in spec.http.iter().flat_map(|rule| &rule.matches) {
-                asked.source(&one.source_labels, one.source_namespace.as_ref());
+        for prepared in &world.virtual_services.all {
+            this.namespaces.extend(prepared.visibility.namespaces());
+            let spec = &prepared.object.spec;
+            for one in prepared.http.iter().flat_map(|rule| &rule.route().matches) {
+                this.add(one.source_namespace.as_ref(), &one.source_labels);
             }
             for one in spec.tcp.iter().flat_map(|rule| &rule.matches) {
-                asked.source(&one.source_labels, one.source_namespace.as_ref());
+                this.add(one.source_namespace.as_ref(), &one.source_labels);
             }
             for one in spec.tls.iter().flat_map(|rule| &rule.matches) {
-                asked.source(&one.source_labels, one.source_namespace.as_ref());
+                this.add(one.source_namespace.as_ref(), &one.source_labels);
             }
         }
-        for found in &snapshot.destination_rules {
-            asked.scopes(&found.spec.export_to, &found.meta.namespace);
-            asked.namespaces.insert(found.meta.namespace.clone());
-            if let Some(selector) = &found.spec.workload_selector {
-                asked.source(&selector.match_labels, None);
-            }
+        for rule in world.destination_rules.all() {
+            this.namespaces.extend(rule.visibility.namespaces());
+            this.namespaces.insert(&rule.namespace);
+            this.selectors.extend(&rule.selector);
         }
-        asked
+        this
     }
 
-    fn scopes(&mut self, scopes: &[String], own: &str) {
-        for scope in scopes {
-            match scope.as_str() {
-                "*" | "~" => {}
-                "." => drop(self.namespaces.insert(own.to_owned())),
-                namespace => drop(self.namespaces.insert(namespace.to_owned())),
-            }
+    fn add(&mut self, namespace: Option<&'w String>, selector: &'w Labels) {
+        let named = namespace.filter(|name| !name.is_empty());
+        self.namespaces.extend(named.map(String::as_str));
+        if !selector.is_empty() {
+            self.selectors.insert(selector);
         }
     }
 
-    fn source(&mut self, labels: &BTreeMap<String, String>, namespace: Option<&String>) {
-        if !labels.is_empty() {
-            self.selectors.insert(labels.clone());
-        }
-        self.namespaces.extend(namespace.cloned());
-    }
-
-    /// What a client answers: as much of it as any rule can tell apart.
-    pub fn answer(&self, client: &Client<'_>) -> Signature {
+    /// Of a client, as much as any rule can tell apart.
+    fn signature(&self, namespace: &str, labels: &Labels) -> Signature {
+        let held = self
+            .selectors
+            .iter()
+            .filter(|selector| contains(labels, selector));
+        let pairs = held.flat_map(|selector| selector.iter());
         Signature {
-            namespace: client
-                .namespace
-                .filter(|own| self.namespaces.contains(*own))
-                .map(str::to_owned),
-            labels: self
-                .selectors
-                .iter()
-                .filter(|selector| selects(selector, client.labels))
-                .flatten()
+            namespace: self
+                .namespaces
+                .get(namespace)
+                .map(|name| (*name).to_owned()),
+            labels: pairs
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect(),
         }
@@ -91,60 +76,68 @@ impl Questions {
 
 /// As much of a client as any rule can tell apart.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Signature {
+pub(super) struct Signature {
     namespace: Option<String>,
-    labels: BTreeMap<String, String>,
+    labels: Labels,
 }
 
 impl Signature {
     /// A client that stands for all with this signature.
-    pub fn client(&self) -> Client<'_> {
-        Client {
-            namespace: self.namespace.as_deref(),
-            labels: &self.labels,
-        }
+    pub(super) fn client(&self) -> Client<'_> {
+        Client::new(self.namespace.as_deref(), &self.labels)
     }
 
-    /// For listings, and the origin of the class's number.
-    pub fn text(&self) -> String {
-        let namespace = self
-            .namespace
-            .iter()
-            .map(|name| format!("namespace={name}"));
-        let labels = self
-            .labels
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"));
-        namespace.chain(labels).collect::<Vec<_>>().join(",")
+    /// A class by what held of it: of two clients to whom the same was asked and held, both see
+    /// the same. What nothing asked is left out, so that the class stays when other rules change.
+    pub(super) fn text(&self, asked: &Asked) -> String {
+        let namespace = self.namespace.as_ref().filter(|_| asked.namespace);
+        let namespace = namespace.map(|name| format!("namespace={name}"));
+        let parts: Vec<String> = namespace
+            .into_iter()
+            .chain(asked.selectors.iter().cloned())
+            .collect();
+        parts.join(";")
     }
 }
 
-/// The signatures of the pods of this node.
-pub fn signatures(
+/// The pods of this node, by signature.
+pub(super) fn signatures(
     snapshot: &Snapshot,
-    asked: &Questions,
+    questions: &Questions<'_>,
     local: &BTreeSet<PodRef>,
 ) -> BTreeMap<Signature, Vec<PodRef>> {
+    let pods = Pods::new(&snapshot.pods);
     let mut groups: BTreeMap<Signature, Vec<PodRef>> = BTreeMap::new();
-    for pod in &snapshot.pods {
-        let name = PodRef {
-            namespace: pod.meta.namespace.clone(),
-            name: pod.meta.name.clone(),
-        };
-        if local.contains(&name) {
-            let client = Client {
-                namespace: Some(&pod.meta.namespace),
-                labels: &pod.meta.labels,
-            };
-            groups.entry(asked.answer(&client)).or_default().push(name);
+    for name in local {
+        if let Some(pod) = pods.named(&name.namespace, &name.name) {
+            let signature = questions.signature(&name.namespace, &pod.meta.labels);
+            groups.entry(signature).or_default().push(name.clone());
         }
     }
     groups
 }
 
+/// Whether two views lead connections to the same places. A DestinationRule that changes nothing
+/// is not worth a row.
+pub(super) fn same_effect(a: &View, b: &View) -> bool {
+    match (a, b) {
+        (View::Hidden, View::Hidden) => true,
+        (View::Route(a), View::Route(b)) => {
+            a.depth == b.depth
+                && a.rule == b.rule
+                && a.destinations.len() == b.destinations.len()
+                && a.destinations.iter().zip(&b.destinations).all(|(a, b)| {
+                    (&a.host, a.port, &a.subset, a.weight, &a.endpoints)
+                        == (&b.host, b.port, &b.subset, b.weight, &b.endpoints)
+                })
+        }
+        _ => false,
+    }
+}
+
 /// A number for a class that depends on nothing but its text, so that it stays when other classes
 /// come and go. Numbers in `taken` belong to other texts.
-pub fn number(text: &str, taken: &BTreeMap<ClassId, String>) -> ClassId {
+pub(super) fn number(text: &str, taken: &BTreeMap<ClassId, String>) -> ClassId {
     // FNV-1a, 32 bits.
     let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
@@ -155,3 +148,6 @@ pub fn number(text: &str, taken: &BTreeMap<ClassId, String>) -> ClassId {
     }
     number
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,40 +1,37 @@
 //! Which DestinationRule a client uses for a host.
 //!
-//! Looked up in the client's namespace, then in the service's, then in the root namespace; the
-//! first level with a hit wins, and levels are not merged. Rules of one namespace for one host
-//! with the same `exportTo` are merged: subsets are united, the first definition of a name wins.
+//! Three levels: the client's namespace, the service's, the root; the first with a rule for the
+//! host counts, and levels are not merged. In each the most specific host counts. Rules of one
+//! namespace for one host are merged where they agree on whom they are for.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    client::{Client, Labels},
+    export::Visibility,
+    host::{self, HostIndex},
 };
-
-use super::{client::Client, export, host};
 use crate::{
     finding::ObjectRef,
     source::{
         Object,
-        istio::{DestinationRule, Subset, TrafficPolicy, WorkloadSelector},
+        istio::{DestinationRule, Subset},
     },
 };
 
-/// Rules of one namespace for one host, merged.
+/// Rules for one host in one namespace that count as one.
 #[derive(Clone, Debug)]
 pub struct Merged {
-    /// What it is made of, oldest first.
+    /// What it was merged from, the oldest first.
     pub from: Vec<ObjectRef>,
-    /// The namespace.
+    /// Its namespace.
     pub namespace: String,
-    /// The host, qualified.
-    pub host: String,
     /// Who sees it.
-    pub export_to: BTreeSet<String>,
-    /// Which clients of its namespace it holds for.
-    pub selector: Option<WorkloadSelector>,
-    /// Its subsets, by the order of definition.
+    pub visibility: Visibility,
+    /// The clients it is for; all if there is none.
+    pub selector: Option<Labels>,
+    /// The first definition of each subset, in order.
     pub subsets: Vec<Subset>,
-    /// The policy of the oldest rule that has one.
-    pub traffic_policy: Option<TrafficPolicy>,
 }
 
 impl Merged {
@@ -43,209 +40,210 @@ impl Merged {
         self.subsets.iter().find(|subset| subset.name == name)
     }
 
-    fn is_visible(&self, namespace: Option<&str>) -> bool {
-        let scopes: Vec<&String> = self.export_to.iter().collect();
-        export::is_visible(&scopes, &self.namespace, namespace)
+    fn add(&mut self, object: &Object<DestinationRule>) {
+        self.from.push(object.reference());
+        for subset in &object.spec.subsets {
+            if self.subset(&subset.name).is_none() {
+                self.subsets.push(subset.clone());
+            }
+        }
+    }
+
+    /// Whether every client of its own namespace gets what one from elsewhere gets.
+    fn is_plain(&self) -> bool {
+        self.visibility == Visibility::Everyone && self.selector.is_none()
     }
 }
 
-/// Rules by host.
+/// The rules of one namespace for one host, merged for each level of the look-up by itself.
 #[derive(Clone, Debug, Default)]
-struct ByHost {
-    exact: BTreeMap<String, Vec<Merged>>,
-    /// Most specific first, once all rules are in.
-    wildcard: Vec<(String, Vec<Merged>)>,
+struct OfNamespace {
+    /// Whoever sees them.
+    all: Vec<Merged>,
+    /// Those that clients at home see.
+    own: Vec<Merged>,
+    /// Those that nobody else sees, for clients at home in the root namespace.
+    private: Vec<Merged>,
+    /// Those that others see.
+    exported: Vec<Merged>,
 }
 
-impl ByHost {
-    fn add(&mut self, object: &Object<DestinationRule>, name: &str, export_to: &BTreeSet<String>) {
-        let rules = if name.starts_with('*') {
-            let known = self.wildcard.iter().position(|(found, _)| found == name);
-            let index = known.unwrap_or_else(|| {
-                self.wildcard.push((name.to_owned(), Vec::new()));
-                self.wildcard.len() - 1
-            });
-            &mut self.wildcard[index].1
+impl OfNamespace {
+    fn add(&mut self, object: &Object<DestinationRule>) {
+        let namespace = &object.meta.namespace;
+        let export_to = object.spec.export_to.iter().map(String::as_str);
+        // One that selects clients selects those of its own namespace only.
+        let visibility = match object.spec.workload_selector {
+            Some(_) => Visibility::new(["."], namespace),
+            None => Visibility::new(export_to, namespace),
+        };
+        merge(&mut self.all, object, &visibility);
+        if visibility.includes(Some(namespace)) {
+            merge(&mut self.own, object, &visibility);
+        }
+        if visibility.is_private(namespace) {
+            merge(&mut self.private, object, &visibility);
         } else {
-            self.exact.entry(name.to_owned()).or_default()
-        };
-        merge(rules, object, name, export_to);
+            merge(&mut self.exported, object, &visibility);
+        }
     }
 
-    fn sort(&mut self) {
-        self.wildcard
-            .sort_by(|(a, _), (b, _)| host::specificity(a).cmp(&host::specificity(b)));
-    }
-
-    /// The rules of the most specific host that covers `name`.
-    fn of_host(&self, name: &str) -> &[Merged] {
-        let exact = self.exact.get(name);
-        let wildcard = || {
-            let mut all = self.wildcard.iter();
-            all.find(|(pattern, _)| host::covers(pattern, name))
-        };
-        exact
-            .or_else(|| wildcard().map(|(_, rules)| rules))
-            .map_or(&[], Vec::as_slice)
+    fn level(&self, level: Level) -> &[Merged] {
+        match level {
+            Level::Own => &self.own,
+            Level::Private => &self.private,
+            Level::Exported => &self.exported,
+        }
     }
 }
 
-/// The rules of one namespace: each level of the look-up has a set of its own.
-#[derive(Clone, Debug, Default)]
-struct Levels {
-    /// For clients of this namespace.
-    local: ByHost,
-    /// For clients of others.
-    exported: ByHost,
-}
-
-/// All rules, by namespace and host.
+/// All rules.
 #[derive(Clone, Debug, Default)]
 pub struct DestinationRules {
-    namespaces: BTreeMap<String, Levels>,
+    /// By host pattern and namespace.
+    by_host: HostIndex<BTreeMap<String, OfNamespace>>,
     root: String,
 }
 
+/// Which rules of a namespace a level of the look-up looks at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Own,
+    Private,
+    Exported,
+}
+
+/// What a level of the look-up says.
+enum Found<'r> {
+    /// Nothing: the next one is asked.
+    Nothing,
+    /// This rule, or that there are some and none is for the client.
+    Rule(Option<&'r Merged>),
+}
+
 impl DestinationRules {
-    /// Merges them; `objects` is in Istio's order, oldest first.
-    pub fn new(objects: &[Arc<Object<DestinationRule>>], domain: &str, root: &str) -> Self {
-        let mut index = Self {
-            root: root.to_owned(),
-            ..Self::default()
-        };
-        for object in objects {
+    /// Sorts rules in, which are in Istio's order; `root` is the root namespace.
+    pub fn new(rules: &[Arc<Object<DestinationRule>>], domain: &str, root: &str) -> Self {
+        let mut by_host: HostIndex<BTreeMap<String, OfNamespace>> = HostIndex::default();
+        for object in rules {
             let namespace = &object.meta.namespace;
-            let name = host::qualify(&object.spec.host, namespace, domain);
-            let export_to = scopes(object);
-            let is_own = export_to.contains("*") || export_to.contains(namespace);
-            let is_private = export_to.len() == 1 && export_to.contains(namespace);
-            let levels = index.namespaces.entry(namespace.clone()).or_default();
-            // Clients of the root namespace take its private rules before any other, and its
-            // public ones last, like everyone.
-            if is_own && (is_private || namespace != root) {
-                levels.local.add(object, &name, &export_to);
-            }
-            if !is_private {
-                levels.exported.add(object, &name, &export_to);
-            }
+            let host = host::full_name(&object.spec.host, namespace, domain);
+            let of_host = by_host.entry(&host);
+            of_host.entry(namespace.clone()).or_default().add(object);
         }
-        for levels in index.namespaces.values_mut() {
-            levels.local.sort();
-            levels.exported.sort();
+        Self {
+            by_host,
+            root: root.to_owned(),
         }
-        index
     }
 
-    /// The rule that `client` uses for the host `name`, which is of namespace `service`.
-    pub fn find<'a>(
-        &'a self,
-        name: &str,
-        service: &str,
+    /// The rule that `client` uses for `host`, a service of namespace `service`.
+    pub fn lookup(
+        &self,
         client: &Client<'_>,
-    ) -> Option<&'a Merged> {
-        let own = client.namespace.and_then(|own| self.namespaces.get(own));
-        let own = own.map_or(&[][..], |levels| levels.local.of_host(name));
-        if !own.is_empty() {
-            // Rules that select clients come before those that do not, whatever their age.
-            let selects = |rule: &&Merged| {
-                let selector = rule.selector.as_ref();
-                selector.is_some_and(|found| client.has(&found.match_labels))
+        host: &str,
+        service: Option<&str>,
+    ) -> Option<&Merged> {
+        if self.by_host.is_empty() {
+            return None;
+        }
+        if let Some(home) = client.one_of(self.homes(host, service)) {
+            let level = if home == self.root {
+                Level::Private
+            } else {
+                Level::Own
             };
-            return own
-                .iter()
-                .find(selects)
-                .or_else(|| own.iter().find(|rule| rule.selector.is_none()));
+            if let Found::Rule(rule) = self.level(client, host, home, level) {
+                return rule;
+            }
         }
-        self.exported(service, name, client)
-            .or_else(|| self.exported(&self.root, name, client))
-    }
-
-    /// All merged rules, by namespace.
-    pub fn merged(&self) -> impl Iterator<Item = &Merged> {
-        let levels = self.namespaces.values();
-        let sets = levels.flat_map(|levels| [&levels.local, &levels.exported]);
-        sets.flat_map(|rules| {
-            let wildcard = rules.wildcard.iter().map(|(_, rules)| rules);
-            rules.exact.values().chain(wildcard).flatten()
-        })
-    }
-
-    fn exported(&self, namespace: &str, name: &str, client: &Client<'_>) -> Option<&Merged> {
-        let rules = self.namespaces.get(namespace)?.exported.of_host(name);
-        rules.iter().find(|rule| rule.is_visible(client.namespace))
-    }
-
-    /// Whether what is found for `name` depends on who asks.
-    pub fn depends_on_client(&self, name: &str, service: &str) -> bool {
-        self.namespaces.iter().any(|(namespace, levels)| {
-            let local = levels.local.of_host(name);
-            let exported = levels.exported.of_host(name);
-            let is_public = |rule: &Merged| rule.selector.is_none() && rule.is_visible(None);
-            // What everyone sees may only be one and the same rule, at whatever level.
-            !local.iter().all(is_public)
-                || !exported.iter().all(is_public)
-                || (!local.is_empty() && namespace != service)
-        })
-    }
-}
-
-/// Who sees a rule. One that selects clients selects those of its own namespace only.
-fn scopes(object: &Object<DestinationRule>) -> BTreeSet<String> {
-    let own = &object.meta.namespace;
-    let spec = &object.spec;
-    if spec.workload_selector.is_some() {
-        return BTreeSet::from([own.clone()]);
-    }
-    if spec.export_to.is_empty() {
-        return BTreeSet::from(["*".to_owned()]);
-    }
-    let scope = |scope: &String| if scope == "." { own } else { scope }.clone();
-    spec.export_to.iter().map(scope).collect()
-}
-
-/// Joins a younger rule to older ones that it agrees with, or keeps it apart.
-fn merge(
-    rules: &mut Vec<Merged>,
-    object: &Object<DestinationRule>,
-    name: &str,
-    export_to: &BTreeSet<String>,
-) {
-    let spec = &object.spec;
-    let mut is_apart = true;
-    for older in rules.iter_mut() {
-        if older.selector != spec.workload_selector {
-            continue;
+        for namespace in service.into_iter().chain([self.root.as_str()]) {
+            if let Found::Rule(rule) = self.level(client, host, namespace, Level::Exported) {
+                return rule;
+            }
         }
-        let is_same = older.export_to == *export_to;
-        let is_wider = export_to.contains("*") || older.export_to.is_subset(export_to);
-        if is_same || is_wider {
-            join(older, object);
-        }
-        // One that more clients see holds for the others by itself.
-        is_apart &= !is_same;
+        None
     }
-    if is_apart {
-        rules.push(Merged {
-            from: vec![object.reference()],
-            namespace: object.meta.namespace.clone(),
-            host: name.to_owned(),
-            export_to: export_to.clone(),
-            selector: spec.workload_selector.clone(),
-            subsets: spec.subsets.clone(),
-            traffic_policy: spec.traffic_policy.clone(),
+
+    /// Namespaces whose own clients may get another rule than clients from elsewhere.
+    fn homes(&self, host: &str, service: Option<&str>) -> Vec<&str> {
+        let mut homes = Vec::new();
+        for of_host in self.by_host.all(host) {
+            for (namespace, rules) in of_host {
+                let namespace = namespace.as_str();
+                let looked_at_anyway = Some(namespace) == service || namespace == self.root;
+                let same = looked_at_anyway && rules.all.iter().all(Merged::is_plain);
+                if !same && !homes.contains(&namespace) {
+                    homes.push(namespace);
+                }
+            }
+        }
+        homes
+    }
+
+    /// What a level says.
+    fn level(&self, client: &Client<'_>, host: &str, namespace: &str, level: Level) -> Found<'_> {
+        let rules = self
+            .by_host
+            .all(host)
+            .filter_map(|of_host| of_host.get(namespace))
+            .map(|rules| rules.level(level))
+            .find(|rules| !rules.is_empty());
+        let rules = rules.unwrap_or_default();
+        let visible: Vec<&Merged> = rules
+            .iter()
+            .filter(|rule| level != Level::Exported || client.sees(&rule.visibility))
+            .collect();
+        if visible.is_empty() {
+            return Found::Nothing;
+        }
+        let selected = visible.iter().find(|rule| {
+            let labels = rule.selector.as_ref();
+            labels.is_some_and(|labels| client.is_in(namespace) && client.has(labels))
         });
+        // Of those kept apart the youngest counts, as in Istio.
+        let general = || visible.iter().rfind(|rule| rule.selector.is_none());
+        Found::Rule(selected.or_else(general).copied())
+    }
+
+    /// The rules for a host, in any namespace.
+    pub fn of_host(&self, host: &str) -> impl Iterator<Item = &Merged> {
+        self.by_host
+            .all(host)
+            .flat_map(|of_host| of_host.values().flat_map(|rules| &rules.all))
+    }
+
+    /// All rules.
+    pub fn all(&self) -> impl Iterator<Item = &Merged> {
+        let hosts = self.by_host.values();
+        hosts.flat_map(|of_host| of_host.values().flat_map(|rules| &rules.all))
     }
 }
 
-/// Subsets are united, the first of a name wins; the policy is that of the oldest that has one.
-fn join(older: &mut Merged, object: &Object<DestinationRule>) {
-    older.from.push(object.reference());
-    for subset in &object.spec.subsets {
-        if older.subset(&subset.name).is_none() {
-            older.subsets.push(subset.clone());
+/// Adds a rule to those of its host and namespace. It joins those that are for the same clients,
+/// and older ones that fewer see; unless it joined one that the same see it stands for itself too.
+fn merge(rules: &mut Vec<Merged>, object: &Object<DestinationRule>, visibility: &Visibility) {
+    let selector = object.spec.workload_selector.as_ref();
+    let selector = selector.map(|selector| &selector.match_labels);
+    let mut alone = true;
+    for rule in rules.iter_mut() {
+        if rule.selector.as_ref() == selector && visibility.covers(&rule.visibility) {
+            rule.add(object);
+            alone &= rule.visibility != *visibility;
         }
     }
-    if older.traffic_policy.is_none() {
-        older.traffic_policy.clone_from(&object.spec.traffic_policy);
+    if alone {
+        let mut rule = Merged {
+            from: Vec::new(),
+            namespace: object.meta.namespace.clone(),
+            visibility: visibility.clone(),
+            selector: selector.cloned(),
+            subsets: Vec::new(),
+        };
+        rule.add(object);
+        rules.push(rule);
     }
 }
+
+#[cfg(test)]
+mod tests;

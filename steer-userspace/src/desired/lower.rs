@@ -11,20 +11,25 @@ use std::{
 use steer_common::service::{CLASS_ANYONE, ClassId};
 
 use super::{
-    Settings,
+    change::{Changes, difference, same},
     class::{self, Questions, Signature},
-    client::{Client, NO_LABELS},
+    client::{Asked, Client, Labels},
     destination_rules::DestinationRules,
+    endpoints::usable,
     host,
     model::{Cluster, Desired, PodRef, Port, Rule, Service, View},
-    registry::{Host, HostPort, Registry, same},
-    review,
+    registry::{Host, HostPort, Registry},
+    review::Review,
     route::{self, World},
+    settings::Settings,
     virtual_services::VirtualServices,
 };
-use crate::source::{
-    Object, Snapshot,
-    istio::{DestinationRule, VirtualService},
+use crate::{
+    finding::Finding,
+    source::{
+        Object, Snapshot,
+        istio::{DestinationRule, VirtualService},
+    },
 };
 
 /// What a configuration means, for a node on which the pods `local` run.
@@ -32,32 +37,45 @@ pub fn lower(snapshot: &Snapshot, settings: &Settings, local: &BTreeSet<PodRef>)
     Lowering::new(settings.clone()).lower(snapshot, local)
 }
 
-/// The pattern that every host fits.
-const ANY: &str = "*";
-
 /// Lowers one snapshot after another and keeps what did not change.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Lowering {
     settings: Settings,
     registry: Registry,
     virtual_services: VirtualServices,
     destination_rules: DestinationRules,
-    written: (
-        Vec<Arc<Object<VirtualService>>>,
-        Vec<Arc<Object<DestinationRule>>>,
-    ),
+    written: Written,
     signatures: BTreeMap<Signature, Vec<PodRef>>,
     made: BTreeMap<String, Made>,
-    review: review::Review,
+    /// Services as several classes see them, kept so that the same stays the same object.
+    classed: BTreeMap<String, Arc<Service>>,
+    review: Review,
+}
+
+/// The rules of the last snapshot.
+#[derive(Debug, Default)]
+struct Written {
+    virtual_services: Vec<Arc<Object<VirtualService>>>,
+    destination_rules: Vec<Arc<Object<DestinationRule>>>,
 }
 
 /// A service, and what it was made from.
 #[derive(Clone, Debug)]
 struct Made {
+    /// As class 0 sees it.
     service: Arc<Service>,
     consulted: BTreeSet<String>,
-    /// Its views by signature, where they differ from what anyone sees.
-    differs: BTreeMap<Signature, BTreeMap<usize, View>>,
+    findings: Vec<Finding>,
+    /// By signature, if any client might see something else than class 0.
+    varying: Option<BTreeMap<Signature, Own>>,
+}
+
+/// What clients of a signature see.
+#[derive(Clone, Debug, Default)]
+struct Own {
+    /// By port, where it differs from what class 0 sees.
+    views: BTreeMap<usize, View>,
+    asked: Asked,
 }
 
 impl Lowering {
@@ -65,110 +83,26 @@ impl Lowering {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            registry: Registry::default(),
-            virtual_services: VirtualServices::default(),
-            destination_rules: DestinationRules::default(),
-            written: (Vec::new(), Vec::new()),
-            signatures: BTreeMap::new(),
-            made: BTreeMap::new(),
-            review: review::Review::default(),
+            ..Self::default()
         }
     }
 
     /// What `snapshot` means.
     pub fn lower(&mut self, snapshot: &Snapshot, local: &BTreeSet<PodRef>) -> Desired {
-        let mut changed = self.registry.update(snapshot, &self.settings.domain);
-        let mut others_changed = !changed.is_empty()
-            || self.made.is_empty()
-            || !same(&self.written.1, &snapshot.destination_rules);
-        changed.extend(self.update_rules(snapshot));
-        // A delegate: whoever refers to it is reviewed anew.
-        others_changed |= changed.iter().any(|name| name == ANY);
-        let asked = Questions::of(snapshot);
-        let signatures = class::signatures(snapshot, &asked, local);
-        if !signatures.keys().eq(self.signatures.keys()) {
-            self.made.clear();
-        }
+        let names = self.registry.update(snapshot, &self.settings.domain);
+        let mut changes = Changes::new(names);
+        self.update_rules(snapshot, &mut changes);
+        let signatures = class::signatures(snapshot, &Questions::of(self.world()), local);
+        let same_signatures = signatures.keys().eq(self.signatures.keys());
         self.signatures = signatures;
-        self.remake(&changed);
+        self.remake(&changes, same_signatures);
         let mut review = std::mem::take(&mut self.review);
-        review.update(self.world(), snapshot, others_changed);
+        review.update(self.world(), snapshot, &changes);
         let mut desired = self.desired();
-        desired.findings = review.findings(self.world());
+        self.classed = keep(&self.classed, &mut desired.services);
+        desired.findings = self.findings(&review);
         self.review = review;
         desired
-    }
-
-    /// Takes over the rules; returns the host patterns that they changed.
-    fn update_rules(&mut self, snapshot: &Snapshot) -> Vec<String> {
-        let domain = self.settings.domain.clone();
-        let domain = domain.as_str();
-        let (virtual_services, destination_rules) = std::mem::take(&mut self.written);
-        let mut changed = Vec::new();
-        let (old, new) = (&virtual_services, &snapshot.virtual_services);
-        for found in missing(old, new).into_iter().chain(missing(new, old)) {
-            if found.spec.hosts.is_empty() {
-                // A delegate: whoever refers to it is not known by its hosts.
-                changed.push(ANY.to_owned());
-            }
-            let namespace = &found.meta.namespace;
-            changed.extend(
-                found
-                    .spec
-                    .hosts
-                    .iter()
-                    .map(|name| host::qualify(name, namespace, domain).to_ascii_lowercase()),
-            );
-        }
-        let (old, new) = (&destination_rules, &snapshot.destination_rules);
-        for found in missing(old, new).into_iter().chain(missing(new, old)) {
-            changed.push(host::qualify(
-                &found.spec.host,
-                &found.meta.namespace,
-                domain,
-            ));
-        }
-        if !same(&virtual_services, &snapshot.virtual_services) {
-            self.virtual_services = VirtualServices::new(&snapshot.virtual_services, domain);
-        }
-        if !same(&destination_rules, &snapshot.destination_rules) {
-            let root = &self.settings.root_namespace;
-            self.destination_rules =
-                DestinationRules::new(&snapshot.destination_rules, domain, root);
-        }
-        self.written = (
-            snapshot.virtual_services.clone(),
-            snapshot.destination_rules.clone(),
-        );
-        changed
-    }
-
-    /// Makes the services that looked at something that changed.
-    fn remake(&mut self, changed: &[String]) {
-        if changed.is_empty() && self.made.len() == self.registry.hosts.len() {
-            return;
-        }
-        self.made
-            .retain(|name, _| self.registry.hosts.contains_key(name));
-        let (patterns, names): (Vec<&String>, Vec<&String>) =
-            changed.iter().partition(|name| name.starts_with('*'));
-        let names: BTreeSet<&String> = names.into_iter().collect();
-        let stale = |made: &Made| {
-            made.consulted.iter().any(|name| {
-                names.contains(name) || patterns.iter().any(|pattern| host::covers(pattern, name))
-            })
-        };
-        let wanted: Vec<Arc<Host>> = self
-            .registry
-            .hosts
-            .iter()
-            .filter(|(name, _)| self.made.get(*name).is_none_or(stale))
-            .map(|(_, host)| Arc::clone(host))
-            .collect();
-        for host in wanted {
-            let made = self.make(&host);
-            self.made.insert(host.name.clone(), made);
-        }
     }
 
     fn world(&self) -> World<'_> {
@@ -180,34 +114,96 @@ impl Lowering {
         }
     }
 
-    fn make(&self, host: &Host) -> Made {
-        let mut consulted = BTreeSet::from([host.name.clone()]);
-        let mut differs: BTreeMap<Signature, BTreeMap<usize, View>> = BTreeMap::new();
-        let mut ports = Vec::new();
-        for port in &host.ports {
-            let Some(proto) = port.proto else { continue };
-            let anyone = route::make(self.world(), host, port, proto, &Client::ANYONE);
-            consulted.extend(anyone.consulted);
-            if anyone.varies {
-                for signature in self.signatures.keys() {
-                    let own = route::make(self.world(), host, port, proto, &signature.client());
-                    consulted.extend(own.consulted);
-                    if own.view != anyone.view {
-                        differs
-                            .entry(signature.clone())
-                            .or_default()
-                            .insert(ports.len(), own.view);
-                    }
+    /// Takes over the rules and notes the hosts they are about.
+    fn update_rules(&mut self, snapshot: &Snapshot, changes: &mut Changes) {
+        let domain = self.settings.domain.as_str();
+        let (old, new) = (&self.written.virtual_services, &snapshot.virtual_services);
+        if !same(old, new) {
+            for found in difference(old, new, |found| found.age_key()) {
+                let namespace = &found.meta.namespace;
+                if found.spec.hosts.is_empty() {
+                    // A delegate: whom it concerns its own text does not say.
+                    changes.add("*".to_owned());
+                }
+                for name in &found.spec.hosts {
+                    changes.add(host::full_name(name, namespace, domain));
                 }
             }
-            ports.push(lowered(host, port, proto, anyone.view));
+            self.virtual_services = VirtualServices::new(new, domain);
+            self.written.virtual_services.clone_from(new);
         }
-        let own = differs.values().flat_map(BTreeMap::values);
+        let (old, new) = (&self.written.destination_rules, &snapshot.destination_rules);
+        if !same(old, new) {
+            for found in difference(old, new, |found| found.age_key()) {
+                let namespace = &found.meta.namespace;
+                changes.add(host::full_name(&found.spec.host, namespace, domain));
+            }
+            self.destination_rules =
+                DestinationRules::new(new, domain, &self.settings.root_namespace);
+            self.written.destination_rules.clone_from(new);
+        }
+    }
+
+    /// Makes the services that looked at something that changed.
+    fn remake(&mut self, changes: &Changes, same_signatures: bool) {
+        let hosts = &self.registry.hosts;
+        if changes.is_empty() && same_signatures && self.made.len() == hosts.len() {
+            return;
+        }
+        self.made.retain(|name, made| {
+            hosts.contains_key(name)
+                && (same_signatures || made.varying.is_none())
+                && !changes.concern(made.consulted.iter())
+        });
+        let missing = hosts
+            .iter()
+            .filter(|(name, _)| !self.made.contains_key(*name));
+        let fresh: Vec<(String, Made)> = missing
+            .map(|(name, host)| (name.clone(), self.make(host)))
+            .collect();
+        self.made.extend(fresh);
+    }
+
+    fn make(&self, host: &Host) -> Made {
+        let anyone = Client::unknown();
+        let mut consulted = BTreeSet::from([host.name.clone()]);
+        let mut findings = Vec::new();
+        let mut varying = Vec::new();
+        let mut ports = Vec::with_capacity(host.ports.len());
+        for (index, port) in host.ports.iter().enumerate() {
+            let made = route::make(self.world(), host, port, &anyone);
+            if anyone.take_asked().anything {
+                varying.push(index);
+            }
+            consulted.extend(made.consulted);
+            findings.extend(made.findings);
+            ports.push(seen_by_anyone(port, made.view));
+        }
+        let varying = (!varying.is_empty()).then(|| {
+            let mut all = BTreeMap::new();
+            for signature in self.signatures.keys() {
+                let client = signature.client();
+                let mut own = Own::default();
+                for &index in &varying {
+                    let made = route::make(self.world(), host, &host.ports[index], &client);
+                    consulted.extend(made.consulted);
+                    findings.extend(made.findings);
+                    if !class::same_effect(&made.view, &ports[index].views[&CLASS_ANYONE]) {
+                        own.views.insert(index, made.view);
+                    }
+                }
+                own.asked = client.take_asked();
+                all.insert(signature.clone(), own);
+            }
+            all
+        });
+        let own = varying.iter().flatten().flat_map(|(_, own)| own.views.values());
         let mut views = ports.iter().flat_map(|port| port.views.values()).chain(own);
         let is_routed = views.any(is_routed);
+        let meta = &host.object.meta;
         let service = Arc::new(Service {
-            namespace: host.object.meta.namespace.clone(),
-            name: host.object.meta.name.clone(),
+            namespace: meta.namespace.clone(),
+            name: meta.name.clone(),
             host: host.name.clone(),
             addresses: host.addresses.clone(),
             ports,
@@ -216,129 +212,140 @@ impl Lowering {
         Made {
             service,
             consulted,
-            differs,
+            findings,
+            varying,
         }
     }
 
     /// What a client of the service's own namespace may be led to, if a DestinationRule says so; the
     /// service itself, if a VirtualService may lead away from it.
     fn clusters(&self, host: &Host, is_routed: bool) -> Vec<Cluster> {
-        let namespace = host.object.meta.namespace.as_str();
-        let client = Client {
-            namespace: Some(namespace),
-            ..Client::ANYONE
-        };
-        let rules = self.destination_rules.find(&host.name, namespace, &client);
-        if rules.is_none() && !is_routed {
+        let labels = Labels::new();
+        let client = Client::new(Some(host.namespace()), &labels);
+        let rules = &self.destination_rules;
+        let rule = rules.lookup(&client, &host.name, Some(host.namespace()));
+        if rule.is_none() && !is_routed {
             return Vec::new();
         }
-        let from = rules
-            .as_ref()
-            .map_or_else(Vec::new, |rules| rules.from.clone());
-        let subsets = || {
-            let subsets = rules.iter().flat_map(|rules| &rules.subsets);
-            subsets.map(|found| (Some(&found.name), &found.labels))
+        let from = rule.map_or_else(Vec::new, |rule| rule.from.clone());
+        let cluster = |port: &HostPort, subset: Option<&String>, labels: &Labels| {
+            let candidates = port.candidates.iter();
+            Cluster {
+                host: host.name.clone(),
+                port: port.port.port,
+                subset: subset.cloned(),
+                destination_rules: from.clone(),
+                endpoints: usable(candidates.filter(|candidate| candidate.has(labels))).to_vec(),
+            }
         };
-        let from = &from;
-        let steered = host
-            .ports
-            .iter()
-            .filter_map(|port| Some((port.port.port, port.proto?)));
-        steered
-            .flat_map(|(port, proto)| {
-                std::iter::once((None, &NO_LABELS))
-                    .chain(subsets())
-                    .map(move |(subset, labels)| Cluster {
-                        host: host.name.clone(),
-                        port,
-                        subset: subset.cloned(),
-                        destination_rules: from.clone(),
-                        endpoints: host.endpoints(port, proto, labels).to_vec(),
-                    })
-            })
-            .collect()
+        let mut clusters = Vec::new();
+        for port in &host.ports {
+            clusters.push(cluster(port, None, &labels));
+            let subsets = rule.iter().flat_map(|rule| &rule.subsets);
+            clusters
+                .extend(subsets.map(|subset| cluster(port, Some(&subset.name), &subset.labels)));
+        }
+        clusters
     }
 
-    /// Puts everything together; signatures with the same outcome become one class.
+    /// Puts everything together; signatures of which the same held become one class.
     fn desired(&self) -> Desired {
         let mut desired = Desired::default();
-        let mut outcomes: BTreeMap<Vec<(&String, &BTreeMap<usize, View>)>, ClassId> =
-            BTreeMap::new();
         let mut class_of: BTreeMap<&Signature, ClassId> = BTreeMap::new();
-        for (signature, pods) in &self.signatures {
-            let outcome: Vec<_> = self
-                .made
-                .iter()
-                .filter_map(|(name, made)| Some((name, made.differs.get(signature)?)))
-                .collect();
-            if outcome.is_empty() {
-                continue;
+        let mut by_text: BTreeMap<String, Vec<&Signature>> = BTreeMap::new();
+        let varying = self.made.values().filter_map(|made| made.varying.as_ref());
+        let varying: Vec<_> = varying.collect();
+        for signature in self.signatures.keys() {
+            let (mut asked, mut differs) = (Asked::default(), false);
+            for own in varying.iter().filter_map(|all| all.get(signature)) {
+                asked.add(&own.asked);
+                differs |= !own.views.is_empty();
             }
-            let text = signature.text();
-            let class = *outcomes
-                .entry(outcome)
-                .or_insert_with(|| class::number(&text, &desired.class_names));
-            desired
-                .class_names
-                .entry(class)
-                .and_modify(|known| *known = format!("{known} or {text}"))
-                .or_insert(text);
-            class_of.insert(signature, class);
-            desired
-                .classes
-                .extend(pods.iter().map(|pod| (pod.clone(), class)));
+            if differs {
+                let text = signature.text(&asked);
+                by_text.entry(text).or_default().push(signature);
+            }
         }
-        for made in self.made.values() {
-            desired.services.push(with_classes(made, &class_of));
+        for (text, signatures) in by_text {
+            let number = class::number(&text, &desired.class_names);
+            desired.class_names.insert(number, text);
+            for signature in signatures {
+                class_of.insert(signature, number);
+                let pods = self.signatures[signature].iter().cloned();
+                desired.classes.extend(pods.map(|pod| (pod, number)));
+            }
         }
+        let all = self.made.values();
+        desired.services = all.map(|made| with_classes(made, &class_of)).collect();
         desired
     }
-}
 
-/// The objects of `old` that are not in `new`.
-fn missing<'a, T>(old: &'a [Arc<T>], new: &[Arc<T>]) -> Vec<&'a Arc<T>> {
-    let known: BTreeSet<*const T> = new.iter().map(Arc::as_ptr).collect();
-    old.iter()
-        .filter(|found| !known.contains(&Arc::as_ptr(found)))
-        .collect()
+    fn findings(&self, review: &Review) -> Vec<Finding> {
+        let mut all: Vec<Finding> = review.findings().cloned().collect();
+        all.extend(self.virtual_services.findings.iter().cloned());
+        let made = self.made.values();
+        all.extend(made.flat_map(|made| made.findings.iter().cloned()));
+        all.sort();
+        all.dedup();
+        all
+    }
 }
 
 /// The service with a view for each class that sees something else.
 fn with_classes(made: &Made, class_of: &BTreeMap<&Signature, ClassId>) -> Arc<Service> {
-    if made.differs.is_empty() {
+    let owns = made.varying.iter().flatten();
+    let mut differing = owns.filter(|(_, own)| !own.views.is_empty()).peekable();
+    if differing.peek().is_none() {
         return Arc::clone(&made.service);
     }
     let mut service = (*made.service).clone();
-    for (signature, views) in &made.differs {
+    for (signature, own) in differing {
         let Some(&class) = class_of.get(signature) else {
             continue;
         };
-        for (&index, view) in views {
+        for (&index, view) in &own.views {
             service.ports[index].views.insert(class, view.clone());
         }
     }
     Arc::new(service)
 }
 
-/// `sessionAffinity: ClientIP` holds for three hours unless it says otherwise.
-const AFFINITY_SECS: u32 = 10_800;
+/// Puts services that are as they were in the place of those made anew, and returns those that
+/// several classes see differently.
+fn keep(
+    old: &BTreeMap<String, Arc<Service>>,
+    services: &mut [Arc<Service>],
+) -> BTreeMap<String, Arc<Service>> {
+    let mut kept = BTreeMap::new();
+    for service in services {
+        if service.ports.iter().all(|port| port.views.len() == 1) {
+            continue;
+        }
+        if let Some(same) = old.get(&service.host).filter(|old| *old == service) {
+            *service = Arc::clone(same);
+        }
+        kept.insert(service.host.clone(), Arc::clone(service));
+    }
+    kept
+}
 
 /// Whether a VirtualService decides.
 fn is_routed(view: &View) -> bool {
     matches!(view, View::Route(route) if route.rule != Rule::Service)
 }
 
-fn lowered(host: &Host, port: &HostPort, proto: steer_common::Proto, view: View) -> Port {
-    let spec = &host.object.spec;
-    let timeout = spec.session_affinity_config.as_ref();
-    let timeout = timeout.and_then(|found| found.client_ip.as_ref()?.timeout_seconds);
-    let has_affinity = spec.session_affinity.as_deref() == Some("ClientIP");
+fn seen_by_anyone(port: &HostPort, view: View) -> Port {
     Port {
         number: port.port.port,
         name: port.port.name.clone(),
-        proto,
-        protocol: port.protocol.clone(),
-        affinity_secs: has_affinity.then(|| timeout.unwrap_or(AFFINITY_SECS)),
+        proto: port.proto,
+        protocol: port.protocol.name().to_owned(),
+        affinity_secs: port.affinity_secs,
         views: BTreeMap::from([(CLASS_ANYONE, view)]),
     }
 }
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

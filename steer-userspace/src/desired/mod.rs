@@ -1,38 +1,41 @@
 //! What the configuration means: services, their routes as each class of client sees them,
 //! findings. Istio's rules of names, visibility and precedence live here. Knows nothing of maps.
+//!
+//! ```text
+//! registry                       services, ports, endpoints       (endpoints, pods, protocol)
+//! virtual_services, delegate     rules in the order in which they are asked      (host, export)
+//! destination_rules              subsets as clients find them                    (host, export)
+//! route                          what one client sees of one port     (client, matching, select)
+//! class                          clients for whom that comes to the same
+//! review                         what is not enforced, or names nothing             (unenforced)
+//! lower                          all of it, anew only where something changed           (change)
+//! ```
 
-pub mod class;
+mod change;
+mod class;
 pub mod client;
+mod codes;
+pub mod delegate;
 pub mod destination_rules;
+pub mod endpoints;
 pub mod export;
+#[cfg(test)]
+mod fixture;
+pub mod host;
 mod lower;
+pub mod matching;
 pub mod model;
+mod pods;
+pub mod protocol;
 pub mod registry;
+mod report;
 mod review;
 pub mod route;
+pub mod select;
+mod settings;
+pub mod unenforced;
 pub mod virtual_services;
 
-use crate::{
-    finding::codes,
-    source::{host, subnet},
-};
 pub use lower::{Lowering, lower};
 pub use model::Desired;
-
-/// How names are read.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Settings {
-    /// The domain of the cluster: services are `NAME.NAMESPACE.svc.DOMAIN`.
-    pub domain: String,
-    /// Istio's root namespace: its rules hold for everyone.
-    pub root_namespace: String,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            domain: "cluster.local".to_owned(),
-            root_namespace: "istio-system".to_owned(),
-        }
-    }
-}
+pub use settings::{Settings, SplitMode};

@@ -1,105 +1,97 @@
-//! The registry: services with their ports, addresses and endpoints.
+//! The registry: services with their addresses, ports and endpoints.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use steer_common::Proto;
 
 use super::{
-    client::{NO_LABELS, selects},
-    export,
-    model::{Endpoint, PodRef},
+    change::{difference, same},
+    endpoints::{Candidate, Maker, usable},
+    export::Visibility,
+    host,
+    model::Endpoint,
+    pods::{self, Pods},
+    protocol::Protocol,
 };
 use crate::source::{
     Object, Snapshot,
-    core::{
-        EndpointSlice, Pod, SERVICE_NAME_LABEL, Service, ServicePort, SliceEndpoint, TargetPort,
-    },
+    core::{EndpointSlice, Pod, SERVICE_NAME_LABEL, Service, ServicePort},
 };
 
-/// What is spoken on a port, as far as it decides which rules apply.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Speaks {
-    /// HTTP, in whatever version.
-    Http,
-    /// TLS that the application starts.
-    Tls,
-    /// Something else over TCP.
-    Tcp,
-    /// Datagrams.
-    Udp,
-    /// Not said: Istio looks at the first bytes.
-    Unknown,
-}
-
-/// One port of a service.
-#[derive(Clone, Debug)]
-pub struct HostPort {
-    /// As it was written.
-    pub port: ServicePort,
-    /// The transport; `None` for SCTP and the like.
-    pub proto: Option<Proto>,
-    /// What is spoken.
-    pub speaks: Speaks,
-    /// How listings name that.
-    pub protocol: String,
-    /// The endpoints that may be used, with the labels that subsets select by.
-    pub backends: Vec<Backend>,
-}
-
-/// An endpoint with its labels.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Backend {
-    /// Where.
-    pub endpoint: Endpoint,
-    /// The labels of its pod.
-    pub labels: Arc<BTreeMap<String, String>>,
-}
+/// How long `sessionAffinity: ClientIP` holds where it is not said.
+const AFFINITY_SECS: u32 = 10_800;
 
 /// One service.
 #[derive(Clone, Debug)]
 pub struct Host {
-    /// The service as it was written.
+    /// As written.
     pub object: Arc<Object<Service>>,
     /// Its fully qualified name.
     pub name: String,
-    /// Its addresses.
+    /// Its addresses, at most one a family.
     pub addresses: Vec<IpAddr>,
-    /// Who may see it.
-    pub export_to: Vec<String>,
-    /// Its ports.
+    /// Addresses that an earlier service has, and which.
+    pub lost: Vec<(IpAddr, String)>,
+    /// Who sees it.
+    pub visibility: Visibility,
+    /// Its ports that can be steered.
     pub ports: Vec<HostPort>,
 }
 
-impl Host {
-    /// The port of a number; of several (TCP and UDP 53) the first.
-    pub fn port(&self, number: u16, proto: Option<Proto>) -> Option<&HostPort> {
-        self.ports
-            .iter()
-            .find(|found| found.port.port == number && (proto.is_none() || found.proto == proto))
-    }
-
-    /// The endpoints of a port that have all of `labels`, sorted.
-    pub fn endpoints(
-        &self,
-        number: u16,
-        proto: Proto,
-        labels: &BTreeMap<String, String>,
-    ) -> Arc<[Endpoint]> {
-        let backends = self
-            .port(number, Some(proto))
-            .map_or(&[][..], |port| &port.backends);
-        backends
-            .iter()
-            .filter(|backend| selects(labels, &backend.labels))
-            .map(|backend| backend.endpoint.clone())
-            .collect()
-    }
+/// One port of a service.
+#[derive(Clone, PartialEq, Debug)]
+pub struct HostPort {
+    /// As written.
+    pub port: ServicePort,
+    /// The transport.
+    pub proto: Proto,
+    /// What is spoken on it.
+    pub protocol: Protocol,
+    /// Seconds of affinity.
+    pub affinity_secs: Option<u32>,
+    /// All endpoints, sorted by place.
+    pub candidates: Vec<Candidate>,
+    /// Those that may be used.
+    pub usable: Arc<[Endpoint]>,
 }
 
-/// What a service is made from: if these are the same objects, so is the service.
-#[derive(Clone, Debug, Default)]
-struct Ingredients {
-    slices: Vec<Arc<Object<EndpointSlice>>>,
+impl Host {
+    /// The port of a number and a transport.
+    pub fn port(&self, number: u16, proto: Proto) -> Option<&HostPort> {
+        let mut ports = self.ports.iter();
+        ports.find(|found| found.port.port == number && found.proto == proto)
+    }
+
+    /// Its namespace.
+    pub fn namespace(&self) -> &str {
+        &self.object.meta.namespace
+    }
+
+    /// The names by which clients of any namespace may dial it, the full one first.
+    pub fn names(&self) -> [String; 4] {
+        let meta = &self.object.meta;
+        let short = format!("{}.{}", meta.name, meta.namespace);
+        let with_svc = format!("{short}.svc");
+        [self.name.clone(), with_svc, short, meta.name.clone()]
+    }
+
+    /// Whether it stands for a name elsewhere.
+    pub fn is_external_name(&self) -> bool {
+        self.object.spec.kind.as_deref() == Some("ExternalName")
+    }
+
+    /// Whether a route to it leads elsewhere than one to `other` would.
+    fn says_the_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.object, &other.object)
+            && self.addresses == other.addresses
+            && self.lost == other.lost
+            && self.ports == other.ports
+    }
 }
 
 /// All services, by fully qualified name.
@@ -107,98 +99,196 @@ struct Ingredients {
 pub struct Registry {
     /// By fully qualified name.
     pub hosts: BTreeMap<String, Arc<Host>>,
-    ingredients: BTreeMap<String, Ingredients>,
+    /// The slices that each was made from.
+    slices: BTreeMap<String, Vec<Arc<Object<EndpointSlice>>>>,
+    written: Written,
+    /// Names back to front, sorted: those with one suffix stand together.
+    reversed: OnceCell<Vec<String>>,
+}
+
+/// What the registry was made from.
+#[derive(Clone, Debug, Default)]
+struct Written {
     services: Vec<Arc<Object<Service>>>,
     slices: Vec<Arc<Object<EndpointSlice>>>,
     pods: Vec<Arc<Object<Pod>>>,
 }
 
 impl Registry {
-    /// Reads the services of a snapshot; those of `self` that are made from the same objects are
-    /// kept. Returns the names that changed.
-    pub fn update(&mut self, snapshot: &Snapshot, domain: &str) -> Vec<String> {
-        let same_pods = same(&self.pods, &snapshot.pods);
-        if same_pods
-            && same(&self.services, &snapshot.services)
-            && same(&self.slices, &snapshot.endpoint_slices)
+    /// Reads the services of a snapshot; those that are made from the same objects are kept.
+    /// Returns the names that changed.
+    pub(super) fn update(&mut self, snapshot: &Snapshot, domain: &str) -> BTreeSet<String> {
+        let written = &self.written;
+        if same(&written.pods, &snapshot.pods)
+            && same(&written.services, &snapshot.services)
+            && same(&written.slices, &snapshot.endpoint_slices)
         {
-            return Vec::new();
+            return BTreeSet::new();
         }
-        let pods = if same_pods {
-            Pods::default()
-        } else {
-            Pods::of(snapshot)
-        };
+        let owners = owners(snapshot);
         let slices = slices_by_service(snapshot);
-        let mut lazy_pods = (!same_pods).then_some(pods);
-        let mut fresh = Self {
+        let touched = Touched::new(&self.written.pods, &snapshot.pods);
+        let pods = Pods::new(&snapshot.pods);
+        let mut changed = BTreeSet::new();
+        let mut fresh = Self::default();
+        for object in &snapshot.services {
+            let key = (object.meta.namespace.as_str(), object.meta.name.as_str());
+            let name = host::full_name(key.1, key.0, domain);
+            let slices = slices.get(&key).map_or(&[][..], Vec::as_slice);
+            let (addresses, lost) = addresses(object, &owners);
+            let old = self.hosts.get(&name);
+            let kept = old.filter(|old| {
+                Arc::ptr_eq(&old.object, object)
+                    && old.addresses == addresses
+                    && old.lost == lost
+                    && self.slices.get(&name).is_some_and(|old| same(old, slices))
+                    && !touched.concerns(old, slices.is_empty())
+            });
+            let host = if let Some(kept) = kept {
+                Arc::clone(kept)
+            } else {
+                let made = make(object, name.clone(), addresses, lost, slices, &pods);
+                // Kept if it says the same, so that what was made from it is kept too.
+                let same = old.filter(|old| old.says_the_same(&made)).map(Arc::clone);
+                same.unwrap_or_else(|| {
+                    changed.insert(name.clone());
+                    Arc::new(made)
+                })
+            };
+            fresh.slices.insert(name.clone(), slices.to_vec());
+            fresh.hosts.insert(name, host);
+        }
+        let gone = self
+            .hosts
+            .keys()
+            .filter(|name| !fresh.hosts.contains_key(*name));
+        changed.extend(gone.cloned());
+        fresh.written = Written {
             services: snapshot.services.clone(),
             slices: snapshot.endpoint_slices.clone(),
             pods: snapshot.pods.clone(),
-            ..Self::default()
         };
-        let mut changed = Vec::new();
-        for object in &snapshot.services {
-            let key = (object.meta.namespace.as_str(), object.meta.name.as_str());
-            let name = format!("{}.{}.svc.{domain}", key.1, key.0);
-            let slices = slices.get(&key).cloned().unwrap_or_default();
-            let kept = self.hosts.get(&name).filter(|old| {
-                let made = self.ingredients.get(&name);
-                same_pods
-                    && Arc::ptr_eq(&old.object, object)
-                    && made.is_some_and(|made| same(&made.slices, &slices))
-            });
-            let host = if let Some(host) = kept {
-                Arc::clone(host)
-            } else {
-                let pods = lazy_pods.get_or_insert_with(|| Pods::of(snapshot));
-                let host = Arc::new(host(object, name.clone(), &slices, pods));
-                if self
-                    .hosts
-                    .get(&name)
-                    .is_none_or(|old| !old.says_the_same(&host))
-                {
-                    changed.push(name.clone());
-                    host
-                } else {
-                    // Kept, so that what was made from it is kept too.
-                    self.hosts.get(&name).map_or(host, Arc::clone)
-                }
-            };
-            fresh
-                .ingredients
-                .insert(name.clone(), Ingredients { slices });
-            fresh.hosts.insert(name, host);
-        }
-        changed.extend(
-            self.hosts
-                .keys()
-                .filter(|name| !fresh.hosts.contains_key(*name))
-                .cloned(),
-        );
         *self = fresh;
         changed
     }
-}
 
-impl Host {
-    fn says_the_same(&self, other: &Self) -> bool {
-        let ports = |host: &Self| -> Vec<_> {
-            host.ports
-                .iter()
-                .map(|port| (port.port.clone(), port.backends.clone()))
-                .collect()
+    /// The service of that full name.
+    pub fn host(&self, name: &str) -> Option<&Arc<Host>> {
+        self.hosts.get(name)
+    }
+
+    /// The services that fit `pattern`, by name.
+    pub fn fitting(&self, pattern: &str) -> Vec<&Arc<Host>> {
+        let Some(suffix) = host::wildcard_suffix(pattern) else {
+            return self.hosts.get(pattern).into_iter().collect();
         };
-        Arc::ptr_eq(&self.object, &other.object) && ports(self) == ports(other)
+        let back_to_front = |name: &str| name.chars().rev().collect::<String>();
+        let sorted = self.reversed.get_or_init(|| {
+            let mut names: Vec<String> =
+                self.hosts.keys().map(|name| back_to_front(name)).collect();
+            names.sort_unstable();
+            names
+        });
+        let wanted = back_to_front(suffix);
+        let start = sorted.partition_point(|name| *name < wanted);
+        let names = sorted[start..]
+            .iter()
+            .take_while(|name| name.starts_with(&wanted));
+        names
+            .filter_map(|name| self.hosts.get(&back_to_front(name)))
+            .collect()
     }
 }
 
-/// Whether both hold the very same objects.
-pub(super) fn same<T>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+/// Pods that changed, by what services know them by.
+struct Touched<'s> {
+    names: BTreeSet<(&'s str, &'s str)>,
+    addresses: BTreeSet<IpAddr>,
+    pods: Vec<&'s Arc<Object<Pod>>>,
 }
 
-type Slices<'a> = BTreeMap<(&'a str, &'a str), Vec<Arc<Object<EndpointSlice>>>>;
+impl<'s> Touched<'s> {
+    fn new(old: &'s [Arc<Object<Pod>>], new: &'s [Arc<Object<Pod>>]) -> Self {
+        let pods = difference(old, new, pods::key);
+        Self {
+            names: pods.iter().map(|pod| pods::key(pod)).collect(),
+            addresses: pods.iter().flat_map(|pod| pod.spec.addresses()).collect(),
+            pods,
+        }
+    }
+
+    /// Whether the endpoints of a service may have changed with them.
+    fn concerns(&self, host: &Host, from_pods: bool) -> bool {
+        if self.pods.is_empty() {
+            return false;
+        }
+        if from_pods {
+            let object = &host.object;
+            return self.pods.iter().any(|pod| {
+                pod.meta.namespace == object.meta.namespace
+                    && super::client::contains(&pod.meta.labels, &object.spec.selector)
+            });
+        }
+        host.ports
+            .iter()
+            .flat_map(|port| &port.candidates)
+            .any(|candidate| {
+                let named = candidate.endpoint.pod.as_ref().is_some_and(|pod| {
+                    self.names
+                        .contains(&(pod.namespace.as_str(), pod.name.as_str()))
+                });
+                named || self.addresses.contains(&candidate.endpoint.ip)
+            })
+    }
+}
+
+/// The first service that has each address. Services are in order of namespace and name.
+fn owners(snapshot: &Snapshot) -> HashMap<IpAddr, &Arc<Object<Service>>> {
+    let mut owners = HashMap::new();
+    for object in &snapshot.services {
+        for address in written_addresses(&object.spec).filter_map(|text| text.parse().ok()) {
+            owners.entry(address).or_insert(object);
+        }
+    }
+    owners
+}
+
+/// What is written as cluster addresses, `None` left out. An `ExternalName` service has none.
+pub(super) fn written_addresses(spec: &Service) -> impl Iterator<Item = &String> {
+    let first = spec
+        .cluster_ip
+        .iter()
+        .filter(|_| spec.cluster_ips.is_empty());
+    let external = spec.kind.as_deref() == Some("ExternalName");
+    let all = spec.cluster_ips.iter().chain(first);
+    all.filter(move |text| !external && !text.is_empty() && *text != "None")
+}
+
+type Addresses = (Vec<IpAddr>, Vec<(IpAddr, String)>);
+
+/// The addresses of a service, and those that another has already.
+fn addresses(
+    object: &Arc<Object<Service>>,
+    owners: &HashMap<IpAddr, &Arc<Object<Service>>>,
+) -> Addresses {
+    let (mut addresses, mut lost) = (Vec::<IpAddr>::new(), Vec::new());
+    for address in written_addresses(&object.spec).filter_map(|text| text.parse().ok()) {
+        let owner = owners
+            .get(&address)
+            .filter(|owner| !Arc::ptr_eq(owner, object));
+        if let Some(owner) = owner {
+            lost.push((address, owner.reference().to_string()));
+        } else if !addresses
+            .iter()
+            .any(|other| other.is_ipv4() == address.is_ipv4())
+        {
+            addresses.push(address);
+        }
+    }
+    (addresses, lost)
+}
+
+type Slices<'s> = BTreeMap<(&'s str, &'s str), Vec<Arc<Object<EndpointSlice>>>>;
 
 fn slices_by_service(snapshot: &Snapshot) -> Slices<'_> {
     let mut slices = Slices::new();
@@ -211,239 +301,67 @@ fn slices_by_service(snapshot: &Snapshot) -> Slices<'_> {
     slices
 }
 
-/// Pods by name, by address and by namespace.
-#[derive(Default)]
-struct Pods {
-    by_name: BTreeMap<(String, String), Arc<Object<Pod>>>,
-    by_address: BTreeMap<IpAddr, Arc<Object<Pod>>>,
-}
-
-impl Pods {
-    fn of(snapshot: &Snapshot) -> Self {
-        let mut pods = Self::default();
-        for pod in &snapshot.pods {
-            let key = (pod.meta.namespace.clone(), pod.meta.name.clone());
-            pods.by_name.insert(key, Arc::clone(pod));
-            for address in pod.spec.addresses().filter(|_| !pod.spec.host_network) {
-                pods.by_address
-                    .entry(address)
-                    .or_insert_with(|| Arc::clone(pod));
-            }
-        }
-        pods
-    }
-}
-
-fn host(
+fn make(
     object: &Arc<Object<Service>>,
     name: String,
+    addresses: Vec<IpAddr>,
+    lost: Vec<(IpAddr, String)>,
     slices: &[Arc<Object<EndpointSlice>>],
-    pods: &Pods,
+    pods: &Pods<'_>,
 ) -> Host {
-    let spec = &object.spec;
-    let ports = spec.ports.iter().map(|port| {
-        let proto = match port.protocol.as_deref() {
-            None | Some("TCP") => Some(Proto::Tcp),
-            Some("UDP") => Some(Proto::Udp),
-            Some(_) => None,
+    let maker = Maker {
+        service: object,
+        addresses: &addresses,
+        slices,
+        pods,
+    };
+    let mut ports: Vec<HostPort> = Vec::with_capacity(object.spec.ports.len());
+    for port in object.spec.ports.iter().filter(|port| port.port != 0) {
+        let Some(proto) = transport(port) else {
+            continue;
         };
-        let (speaks, protocol) = speaks(port, proto);
-        let mut backends = if slices.is_empty() && !spec.selector.is_empty() {
-            from_pods(object, port, pods)
-        } else {
-            from_slices(port, slices, pods)
-        };
-        backends.sort();
-        backends.dedup();
-        HostPort {
-            port: port.clone(),
+        let twice = |other: &HostPort| other.port.port == port.port && other.proto == proto;
+        if ports.iter().any(twice) {
+            continue;
+        }
+        let candidates = maker.of_port(port);
+        ports.push(HostPort {
             proto,
-            speaks,
-            protocol,
-            backends,
-        }
-    });
-    Host {
-        name,
-        addresses: addresses(spec),
-        export_to: export::of_annotation(object.meta.annotations.get(export::SERVICE_ANNOTATION)),
-        ports: ports.collect(),
-        object: Arc::clone(object),
-    }
-}
-
-/// The cluster addresses; a headless service has none.
-fn addresses(spec: &Service) -> Vec<IpAddr> {
-    let first = spec
-        .cluster_ip
-        .iter()
-        .filter(|_| spec.cluster_ips.is_empty());
-    let mut addresses: Vec<IpAddr> = spec
-        .cluster_ips
-        .iter()
-        .chain(first)
-        .filter_map(|text| text.parse().ok())
-        .collect();
-    addresses.dedup();
-    addresses
-}
-
-/// By `appProtocol`, else by the port's name up to the first dash (Istio's protocol selection).
-fn speaks(port: &ServicePort, proto: Option<Proto>) -> (Speaks, String) {
-    if proto == Some(Proto::Udp) {
-        return (Speaks::Udp, "UDP".to_owned());
-    }
-    let by_name = port.name.split('-').next().unwrap_or_default();
-    // grpc-web has a dash of its own.
-    let by_name = if port.name.starts_with("grpc-web") {
-        "grpc-web"
-    } else {
-        by_name
-    };
-    let word = port
-        .app_protocol
-        .as_deref()
-        .unwrap_or(by_name)
-        .to_ascii_lowercase();
-    let speaks = match word.as_str() {
-        "http" | "http2" | "grpc" | "grpc-web" | "kubernetes.io/h2c" | "kubernetes.io/ws" => {
-            Speaks::Http
-        }
-        "https" | "tls" | "kubernetes.io/wss" => Speaks::Tls,
-        "tcp" | "mongo" | "redis" | "mysql" => Speaks::Tcp,
-        // Servers that speak first are never waited for (Istio's well-known ports).
-        _ if [25, 53, 3306, 27017].contains(&port.port) => Speaks::Tcp,
-        _ => Speaks::Unknown,
-    };
-    let shown = match (speaks, word.as_str()) {
-        (Speaks::Unknown, _) => "auto",
-        (Speaks::Tcp, "tcp") => "TCP",
-        (_, "kubernetes.io/h2c") => "HTTP2",
-        (_, "kubernetes.io/ws") => "HTTP",
-        (_, "kubernetes.io/wss") => "HTTPS",
-        (Speaks::Tcp, word) if !["mongo", "redis", "mysql"].contains(&word) => "TCP",
-        (_, word) => return (speaks, word.to_ascii_uppercase()),
-    };
-    (speaks, shown.to_owned())
-}
-
-/// The endpoints that slices list for a port: the ready ones; while there are none, those that
-/// still serve although they terminate (KEP-1669).
-fn from_slices(
-    port: &ServicePort,
-    slices: &[Arc<Object<EndpointSlice>>],
-    pods: &Pods,
-) -> Vec<Backend> {
-    let mut ready = Vec::new();
-    let mut serving = Vec::new();
-    for slice in slices {
-        for number in numbers(port, &slice.spec) {
-            for endpoint in &slice.spec.endpoints {
-                let conditions = endpoint.conditions;
-                let wanted = if conditions.ready.unwrap_or(true) {
-                    &mut ready
-                } else if conditions.serving.unwrap_or(true) && conditions.terminating == Some(true)
-                {
-                    &mut serving
-                } else {
-                    continue;
-                };
-                wanted.extend(backend(endpoint, number, &slice.meta.namespace, pods));
-            }
-        }
-    }
-    if ready.is_empty() { serving } else { ready }
-}
-
-/// The numbers that a slice gives a service port: they are matched by name.
-fn numbers<'a>(port: &'a ServicePort, slice: &'a EndpointSlice) -> impl Iterator<Item = u16> + 'a {
-    let protocol = |text: &Option<String>| text.clone().unwrap_or_else(|| "TCP".to_owned());
-    let wanted = protocol(&port.protocol);
-    slice
-        .ports
-        .iter()
-        .filter(move |found| {
-            found.name.as_deref().unwrap_or_default() == port.name
-                && protocol(&found.protocol) == wanted
-        })
-        .filter_map(|found| found.port)
-}
-
-fn backend(endpoint: &SliceEndpoint, port: u16, namespace: &str, pods: &Pods) -> Option<Backend> {
-    let ip: IpAddr = endpoint.addresses.first()?.parse().ok()?;
-    let named = endpoint
-        .target_ref
-        .as_ref()
-        .filter(|target| target.kind == "Pod")
-        .map(|target| PodRef {
-            namespace: target
-                .namespace
-                .clone()
-                .unwrap_or_else(|| namespace.to_owned()),
-            name: target.name.clone(),
+            protocol: Protocol::detect(proto, port.port, &port.name, port.app_protocol.as_deref()),
+            affinity_secs: affinity(&object.spec),
+            usable: usable(candidates.iter()),
+            candidates,
+            port: port.clone(),
         });
-    let object = match &named {
-        Some(pod) => pods.by_name.get(&(pod.namespace.clone(), pod.name.clone())),
-        None => pods.by_address.get(&ip),
-    };
-    let pod = named.or_else(|| object.map(|pod| reference(pod)));
-    Some(Backend {
-        endpoint: Endpoint { ip, port, pod },
-        labels: labels(object),
+    }
+    Host {
+        object: Arc::clone(object),
+        name,
+        visibility: Visibility::of_service(object),
+        ports,
+        addresses,
+        lost,
+    }
+}
+
+/// The transport of a port; `None` for SCTP and the like.
+pub(super) fn transport(port: &ServicePort) -> Option<Proto> {
+    match port.protocol.as_deref() {
+        None | Some("TCP") => Some(Proto::Tcp),
+        Some("UDP") => Some(Proto::Udp),
+        Some(_) => None,
+    }
+}
+
+fn affinity(spec: &Service) -> Option<u32> {
+    (spec.session_affinity.as_deref() == Some("ClientIP")).then(|| {
+        let config = spec.session_affinity_config.as_ref();
+        let config = config.and_then(|config| config.client_ip.as_ref());
+        config
+            .and_then(|config| config.timeout_seconds)
+            .unwrap_or(AFFINITY_SECS)
     })
 }
 
-fn labels(pod: Option<&Arc<Object<Pod>>>) -> Arc<BTreeMap<String, String>> {
-    Arc::new(pod.map_or_else(|| NO_LABELS.clone(), |pod| pod.meta.labels.clone()))
-}
-
-fn reference(pod: &Object<Pod>) -> PodRef {
-    PodRef {
-        namespace: pod.meta.namespace.clone(),
-        name: pod.meta.name.clone(),
-    }
-}
-
-/// Without any slice: the ready pods that the selector selects. Files need not list slices.
-fn from_pods(service: &Object<Service>, port: &ServicePort, pods: &Pods) -> Vec<Backend> {
-    let namespace = service.meta.namespace.clone();
-    let of_namespace = (namespace.clone(), String::new())..;
-    pods.by_name
-        .range(of_namespace)
-        .take_while(|((own, _), _)| *own == namespace)
-        .map(|(_, pod)| pod)
-        .filter(|pod| selects(&service.spec.selector, &pod.meta.labels))
-        .filter(|pod| pod.spec.is_ready() || service.spec.publish_not_ready_addresses)
-        .flat_map(|pod| {
-            let number = target(port, &pod.spec);
-            let make = move |ip| {
-                let endpoint = Endpoint {
-                    ip,
-                    port: number?,
-                    pod: Some(reference(pod)),
-                };
-                Some(Backend {
-                    endpoint,
-                    labels: labels(Some(pod)),
-                })
-            };
-            pod.spec.addresses().filter_map(make).collect::<Vec<_>>()
-        })
-        .collect()
-}
-
-/// The number of `targetPort` in a pod.
-fn target(port: &ServicePort, pod: &Pod) -> Option<u16> {
-    match &port.target_port {
-        None => Some(port.port),
-        Some(TargetPort::Number(number)) => Some(*number),
-        Some(TargetPort::Name(name)) => {
-            let ports = pod.containers.iter().flat_map(|container| &container.ports);
-            let protocol = port.protocol.as_deref().unwrap_or("TCP");
-            ports
-                .filter(|found| found.protocol.as_deref().unwrap_or("TCP") == protocol)
-                .find(|found| found.name.as_deref() == Some(name))
-                .map(|found| found.container_port)
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

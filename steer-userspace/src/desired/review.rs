@@ -1,149 +1,155 @@
 //! What is read and not enforced, or only in part, or refers to nothing.
 //!
-//! Findings of an object are kept while the object, the registry and the DestinationRules are.
+//! The findings of an object are kept while nothing changes that was looked at for them.
 
 mod destination_rule;
+mod http;
+mod l4;
 mod service;
 mod virtual_service;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use super::{codes, export, route::World};
+use super::{
+    change::{Changes, same},
+    host,
+    report::Report,
+    route::World,
+    virtual_services::Prepared,
+};
 use crate::{
-    finding::{Finding, Severity},
-    source::{Object, Snapshot, istio::VirtualService, object::Kind},
+    finding::Finding,
+    source::{
+        Object, Snapshot,
+        core::{EndpointSlice, Service},
+        istio::{DestinationRule, VirtualService},
+    },
 };
 
 /// The findings of the last snapshot.
 #[derive(Debug, Default)]
 pub(super) struct Review {
-    services: Vec<Finding>,
-    destination_rules: Vec<Finding>,
-    virtual_services: BTreeMap<(String, String), (Arc<Object<VirtualService>>, Vec<Finding>)>,
+    services: Kept<Service>,
+    slices: Kept<EndpointSlice>,
+    destination_rules: Kept<DestinationRule>,
+    virtual_services: Kept<VirtualService>,
+}
+
+/// Findings by object, its namespace and name.
+#[derive(Debug)]
+struct Kept<T> {
+    objects: Vec<Arc<Object<T>>>,
+    reviewed: BTreeMap<(String, String), Reviewed<T>>,
+}
+
+#[derive(Debug)]
+struct Reviewed<T> {
+    object: Arc<Object<T>>,
+    consulted: BTreeSet<String>,
+    findings: Vec<Finding>,
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self {
+            objects: Vec::new(),
+            reviewed: BTreeMap::new(),
+        }
+    }
+}
+
+impl<T> Kept<T> {
+    /// Reviews those objects that changed, or that looked at something that did.
+    fn update(
+        &mut self,
+        objects: &[Arc<Object<T>>],
+        changes: &Changes,
+        review: impl Fn(&Arc<Object<T>>, &mut BTreeSet<String>, &mut Report),
+    ) {
+        let anew = |object: &Arc<Object<T>>| {
+            let (mut consulted, mut report) = (BTreeSet::new(), Report::default());
+            review(object, &mut consulted, &mut report);
+            Reviewed {
+                object: Arc::clone(object),
+                consulted,
+                findings: report.found,
+            }
+        };
+        let is_stale = |reviewed: &Reviewed<T>| changes.concern(reviewed.consulted.iter());
+        if same(&self.objects, objects) {
+            let all = self.reviewed.values_mut();
+            for reviewed in all.filter(|reviewed| is_stale(reviewed)) {
+                *reviewed = anew(&reviewed.object);
+            }
+            return;
+        }
+        let mut old = std::mem::take(&mut self.reviewed);
+        for object in objects {
+            let key = (object.meta.namespace.clone(), object.meta.name.clone());
+            let kept = old.remove(&key);
+            let kept = kept.filter(|kept| Arc::ptr_eq(&kept.object, object) && !is_stale(kept));
+            self.reviewed
+                .insert(key, kept.unwrap_or_else(|| anew(object)));
+        }
+        self.objects = objects.to_vec();
+    }
+
+    fn findings(&self) -> impl Iterator<Item = &Finding> {
+        let all = self.reviewed.values();
+        all.flat_map(|reviewed| &reviewed.findings)
+    }
 }
 
 impl Review {
-    /// Reviews what changed; everything, if `others_changed`: the registry or a DestinationRule.
-    pub(super) fn update(&mut self, world: World<'_>, snapshot: &Snapshot, others_changed: bool) {
-        if others_changed {
-            self.services = world
-                .registry
-                .hosts
-                .values()
-                .flat_map(|host| service::review(host))
-                .collect();
-            let rules = snapshot.destination_rules.iter();
-            self.destination_rules = rules
-                .flat_map(|rule| destination_rule::review(world, rule))
-                .collect();
-            self.virtual_services.clear();
-        }
-        let mut old = std::mem::take(&mut self.virtual_services);
-        for object in &snapshot.virtual_services {
-            let key = (object.meta.namespace.clone(), object.meta.name.clone());
-            let kept = old
-                .remove(&key)
-                .filter(|(found, _)| Arc::ptr_eq(found, object));
-            let found = kept
-                .unwrap_or_else(|| (Arc::clone(object), virtual_service::review(world, object)));
-            self.virtual_services.insert(key, found);
-        }
-    }
-
-    /// All of them, sorted.
-    pub(super) fn findings(&self, world: World<'_>) -> Vec<Finding> {
-        let mut all: Vec<Finding> = self.services.clone();
-        all.extend(self.destination_rules.iter().cloned());
-        all.extend(
-            self.virtual_services
-                .values()
-                .flat_map(|(_, found)| found.iter().cloned()),
-        );
-        all.extend(contested(world));
-        all.sort();
-        all.dedup();
-        all
-    }
-}
-
-/// Of several VirtualServices for one host the oldest that a client sees wins whole.
-fn contested(world: World<'_>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (host, found) in world.virtual_services.contested() {
-        for (index, younger) in found.iter().enumerate() {
-            let hides = |older: &&Arc<Object<VirtualService>>| {
-                !Arc::ptr_eq(older, younger)
-                    && export::covers(
-                        (&older.spec.export_to, &older.meta.namespace),
-                        (&younger.spec.export_to, &younger.meta.namespace),
-                    )
-            };
-            let Some(older) = found[..index].iter().find(hides) else {
-                continue;
-            };
-            let mut about = About::new(younger);
-            let message = format!(
-                "{host} is decided by {}, which is older or, of the same age, comes first by name; \
-                 this rule has no effect on it",
-                older.reference()
-            );
-            about.say(
-                Severity::Warning,
-                codes::CONFLICTING_HOSTS,
-                "spec.hosts",
-                message,
-                "join the rules in one VirtualService",
-            );
-            findings.extend(about.found);
-        }
-    }
-    findings
-}
-
-/// Collects findings about one object.
-struct About<'a, T> {
-    object: &'a Object<T>,
-    found: Vec<Finding>,
-}
-
-impl<'a, T: Kind> About<'a, T> {
-    fn new(object: &'a Object<T>) -> Self {
-        Self {
-            object,
-            found: Vec::new(),
-        }
-    }
-
-    fn say(
-        &mut self,
-        severity: Severity,
-        code: &'static str,
-        field: &str,
-        message: impl Into<String>,
-        help: &str,
-    ) {
-        self.found.push(Finding {
-            severity,
-            code,
-            object: Some(self.object.reference()),
-            position: Some(self.object.place.position(field)),
-            field: field.to_owned(),
-            message: message.into(),
-            help: help.to_owned(),
+    /// Reviews what changed.
+    pub(super) fn update(&mut self, world: World<'_>, snapshot: &Snapshot, changes: &Changes) {
+        let domain = &world.settings.domain;
+        let services = &snapshot.services;
+        self.services
+            .update(services, changes, |object, consulted, report| {
+                let meta = &object.meta;
+                let name = host::full_name(&meta.name, &meta.namespace, domain);
+                if let Some(host) = world.registry.host(&name) {
+                    service::review(host, report);
+                }
+                consulted.insert(name);
+            });
+        let slices = &snapshot.endpoint_slices;
+        self.slices.update(slices, changes, |object, _, report| {
+            service::review_slice(object, report);
         });
+        let rules = &snapshot.destination_rules;
+        self.destination_rules
+            .update(rules, changes, |object, consulted, report| {
+                destination_rule::review(world, object, consulted, report);
+            });
+        let prepared: OnceCell<BTreeMap<*const Object<VirtualService>, &Prepared>> =
+            OnceCell::new();
+        let written = &snapshot.virtual_services;
+        self.virtual_services
+            .update(written, changes, |object, consulted, report| {
+                let all = world.virtual_services.all.iter();
+                let prepared = prepared.get_or_init(|| {
+                    all.map(|prepared| (Arc::as_ptr(&prepared.object), prepared))
+                        .collect()
+                });
+                // One without hosts is reviewed with those that delegate to it.
+                if let Some(prepared) = prepared.get(&Arc::as_ptr(object)) {
+                    virtual_service::review(world, prepared, consulted, report);
+                }
+            });
     }
 
-    fn warn(&mut self, code: &'static str, field: &str, message: impl Into<String>, help: &str) {
-        self.say(Severity::Warning, code, field, message, help);
-    }
-
-    fn not_enforced(&mut self, field: &str, what: &str) {
-        let message = format!("{field} is not enforced: {what}");
-        self.warn(
-            codes::FIELD_NOT_ENFORCED,
-            field,
-            message,
-            "leave it out, or know that it has no effect here",
-        );
+    /// All findings.
+    pub(super) fn findings(&self) -> impl Iterator<Item = &Finding> {
+        let services = self.services.findings().chain(self.slices.findings());
+        let rules = self.destination_rules.findings();
+        services
+            .chain(rules)
+            .chain(self.virtual_services.findings())
     }
 }

@@ -1,450 +1,315 @@
-//! The route of one service port, as one client sees it.
+//! What a client sees of a service port: the chosen rule with its endpoints.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use steer_common::{Proto, limits::DESTINATIONS_MAX, service::Depth};
+use steer_common::{
+    Proto,
+    limits::DESTINATIONS_MAX,
+    service::Depth,
+    weights::{WeightError, scale},
+};
 
 use super::{
-    Settings,
-    client::{Client, NO_LABELS},
-    destination_rules::DestinationRules,
-    export, host,
+    client::Client,
+    codes::{self, Code},
+    destination_rules::{DestinationRules, Merged},
+    endpoints::usable,
+    host,
     model::{Destination, Endpoint, Route, Rule, View},
-    registry::{Host, HostPort, Registry, Speaks},
-    subnet::Subnet,
-    virtual_services::{self, Found, MESH, VirtualServices},
+    registry::{Host, HostPort, Registry},
+    report::Report,
+    select::{Choice, Chosen, Dial, choose},
+    settings::Settings,
+    virtual_services::VirtualServices,
 };
-use crate::source::istio::{
-    Delegate, Destination as WrittenDestination, HttpMatch, HttpRoute, L4Match, StringMatch,
+use crate::{
+    finding::{Finding, ObjectRef},
+    source::{
+        Object,
+        istio::{Destination as Written, VirtualService},
+    },
 };
 
 /// Everything a route is made from.
 #[derive(Clone, Copy)]
-pub struct World<'a> {
+pub struct World<'w> {
     /// The services.
-    pub registry: &'a Registry,
+    pub registry: &'w Registry,
     /// The VirtualServices.
-    pub virtual_services: &'a VirtualServices,
+    pub virtual_services: &'w VirtualServices,
     /// The DestinationRules.
-    pub destination_rules: &'a DestinationRules,
+    pub destination_rules: &'w DestinationRules,
     /// How names are read.
-    pub settings: &'a Settings,
+    pub settings: &'w Settings,
 }
 
-/// A route, and what it was made from.
+/// A view, and what it was made from.
 #[derive(Clone, Debug)]
 pub struct Made {
     /// What the client sees.
     pub view: View,
     /// The hosts that were looked at.
     pub consulted: BTreeSet<String>,
-    /// Whether another client might see something else.
-    pub varies: bool,
+    /// What only shows when a rule meets a port.
+    pub findings: Vec<Finding>,
 }
 
-/// Makes the route of `port` of `service` for `client`.
-pub fn make(
-    world: World<'_>,
-    service: &Host,
-    port: &HostPort,
-    proto: Proto,
-    client: &Client<'_>,
-) -> Made {
-    let consulted = BTreeSet::from([service.name.clone()]);
+/// Makes what `client` sees of a port of `service`.
+pub fn make(world: World<'_>, service: &Host, port: &HostPort, client: &Client<'_>) -> Made {
     let mut maker = Maker {
         world,
-        service,
-        port,
-        proto,
-        client,
-        consulted,
-        varies: false,
+        dial: Dial {
+            service,
+            port,
+            client,
+        },
+        consulted: BTreeSet::from([service.name.clone()]),
+        report: Report::default(),
     };
     let view = maker.view();
     Made {
         view,
         consulted: maker.consulted,
-        varies: maker.varies,
+        findings: maker.report.found,
     }
 }
 
-struct Maker<'a> {
-    world: World<'a>,
-    service: &'a Host,
-    port: &'a HostPort,
-    proto: Proto,
-    client: &'a Client<'a>,
+struct Maker<'w> {
+    world: World<'w>,
+    dial: Dial<'w>,
     consulted: BTreeSet<String>,
-    varies: bool,
+    report: Report,
 }
 
-/// What a rule says at the depth of connect.
-struct Choice {
-    rule: Rule,
-    depth: Depth,
-    /// Where to; `None` means the service itself.
-    to: Option<Vec<(WrittenDestination, i64, String)>>,
+/// A destination as a rule names it.
+struct Named<'w> {
+    object: &'w Object<VirtualService>,
+    field: String,
+    to: &'w Written,
+    weight: u32,
 }
 
-impl Maker<'_> {
+impl<'w> Maker<'w> {
     fn view(&mut self) -> View {
-        let namespace = &self.service.object.meta.namespace;
-        self.varies |= !export::is_public(&self.service.export_to);
-        if !export::is_visible(&self.service.export_to, namespace, self.client.namespace) {
+        let dial = self.dial;
+        if !dial.client.sees(&dial.service.visibility) {
             return View::Hidden;
         }
-        let choice = self.choose();
-        let destinations = match choice.to {
-            None => vec![self.own()],
-            Some(to) => {
-                let single = to.len() == 1;
-                to.into_iter()
-                    .take(DESTINATIONS_MAX)
-                    .map(|(found, weight, namespace)| {
-                        let weight = if single {
-                            1
-                        } else {
-                            u32::try_from(weight).unwrap_or_default()
-                        };
-                        self.destination(&found, weight, &namespace)
-                    })
-                    .collect()
-            }
-        };
-        View::Route(Route {
-            depth: choice.depth,
-            rule: choice.rule,
-            destinations,
-        })
-    }
-
-    /// The rule that decides.
-    fn choose(&mut self) -> Choice {
-        let nobody = Choice {
-            rule: Rule::Service,
-            depth: Depth::Connect,
-            to: None,
-        };
-        if self.proto == Proto::Udp {
-            return nobody;
-        }
-        let all = self.world.virtual_services.of_host(&self.service.name);
-        self.varies |= all
-            .into_iter()
-            .any(|found| virtual_services::depends_on_client(found));
-        let Some(found) = self
-            .world
-            .virtual_services
-            .find(&self.service.name, self.client)
-        else {
-            return nobody;
-        };
-        let found = Arc::clone(found);
-        let spec = &found.spec;
-        let as_http = match self.port.speaks {
-            Speaks::Http => true,
-            Speaks::Unknown => !spec.http.is_empty() || spec.tcp.is_empty(),
-            Speaks::Tls | Speaks::Tcp | Speaks::Udp => false,
-        };
-        let chosen = if as_http {
-            self.http(&found)
-        } else if self.port.speaks == Speaks::Tls {
-            self.tls(&found)
-        } else {
-            self.tcp(&found)
-        };
-        chosen.unwrap_or(nobody)
-    }
-
-    /// The first rule that takes every request of this client and port; rules before it that look
-    /// at requests make the route deep.
-    fn http(&mut self, found: &Found) -> Option<Choice> {
-        let mut depth = Depth::Connect;
-        let chosen = self.http_rules(found, &mut depth);
-        // Istio answers 404 when no rule fits. At connect nothing is known of the request, so the
-        // service's own endpoints are kept; the finding says so.
-        chosen.or_else(|| {
-            (depth == Depth::Request).then(|| Choice {
-                rule: name(found, "spec.http", None),
+        View::Route(match choose(self.world.virtual_services, dial) {
+            None => self.own_route(Depth::Connect),
+            Some(Choice::Rule(chosen)) => self.rule_route(&chosen),
+            Some(Choice::NoCatchAll {
+                prepared,
+                list,
                 depth,
-                to: None,
-            })
-        })
-    }
-
-    fn http_rules(&mut self, found: &Found, depth: &mut Depth) -> Option<Choice> {
-        for (index, rule) in found.spec.http.iter().enumerate() {
-            let reach = self.http_reach(&rule.matches);
-            match (reach, &rule.delegate) {
-                (Reach::Nothing, _) => {}
-                (Reach::Some, _) => *depth = Depth::Request,
-                (Reach::All, Some(delegate)) => {
-                    // The delegate's rules stand in the place of this one: where none of them
-                    // fits, or there is no delegate, the next rule does.
-                    let delegate = self.delegate(found, delegate);
-                    let chosen = delegate.and_then(|inner| self.http_rules(&inner, depth));
-                    if let Some(choice) = chosen {
-                        let depth = choice.depth.max(depth_of(rule));
-                        return Some(Choice { depth, ..choice });
-                    }
-                }
-                (Reach::All, None) => {
-                    let field = format!("spec.http[{index}]");
-                    return Some(http_rule(found, rule, &field, *depth));
+            }) => {
+                let message = format!(
+                    "no rule takes everything that is sent to {}:{}: what no rule takes Istio answers itself (404, or a reset), \
+                     here all of it goes to the service's own endpoints",
+                    dial.service.name, dial.port.port.port
+                );
+                self.report.add(
+                    &prepared.object,
+                    &format!("spec.{list}"),
+                    codes::NO_CATCH_ALL,
+                    message,
+                    "add a last rule without match that says where the rest goes",
+                );
+                let rule = rule_name(&prepared.object, &format!("spec.{list}"), None);
+                Route {
+                    rule,
+                    ..self.own_route(depth)
                 }
             }
-        }
-        None
-    }
-
-    /// The delegate of a name, if the root's namespace sees it.
-    fn delegate(&self, root: &Found, delegate: &Delegate) -> Option<Found> {
-        let own = root.meta.namespace.as_str();
-        let namespace = delegate.namespace.as_deref().unwrap_or(own);
-        let found = self
-            .world
-            .virtual_services
-            .delegate(namespace, &delegate.name)?;
-        let is_seen = export::is_visible(&found.spec.export_to, &found.meta.namespace, Some(own));
-        is_seen.then(|| Arc::clone(found))
-    }
-
-    fn tcp(&mut self, found: &Found) -> Option<Choice> {
-        let (index, rule) = found.spec.tcp.iter().enumerate().find(|(_, rule)| {
-            rule.matches.is_empty() || rule.matches.iter().any(|found| self.l4(found))
-        })?;
-        let to = rule
-            .route
-            .iter()
-            .map(|to| {
-                (
-                    to.destination.clone(),
-                    to.weight,
-                    found.meta.namespace.clone(),
-                )
-            })
-            .collect();
-        let field = format!("spec.tcp[{index}]");
-        Some(Choice {
-            rule: name(found, &field, None),
-            depth: Depth::Connect,
-            to: Some(to),
         })
     }
 
-    /// TLS rules look at the name in the ClientHello: until that is built, the service's own
-    /// endpoints are kept.
-    fn tls(&mut self, found: &Found) -> Option<Choice> {
-        let (index, _) = found
-            .spec
-            .tls
-            .iter()
-            .enumerate()
-            .find(|(_, rule)| rule.matches.iter().any(|found| self.l4(&found.l4())))?;
-        let field = format!("spec.tls[{index}]");
-        Some(Choice {
-            rule: name(found, &field, None),
-            depth: Depth::Hello,
-            to: None,
-        })
-    }
-
-    fn l4(&self, found: &L4Match) -> bool {
-        let subnets: Vec<Subnet> = found
-            .destination_subnets
-            .iter()
-            .filter_map(|text| Subnet::parse(text))
-            .collect();
-        l4_static(found, self.client)
-            && found
-                .port
-                .is_none_or(|port| port == u32::from(self.port.port.port))
-            && (found.destination_subnets.is_empty()
-                || subnets.iter().any(|subnet| {
-                    self.service
-                        .addresses
-                        .iter()
-                        .any(|&address| subnet.contains(address))
-                }))
-    }
-
-    /// How much of what this client sends to this port a list of conditions takes.
-    fn http_reach(&self, matches: &[HttpMatch]) -> Reach {
-        if matches.is_empty() {
-            return Reach::All;
-        }
-        let port = u32::from(self.port.port.port);
-        let left = matches
-            .iter()
-            .filter(|found| http_static(found, self.client, port));
-        left.map(|found| {
-            if takes_every_request(found) {
-                Reach::All
-            } else {
-                Reach::Some
-            }
-        })
-        .max()
-        .unwrap_or(Reach::Nothing)
-    }
-
-    /// The service itself as the only destination.
-    fn own(&mut self) -> Destination {
-        let written = WrittenDestination {
-            host: self.service.name.clone(),
-            ..WrittenDestination::default()
-        };
-        let namespace = self.service.object.meta.namespace.clone();
-        let mut own = self.destination(&written, 1, &namespace);
-        own.port = self.port.port.port;
-        own.endpoints = self.service.endpoints(own.port, self.proto, &NO_LABELS);
-        own
-    }
-
-    /// A destination, written in a resource of `namespace`.
-    fn destination(
-        &mut self,
-        found: &WrittenDestination,
-        weight: u32,
-        namespace: &str,
-    ) -> Destination {
-        let settings = self.world.settings;
-        let name = host::qualify(&found.host, namespace, &settings.domain).to_ascii_lowercase();
-        self.consulted.insert(name.clone());
-        let target = self.world.registry.hosts.get(&name);
-        let of = target.map_or("", |target| target.object.meta.namespace.as_str());
-        self.varies |= self.world.destination_rules.depends_on_client(&name, of);
-        let rules = self.world.destination_rules.find(&name, of, self.client);
-        let port = self.destination_port(found, target);
-        let labels = match (&found.subset, rules) {
-            (None, _) => Some(&NO_LABELS),
-            (Some(subset), rules) => rules
-                .and_then(|rules| rules.subset(subset))
-                .map(|found| &found.labels),
-        };
-        let endpoints: Arc<[Endpoint]> = match (target, labels) {
-            (Some(target), Some(labels)) => target.endpoints(port, self.proto, labels),
-            // An unknown host or subset is a cluster that does not exist: connections are refused.
-            _ => Arc::new([]),
-        };
-        let destination_rules = rules.map(|rules| rules.from.clone()).unwrap_or_default();
-        Destination {
-            host: name,
+    /// The service's own route: all its endpoints.
+    fn own_route(&self, depth: Depth) -> Route {
+        let Dial {
+            service,
             port,
-            subset: found.subset.clone().filter(|subset| !subset.is_empty()),
-            weight,
-            destination_rules,
-            endpoints,
+            client,
+        } = self.dial;
+        let rules = self.world.destination_rules;
+        let rule = rules.lookup(client, &service.name, Some(service.namespace()));
+        Route {
+            depth,
+            rule: Rule::Service,
+            destinations: vec![Destination {
+                host: service.name.clone(),
+                port: port.port.port,
+                subset: None,
+                weight: 1,
+                destination_rules: references(rule),
+                endpoints: Arc::clone(&port.usable),
+            }],
         }
     }
 
-    /// The port that is named, else the only one there is, else the one that was dialled.
-    fn destination_port(&self, found: &WrittenDestination, target: Option<&Arc<Host>>) -> u16 {
-        let named = found.port.and_then(|port| u16::try_from(port.number).ok());
-        let only = target.filter(|target| target.ports.len() == 1);
-        named
-            .or_else(|| only.map(|target| target.ports[0].port.port))
-            .unwrap_or(self.port.port.port)
+    fn rule_route(&mut self, chosen: &Chosen<'w>) -> Route {
+        let Some(weights) = self.weights(chosen) else {
+            return self.own_route(chosen.depth);
+        };
+        if weights.is_empty() {
+            // A redirect or a direct response: the review of the rule says so.
+            return Route {
+                rule: rule_name(chosen.object, &chosen.field, chosen.name),
+                ..self.own_route(Depth::Request)
+            };
+        }
+        let mut destinations = Vec::with_capacity(weights.len());
+        for (index, (&(to, _), weight)) in chosen.destinations.iter().zip(weights).enumerate() {
+            let field = format!("{}.route[{index}].destination", chosen.field);
+            destinations.push(self.destination(&Named {
+                object: chosen.object,
+                field,
+                to,
+                weight,
+            }));
+        }
+        Route {
+            depth: chosen.depth,
+            destinations,
+            rule: rule_name(chosen.object, &chosen.field, chosen.name),
+        }
+    }
+
+    /// The weights of a rule; `None` if they do not fit a row. One destination gets everything.
+    fn weights(&mut self, chosen: &Chosen<'_>) -> Option<Vec<u32>> {
+        // More are refused when the rule is read.
+        if chosen.destinations.len() > DESTINATIONS_MAX {
+            return None;
+        }
+        let written = chosen.destinations.iter();
+        let mut weights: Vec<u32> = written
+            .map(|&(_, weight)| u32::try_from(weight).unwrap_or_default())
+            .collect();
+        if let [only] = weights.as_mut_slice() {
+            *only = (*only).max(1);
+        }
+        match scale(&weights) {
+            Ok(_) => Some(weights),
+            Err(WeightError::SumTooLarge { sum }) => {
+                self.report.add(
+                    chosen.object,
+                    &format!("{}.route", chosen.field),
+                    codes::WEIGHT_SUM,
+                    format!("the weights' sum, divided by their greatest common divisor, is {sum}, which does not fit 32 bits: the service's own endpoints are used"),
+                    "weights are relative: use smaller numbers",
+                );
+                None
+            }
+        }
+    }
+
+    fn destination(&mut self, named: &Named<'_>) -> Destination {
+        let Dial { client, port, .. } = self.dial;
+        let namespace = &named.object.meta.namespace;
+        let host = host::full_name(&named.to.host, namespace, &self.world.settings.domain);
+        self.consulted.insert(host.clone());
+        let service = self.world.registry.host(&host);
+        let port = destination_port(named.to, service.map(|service| &**service), port.port.port);
+        let owner = service.map(|service| service.namespace());
+        let rule = self.world.destination_rules.lookup(client, &host, owner);
+        let endpoints = service.map(|service| self.endpoints(named, service, port, rule));
+        Destination {
+            host,
+            port,
+            subset: subset_name(named.to).map(ToOwned::to_owned),
+            weight: named.weight,
+            destination_rules: references(rule),
+            endpoints: endpoints.unwrap_or_default(),
+        }
+    }
+
+    /// The usable endpoints of a destination. What does not exist has none and refuses; the review
+    /// of the rule says so.
+    fn endpoints(
+        &mut self,
+        named: &Named<'_>,
+        service: &Host,
+        port: u16,
+        rule: Option<&Merged>,
+    ) -> Arc<[Endpoint]> {
+        let client = self.dial.client;
+        let mut refuse = |part: &str, code: Code, message: String, help: &str| {
+            let field = format!("{}.{part}", named.field);
+            self.report.add(named.object, &field, code, message, help);
+            Arc::default()
+        };
+        if !client.sees(&service.visibility) {
+            return refuse(
+                "host",
+                codes::DESTINATION_HIDDEN,
+                format!(
+                    "{} is not exported to {}: their connections are refused",
+                    service.object.reference(),
+                    client.description()
+                ),
+                "export the Service to them, or the VirtualService to fewer",
+            );
+        }
+        let Some(port) = service.port(port, Proto::Tcp) else {
+            return Arc::default();
+        };
+        let Some(name) = subset_name(named.to) else {
+            return Arc::clone(&port.usable);
+        };
+        let Some(subset) = rule.and_then(|rule| rule.subset(name)) else {
+            // If no rule defines it, the review has said so.
+            let somewhere = self.world.destination_rules.of_host(&service.name);
+            if somewhere
+                .into_iter()
+                .all(|rule| rule.subset(name).is_none())
+            {
+                return Arc::default();
+            }
+            return refuse(
+                "subset",
+                codes::NOT_FOUND,
+                format!(
+                    "no DestinationRule that {} get defines the subset {name} of {}: their connections are refused",
+                    client.description(),
+                    service.name
+                ),
+                "define the subset in a DestinationRule that these clients see",
+            );
+        };
+        if subset.labels.is_empty() {
+            return Arc::clone(&port.usable);
+        }
+        let candidates = port.candidates.iter();
+        usable(candidates.filter(|candidate| candidate.has(&subset.labels)))
     }
 }
 
-fn http_rule(found: &Found, rule: &HttpRoute, field: &str, depth: Depth) -> Choice {
-    let to: Vec<_> = rule
-        .route
-        .iter()
-        .map(|to| {
-            (
-                to.destination.clone(),
-                to.weight,
-                found.meta.namespace.clone(),
-            )
-        })
-        .collect();
-    Choice {
-        rule: name(found, field, rule.name.as_ref()),
-        depth: depth.max(depth_of(rule)),
-        to: (!to.is_empty()).then_some(to),
-    }
-}
-
-fn depth_of(rule: &HttpRoute) -> Depth {
-    if looks_at_requests(rule) {
-        Depth::Request
-    } else {
-        Depth::Connect
-    }
-}
-
-/// How much conditions take.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Reach {
-    Nothing,
-    Some,
-    All,
-}
-
-fn name(found: &Found, field: &str, name: Option<&String>) -> Rule {
+fn rule_name(object: &Object<VirtualService>, field: &str, name: Option<&str>) -> Rule {
     Rule::VirtualService {
-        object: found.reference(),
+        object: object.reference(),
         field: field.to_owned(),
-        name: name.cloned(),
-        position: Some(found.place.position(field)),
+        name: name.map(ToOwned::to_owned),
+        position: Some(object.place.position(field)),
     }
 }
 
-/// The part of an HTTP condition that is known before any request. With `gateways`, Istio does not
-/// look at the client.
-pub fn http_static(found: &HttpMatch, client: &Client<'_>, port: u32) -> bool {
-    let source = if found.gateways.is_empty() {
-        client.has(&found.source_labels) && of_namespace(found.source_namespace.as_ref(), client)
-    } else {
-        found.gateways.iter().any(|gateway| gateway == MESH)
-    };
-    source && found.port.is_none_or(|wanted| wanted == port)
+/// The subset that a destination names.
+pub fn subset_name(to: &Written) -> Option<&str> {
+    to.subset.as_deref().filter(|name| !name.is_empty())
 }
 
-/// The part of a TCP condition that depends on the client.
-pub fn l4_static(found: &L4Match, client: &Client<'_>) -> bool {
-    let on_mesh = found.gateways.is_empty() || found.gateways.iter().any(|gateway| gateway == MESH);
-    on_mesh
-        && client.has(&found.source_labels)
-        && of_namespace(found.source_namespace.as_ref(), client)
+/// The port of a destination: the one it names, else its service's only one, else the dialled one.
+pub fn destination_port(to: &Written, service: Option<&Host>, dialled: u16) -> u16 {
+    if let Some(named) = to.port.filter(|port| port.number != 0) {
+        // A number beyond 16 bits is no port of any service.
+        return u16::try_from(named.number).unwrap_or_default();
+    }
+    match service.map(|service| service.ports.as_slice()) {
+        Some([only]) => only.port.port,
+        _ => dialled,
+    }
 }
 
-fn of_namespace(wanted: Option<&String>, client: &Client<'_>) -> bool {
-    let wanted = wanted.filter(|wanted| !wanted.is_empty());
-    wanted.is_none_or(|wanted| client.namespace == Some(wanted.as_str()))
-}
-
-/// Whether a condition says nothing of the request: Istio's catch-all.
-pub fn takes_every_request(found: &HttpMatch) -> bool {
-    let every_path = |uri: &StringMatch| {
-        uri.prefix.as_deref() == Some("/")
-            || uri.prefix.as_deref() == Some("")
-            || uri.regex.as_deref() == Some(".*")
-            || uri.regex.as_deref() == Some("*")
-    };
-    found.uri.as_ref().is_none_or(every_path)
-        && found.scheme.is_none()
-        && found.method.is_none()
-        && found.authority.is_none()
-        && found.headers.is_empty()
-        && found.without_headers.is_empty()
-        && found.query_params.is_empty()
-}
-
-/// Whether a rule does something to requests that connect cannot.
-pub fn looks_at_requests(rule: &HttpRoute) -> bool {
-    rule.redirect.is_some()
-        || rule.direct_response.is_some()
-        || rule.rewrite.is_some()
-        || rule.timeout.is_some()
-        || rule
-            .retries
-            .as_ref()
-            .is_some_and(|found| found.attempts != 0)
-        || rule.fault.is_some()
-        || rule.cors_policy.is_some()
-        || rule.headers.is_some()
-        || rule.route.iter().any(|to| to.headers.is_some())
+fn references(rule: Option<&Merged>) -> Vec<ObjectRef> {
+    rule.map(|rule| rule.from.clone()).unwrap_or_default()
 }

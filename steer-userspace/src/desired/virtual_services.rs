@@ -1,87 +1,194 @@
-//! Which VirtualService a client of the mesh uses for a host.
+//! Which VirtualServices stand for a host of the mesh, in the order in which they are asked.
 //!
-//! Of those that are visible to it and bound to the mesh, the most specific host pattern decides;
-//! of several with the same pattern the oldest wins whole, they are not merged.
+//! The most specific host pattern first, of one pattern the oldest. They are not merged: the first
+//! that a client sees decides alone.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use super::{client::Client, export, host};
-use crate::source::{Object, istio::VirtualService};
+use super::{
+    codes, delegate,
+    export::Visibility,
+    host::{self, HostIndex},
+    report::Report,
+};
+use crate::{
+    finding::Finding,
+    source::{
+        Object,
+        istio::{HttpRoute, VirtualService},
+    },
+};
 
-/// The name that binds a VirtualService to the mesh.
+/// The gateway that stands for all clients in the mesh.
 pub const MESH: &str = "mesh";
 
-/// A VirtualService, as found.
-pub type Found = Arc<Object<VirtualService>>;
+type Written = Arc<Object<VirtualService>>;
 
-/// The VirtualServices of the mesh by host pattern, oldest first.
+/// All VirtualServices that have hosts.
 #[derive(Clone, Debug, Default)]
 pub struct VirtualServices {
-    exact: BTreeMap<String, Vec<Found>>,
-    /// Most specific first.
-    wildcard: Vec<(String, Vec<Found>)>,
-    /// Those without hosts, by namespace and name.
-    delegates: BTreeMap<(String, String), Found>,
+    /// The oldest first.
+    pub all: Vec<Prepared>,
+    by_host: HostIndex<Vec<usize>>,
+    /// What they have against each other.
+    pub(super) findings: Vec<Finding>,
+}
+
+/// A VirtualService, its names made full and its delegates merged.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// As written.
+    pub object: Written,
+    /// Its hosts, in full.
+    pub hosts: Vec<String>,
+    /// Who sees it.
+    pub visibility: Visibility,
+    /// Whether it is for the mesh.
+    pub mesh: bool,
+    /// Its `http` rules, those of delegates in their place.
+    pub http: Vec<HttpRule>,
+}
+
+/// An `http` rule.
+#[derive(Clone, Debug)]
+pub struct HttpRule {
+    /// Where it was written: the VirtualService, or its delegate.
+    pub object: Written,
+    /// The field there.
+    pub field: String,
+    index: usize,
+    /// With the rule that delegates to it.
+    merged: Option<HttpRoute>,
+}
+
+impl HttpRule {
+    fn written(object: &Written, index: usize) -> Self {
+        Self {
+            object: Arc::clone(object),
+            field: format!("spec.http[{index}]"),
+            index,
+            merged: None,
+        }
+    }
+
+    /// Its content.
+    pub fn route(&self) -> &HttpRoute {
+        self.merged
+            .as_ref()
+            .unwrap_or(&self.object.spec.http[self.index])
+    }
 }
 
 impl VirtualServices {
-    /// Sorts them in; `objects` is in Istio's order, oldest first.
-    pub fn new(objects: &[Found], domain: &str) -> Self {
-        let mut index = Self::default();
-        let mut wildcard: BTreeMap<String, Vec<Found>> = BTreeMap::new();
-        for object in objects {
-            if object.spec.hosts.is_empty() {
-                let key = (object.meta.namespace.clone(), object.meta.name.clone());
-                index.delegates.insert(key, Arc::clone(object));
+    /// Sorts VirtualServices in, which are in Istio's order.
+    pub fn new(objects: &[Written], domain: &str) -> Self {
+        let mut report = Report::default();
+        let mut delegates = Delegates::new(objects);
+        let mut this = Self::default();
+        for object in objects
+            .iter()
+            .filter(|object| !object.spec.hosts.is_empty())
+        {
+            let prepared = prepare(object, &mut delegates, domain, &mut report);
+            if prepared.mesh {
+                for host in prepared.hosts.iter().filter(|host| *host != "*") {
+                    this.by_host.entry(host).push(this.all.len());
+                }
             }
-            if !is_on_mesh(&object.spec.gateways) {
-                continue;
-            }
-            for name in &object.spec.hosts {
-                let name = host::qualify(name, &object.meta.namespace, domain).to_ascii_lowercase();
-                let map = if name.starts_with('*') {
-                    &mut wildcard
-                } else {
-                    &mut index.exact
+            this.all.push(prepared);
+        }
+        delegates.note_unused(&mut report);
+        this.note_conflicts(&mut report);
+        this.findings = report.found;
+        this
+    }
+
+    /// Those of the mesh that `host` fits, in the order in which they are asked.
+    pub fn of_host(&self, host: &str) -> impl Iterator<Item = &Prepared> {
+        let found = self.by_host.all(host).flatten();
+        found.map(|&index| &self.all[index])
+    }
+
+    /// Those that a client of `namespace` sees and that are bound to `gateway`, the oldest first.
+    pub fn visible<'s>(
+        &'s self,
+        namespace: &'s str,
+        gateway: &'s str,
+    ) -> impl Iterator<Item = &'s Prepared> {
+        self.all.iter().filter(move |prepared| {
+            let gateways = &prepared.object.spec.gateways;
+            let bound = if gateways.is_empty() {
+                gateway == MESH
+            } else {
+                gateways.iter().any(|name| name == gateway)
+            };
+            bound && prepared.visibility.includes(Some(namespace))
+        })
+    }
+
+    /// Notes those that share a host pattern and some client with an older one.
+    fn note_conflicts(&self, report: &mut Report) {
+        for prepared in self.all.iter().filter(|prepared| prepared.mesh) {
+            for (index, host) in prepared.hosts.iter().enumerate() {
+                let same = self.by_host.get(host).into_iter().flatten();
+                let mut older = same
+                    .map(|&index| &self.all[index])
+                    .take_while(|other| !Arc::ptr_eq(&other.object, &prepared.object));
+                let Some(older) =
+                    older.find(|other| other.visibility.overlaps(&prepared.visibility))
+                else {
+                    continue;
                 };
-                map.entry(name).or_default().push(Arc::clone(object));
+                let effect = if older.visibility.covers(&prepared.visibility) {
+                    "this rule has no effect on it"
+                } else {
+                    "for clients that see both this rule has no effect on it"
+                };
+                let message = format!(
+                    "{host} is decided by {}, which is older or, of the same age, comes first by name; {effect}",
+                    older.object.reference()
+                );
+                report.add(
+                    &*prepared.object,
+                    &format!("spec.hosts[{index}]"),
+                    codes::CONFLICTING_HOSTS,
+                    message,
+                    "join the rules in one VirtualService",
+                );
             }
         }
-        index.wildcard = wildcard.into_iter().collect();
-        index
-            .wildcard
-            .sort_by(|(a, _), (b, _)| host::specificity(a).cmp(&host::specificity(b)));
-        index
     }
+}
 
-    /// Those that name `host`, the most specific pattern first, oldest first.
-    pub fn of_host<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Found> + 'a {
-        let wildcard = self
-            .wildcard
-            .iter()
-            .filter(move |(pattern, _)| host::covers(pattern, name));
-        self.exact
-            .get(name)
-            .into_iter()
-            .flatten()
-            .chain(wildcard.flat_map(|(_, found)| found))
+fn prepare(
+    object: &Written,
+    delegates: &mut Delegates<'_>,
+    domain: &str,
+    report: &mut Report,
+) -> Prepared {
+    let namespace = object.meta.namespace.as_str();
+    let spec = &object.spec;
+    let mut http = Vec::with_capacity(spec.http.len());
+    for (index, route) in spec.http.iter().enumerate() {
+        let rule = HttpRule::written(object, index);
+        if route.delegate.is_some() {
+            delegates.merge(&rule, report, &mut http);
+        } else {
+            http.push(rule);
+        }
     }
-
-    /// The one that `client` uses for `host`.
-    pub fn find<'a>(&'a self, name: &'a str, client: &Client<'_>) -> Option<&'a Found> {
-        self.of_host(name).find(|found| is_visible(found, client))
-    }
-
-    /// Host patterns of the mesh that several VirtualServices name.
-    pub fn contested(&self) -> impl Iterator<Item = (&String, &[Found])> {
-        let exact = self.exact.iter().map(|(name, found)| (name, &found[..]));
-        let wildcard = self.wildcard.iter().map(|(name, found)| (name, &found[..]));
-        exact.chain(wildcard).filter(|(_, found)| found.len() > 1)
-    }
-
-    /// The delegate of a name.
-    pub fn delegate(&self, namespace: &str, name: &str) -> Option<&Found> {
-        self.delegates.get(&(namespace.to_owned(), name.to_owned()))
+    let hosts = spec.hosts.iter();
+    Prepared {
+        object: Arc::clone(object),
+        hosts: hosts
+            .map(|name| host::full_name(name, namespace, domain))
+            .collect(),
+        visibility: visibility(object),
+        mesh: is_on_mesh(&spec.gateways),
+        http,
     }
 }
 
@@ -90,30 +197,88 @@ pub fn is_on_mesh(gateways: &[String]) -> bool {
     gateways.is_empty() || gateways.iter().any(|name| name == MESH)
 }
 
-/// Whether a client sees it.
-pub fn is_visible(found: &Object<VirtualService>, client: &Client<'_>) -> bool {
-    export::is_visible(
-        &found.spec.export_to,
-        &found.meta.namespace,
-        client.namespace,
-    )
+fn visibility(object: &Object<VirtualService>) -> Visibility {
+    let export_to = object.spec.export_to.iter();
+    Visibility::new(export_to.map(String::as_str), &object.meta.namespace)
 }
 
-/// Whether what it means depends on who asks.
-pub fn depends_on_client(found: &Object<VirtualService>) -> bool {
-    let spec = &found.spec;
-    let http = spec.http.iter().flat_map(|rule| &rule.matches);
-    let tcp = spec.tcp.iter().flat_map(|rule| &rule.matches);
-    let tls = spec.tls.iter().flat_map(|rule| &rule.matches);
-    !export::is_public(&spec.export_to)
-        || spec.http.iter().any(|rule| rule.delegate.is_some())
-        || http
-            .into_iter()
-            .any(|found| !found.source_labels.is_empty() || found.source_namespace.is_some())
-        || tcp
-            .into_iter()
-            .any(|found| !found.source_labels.is_empty() || found.source_namespace.is_some())
-        || tls
-            .into_iter()
-            .any(|found| !found.source_labels.is_empty() || found.source_namespace.is_some())
+/// VirtualServices without hosts, which others name.
+struct Delegates<'s> {
+    by_name: BTreeMap<(&'s str, &'s str), &'s Written>,
+    used: BTreeSet<(String, String)>,
 }
+
+impl<'s> Delegates<'s> {
+    fn new(objects: &'s [Written]) -> Self {
+        let some = objects.iter().filter(|object| object.spec.hosts.is_empty());
+        let by_name = some.map(|object| {
+            let meta = &object.meta;
+            ((meta.namespace.as_str(), meta.name.as_str()), object)
+        });
+        Self {
+            by_name: by_name.collect(),
+            used: BTreeSet::new(),
+        }
+    }
+
+    /// Puts the rules of the delegate in the place of the rule that names it.
+    fn merge(&mut self, root: &HttpRule, report: &mut Report, http: &mut Vec<HttpRule>) {
+        let own = &root.object.meta.namespace;
+        let Some(wanted) = &root.route().delegate else {
+            return;
+        };
+        let namespace = wanted.namespace.as_ref().filter(|name| !name.is_empty());
+        let namespace = namespace.unwrap_or(own).as_str();
+        let found = self.by_name.get(&(namespace, wanted.name.as_str()));
+        let found = found.filter(|object| visibility(object).includes(Some(own)));
+        let Some(&object) = found else {
+            report.add(
+                &*root.object,
+                &format!("{}.delegate", root.field),
+                codes::NOT_FOUND,
+                format!(
+                    "the delegate {namespace}/{} does not exist: the rule is left out",
+                    wanted.name
+                ),
+                "a delegate is a VirtualService without hosts, exported to this namespace",
+            );
+            return;
+        };
+        let name = (namespace.to_owned(), wanted.name.clone());
+        self.used.insert(name);
+        for (index, rule) in object.spec.http.iter().enumerate() {
+            let written = HttpRule::written(object, index);
+            match delegate::merge_route(root.route(), rule) {
+                Some(merged) => http.push(HttpRule {
+                    merged: Some(merged),
+                    ..written
+                }),
+                None => report.add(
+                    object,
+                    &written.field,
+                    codes::DELEGATE,
+                    format!(
+                        "the rule contradicts the match of {} {}: it is left out there",
+                        root.object.reference(),
+                        root.field
+                    ),
+                    "make its match narrower than the one that delegates to it",
+                ),
+            }
+        }
+    }
+
+    fn note_unused(&self, report: &mut Report) {
+        for object in self.by_name.values() {
+            let name = (object.meta.namespace.clone(), object.meta.name.clone());
+            if self.used.contains(&name) {
+                continue;
+            }
+            let message = "it has no hosts, and no other VirtualService delegates to it";
+            report.add(&**object, "", codes::DELEGATE, message, "name its hosts");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -23,8 +23,12 @@ pub const SCHEMA: &str = "IST0106";
 pub const CONFLICTING_HOSTS: &str = "IST0109";
 /// A destination needs a port: its service has several.
 pub const DESTINATION_NEEDS_PORT: &str = "IST0112";
+/// The name of a port that rules concern does not say its protocol.
+pub const PORT_NAME: &str = "IST0118";
 /// Nothing reaches a rule: one before it takes everything.
 pub const RULE_UNREACHABLE: &str = "IST0130";
+/// A match is never used: an earlier rule has the same.
+pub const INEFFECTIVE_MATCH: &str = "IST0131";
 /// A field is unknown, deprecated, or has no effect.
 pub const SCHEMA_WARNING: &str = "IST0133";
 /// A subset selects no endpoint.
@@ -51,7 +55,7 @@ pub const KIND_NOT_READ: &str = "STR0202";
 pub const KIND_UNKNOWN: &str = "STR0203";
 /// A rule must look at each request: its conditions are not enforced.
 pub const NEEDS_REQUESTS: &str = "STR0301";
-/// A rule must look at the first bytes: it is not enforced.
+/// A rule must look at the first bytes: its names are not looked for.
 pub const NEEDS_HELLO: &str = "STR0302";
 /// A field is not enforced.
 pub const FIELD_NOT_ENFORCED: &str = "STR0303";
@@ -63,8 +67,20 @@ pub const HEADLESS: &str = "STR0305";
 pub const NOT_STEERED: &str = "STR0306";
 /// Gateways are not enforced yet.
 pub const GATEWAY_ONLY: &str = "STR0307";
-/// An address cannot be read.
+/// An address cannot be read, or another service has it.
 pub const UNREADABLE: &str = "STR0308";
+/// No rule takes everything that is sent to a port.
+pub const NO_CATCH_ALL: &str = "STR0309";
+/// A subnet holds some of a service's addresses.
+pub const PARTIAL_SUBNET: &str = "STR0310";
+/// A delegate is not used, or contradicts the rule that delegates to it.
+pub const DELEGATE: &str = "STR0311";
+/// A destination is not exported to some clients.
+pub const DESTINATION_HIDDEN: &str = "STR0312";
+/// Rules and the protocol of a port do not go together.
+pub const PORT_PROTOCOL: &str = "STR0313";
+/// A port, an endpoint or an endpoint slice cannot be used.
+pub const ENDPOINT: &str = "STR0314";
 /// Another network namespace has the address of a pod.
 pub const ADDRESS_CONTESTED: &str = "STR0601";
 /// A pod uses the node's network: it is a client of no class.
@@ -79,7 +95,7 @@ pub const KERNEL_REFUSED: &str = "STR0702";
 pub const FILES_NOT_WRITTEN: &str = "STR0703";
 
 /// All of them, in order.
-pub const ALL: [Code; 31] = [
+pub const ALL: [Code; 39] = [
     Code {
         id: REFERENCED_NOT_FOUND,
         severity: Severity::Warning,
@@ -105,10 +121,22 @@ pub const ALL: [Code; 31] = [
         help: "The port that the client dialled is used. Write destination.port.number.",
     },
     Code {
+        id: PORT_NAME,
+        severity: Severity::Info,
+        title: "The name of a port that rules concern does not say its protocol.",
+        help: "http rules hold for it, or tcp rules if there are no others. Begin the name with its protocol, or set appProtocol.",
+    },
+    Code {
         id: RULE_UNREACHABLE,
         severity: Severity::Warning,
         title: "Nothing reaches a rule: one before it takes everything.",
         help: "Rules hold in the order in which they are written. Move the rule without conditions to the end.",
+    },
+    Code {
+        id: INEFFECTIVE_MATCH,
+        severity: Severity::Info,
+        title: "A match is never used: an earlier rule has the same.",
+        help: "Remove it.",
     },
     Code {
         id: SCHEMA_WARNING,
@@ -191,8 +219,8 @@ pub const ALL: [Code; 31] = [
     Code {
         id: NEEDS_HELLO,
         severity: Severity::Warning,
-        title: "A rule must look at the first bytes: it is not enforced.",
-        help: "Connections take the rule that has no such condition.",
+        title: "A rule must look at the first bytes: its names are not looked for.",
+        help: "It takes all connections to a service whose own name fits, and none to others.",
     },
     Code {
         id: FIELD_NOT_ENFORCED,
@@ -204,7 +232,7 @@ pub const ALL: [Code; 31] = [
         id: WEIGHTS_TOO_LARGE,
         severity: Severity::Error,
         title: "Weights do not fit.",
-        help: "Divided by their greatest common divisor, the weights of a route must sum to less than 2^32.",
+        help: "Divided by their greatest common divisor, the weights of a route must sum to less than 2^32. Until then the service's own endpoints are used.",
     },
     Code {
         id: HEADLESS,
@@ -227,8 +255,44 @@ pub const ALL: [Code; 31] = [
     Code {
         id: UNREADABLE,
         severity: Severity::Warning,
-        title: "An address cannot be read.",
+        title: "An address cannot be read, or another service has it.",
         help: "What it belongs to is left out.",
+    },
+    Code {
+        id: NO_CATCH_ALL,
+        severity: Severity::Warning,
+        title: "No rule takes everything that is sent to a port.",
+        help: "What no rule takes Istio answers itself, with 404 or a reset. Here all of it goes to the service's own endpoints. Add a last rule without conditions.",
+    },
+    Code {
+        id: PARTIAL_SUBNET,
+        severity: Severity::Warning,
+        title: "A subnet holds some of a service's addresses.",
+        help: "A service has one route for all of its addresses: the rule holds for all of them.",
+    },
+    Code {
+        id: DELEGATE,
+        severity: Severity::Warning,
+        title: "A delegate is not used, or contradicts the rule that delegates to it.",
+        help: "A rule of a delegate holds as far as the rule that names it does.",
+    },
+    Code {
+        id: DESTINATION_HIDDEN,
+        severity: Severity::Warning,
+        title: "A destination is not exported to some clients.",
+        help: "Connections that would go there are refused, as Istio answers 503. Export the Service to them, or the VirtualService to fewer.",
+    },
+    Code {
+        id: PORT_PROTOCOL,
+        severity: Severity::Warning,
+        title: "Rules and the protocol of a port do not go together.",
+        help: "http rules hold for ports that speak HTTP, tls rules for TLS, tcp rules for the rest; a port's name or appProtocol says what it speaks.",
+    },
+    Code {
+        id: ENDPOINT,
+        severity: Severity::Warning,
+        title: "A port, an endpoint or an endpoint slice cannot be used.",
+        help: "It is left out; the rest is used.",
     },
     Code {
         id: ADDRESS_CONTESTED,

@@ -1,129 +1,71 @@
 //! DestinationRules: hosts that do not exist, subsets that select nothing, policies that are not
 //! enforced.
 
-use super::About;
+use std::collections::BTreeSet;
+
 use crate::{
-    desired::{client::selects, codes, host, registry::Host, route::World},
-    finding::Finding,
+    desired::{codes, host, registry::Host, report::Report, route::World, unenforced},
     source::{
         Object,
-        istio::{ClientTls, DestinationRule, LoadBalancer, TrafficPolicy},
+        istio::{DestinationRule, Subset, TrafficPolicy},
     },
 };
 
-pub(super) fn review(world: World<'_>, object: &Object<DestinationRule>) -> Vec<Finding> {
-    let mut about = About::new(object);
+pub(super) fn review(
+    world: World<'_>,
+    object: &Object<DestinationRule>,
+    consulted: &mut BTreeSet<String>,
+    report: &mut Report,
+) {
     let spec = &object.spec;
-    let name = host::qualify(&spec.host, &object.meta.namespace, &world.settings.domain);
-    let hosts = &world.registry.hosts;
-    let target = hosts.get(&name);
-    let is_known = target.is_some() || hosts.keys().any(|known| host::covers(&name, known));
-    if !is_known {
+    let name = host::full_name(&spec.host, &object.meta.namespace, &world.settings.domain);
+    consulted.insert(name.clone());
+    if world.registry.fitting(&name).is_empty() {
         let message = format!("the host {name} is not in the registry");
-        about.warn(
-            codes::RULE_HOST_UNKNOWN,
-            "spec.host",
-            message,
-            "name a service of this namespace, or a fully qualified one",
-        );
+        let help = "name a service of this namespace, or a fully qualified one";
+        report.add(object, "spec.host", codes::RULE_HOST_UNKNOWN, message, help);
     }
+    if let Some(policy) = &spec.traffic_policy {
+        traffic_policy(object, "spec.trafficPolicy", policy, report);
+    }
+    let service = world.registry.host(&name);
     for (index, subset) in spec.subsets.iter().enumerate() {
         let field = format!("spec.subsets[{index}]");
-        if let Some(target) = target
-            && !selects_any(target, &subset.labels)
-        {
+        if service.is_some_and(|service| !selects_any(service, subset)) {
             let message = format!(
                 "the subset {} selects no endpoint of {name}: connections to it are refused",
                 subset.name
             );
-            about.warn(
-                codes::SUBSET_SELECTS_NOTHING,
+            let help = "compare its labels with those of the pods";
+            report.add(
+                object,
                 &format!("{field}.labels"),
+                codes::EMPTY_SUBSET,
                 message,
-                "compare its labels with those of the pods",
+                help,
             );
         }
         if let Some(policy) = &subset.traffic_policy {
-            traffic_policy(&mut about, &format!("{field}.trafficPolicy"), policy);
-        }
-    }
-    if let Some(policy) = &spec.traffic_policy {
-        traffic_policy(&mut about, "spec.trafficPolicy", policy);
-    }
-    about.found
-}
-
-fn selects_any(target: &Host, labels: &std::collections::BTreeMap<String, String>) -> bool {
-    let mut backends = target.ports.iter().flat_map(|port| &port.backends);
-    backends.any(|backend| selects(labels, &backend.labels))
-}
-
-fn traffic_policy(about: &mut About<'_, DestinationRule>, field: &str, policy: &TrafficPolicy) {
-    if let Some(balancer) = &policy.load_balancer {
-        load_balancer(about, &format!("{field}.loadBalancer"), balancer);
-    }
-    let is_disable = |tls: &ClientTls| matches!(tls.mode.as_deref(), None | Some("DISABLE"));
-    let parts = [
-        (
-            "connectionPool",
-            policy.connection_pool.is_some(),
-            "connections are not limited",
-        ),
-        (
-            "outlierDetection",
-            policy.outlier_detection.is_some(),
-            "no endpoint is ejected",
-        ),
-        (
-            "tls",
-            policy.tls.as_ref().is_some_and(|tls| !is_disable(tls)),
-            "bytes flow as the application sends them",
-        ),
-        (
-            "portLevelSettings",
-            policy.port_level_settings.is_some(),
-            "all ports are treated alike",
-        ),
-        ("tunnel", policy.tunnel.is_some(), "connections are direct"),
-        (
-            "proxyProtocol",
-            policy.proxy_protocol.is_some(),
-            "nothing is put before the application's bytes",
-        ),
-        (
-            "retryBudget",
-            policy.retry_budget.is_some(),
-            "nothing is retried",
-        ),
-    ];
-    for (name, is_given, what) in parts {
-        if is_given {
-            about.not_enforced(&format!("{field}.{name}"), what);
+            traffic_policy(object, &format!("{field}.trafficPolicy"), policy, report);
         }
     }
 }
 
-fn load_balancer(about: &mut About<'_, DestinationRule>, field: &str, balancer: &LoadBalancer) {
-    let rotation = "connections rotate over the endpoints";
-    if balancer.simple.as_deref() == Some("PASSTHROUGH") {
-        about.not_enforced(&format!("{field}.simple"), rotation);
-    }
-    let parts = [
-        ("consistentHash", balancer.consistent_hash.is_some()),
-        ("localityLbSetting", balancer.locality_lb_setting.is_some()),
-        (
-            "zoneAwareLbSetting",
-            balancer.zone_aware_lb_setting.is_some(),
-        ),
-        (
-            "warmupDurationSecs",
-            balancer.warmup_duration_secs.is_some(),
-        ),
-        ("warmup", balancer.warmup.is_some()),
-    ];
-    for (name, is_given) in parts {
-        if is_given {
-            about.not_enforced(&format!("{field}.{name}"), rotation);
-        }
+fn selects_any(service: &Host, subset: &Subset) -> bool {
+    let mut candidates = service.ports.iter().flat_map(|port| &port.candidates);
+    subset.labels.is_empty() || candidates.any(|candidate| candidate.has(&subset.labels))
+}
+
+fn traffic_policy(
+    object: &Object<DestinationRule>,
+    field: &str,
+    policy: &TrafficPolicy,
+    report: &mut Report,
+) {
+    for (part, message) in unenforced::policy_fields(policy) {
+        let help = "leave it out, or know that it has no effect here";
+        let field = format!("{field}.{part}");
+        let message = format!("{field} is not enforced: {message}");
+        report.add(object, &field, codes::NOT_ENFORCED, message, help);
     }
 }

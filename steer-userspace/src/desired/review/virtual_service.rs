@@ -1,423 +1,277 @@
-//! VirtualServices: what connect cannot decide, and what refers to nothing.
+//! VirtualServices: what is said of them as a whole, and of their hosts.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeSet, sync::Arc};
 
-use steer_common::weights::{WeightError, scale};
+use steer_common::Proto;
 
-use super::About;
+use super::{http, l4};
 use crate::{
     desired::{
-        client::Client,
-        codes, host,
-        registry::{Host, Speaks},
-        route::{World, takes_every_request},
-        virtual_services::is_on_mesh,
+        codes::{self, Code},
+        host,
+        protocol::{Protocol, RuleList},
+        registry::Host,
+        report::Report,
+        route::{World, subset_name},
+        settings::SplitMode,
+        virtual_services::{MESH, Prepared},
     },
-    finding::{Finding, Severity},
     source::{
         Object,
-        istio::{Destination, HttpMatch, HttpRoute, VirtualService},
+        istio::{Destination, VirtualService},
     },
 };
 
-type AboutVs<'a> = About<'a, VirtualService>;
-
-pub(super) fn review(world: World<'_>, object: &Object<VirtualService>) -> Vec<Finding> {
-    let mut about = About::new(object);
-    let spec = &object.spec;
-    if !is_on_mesh(&spec.gateways) {
-        about.warn(codes::GATEWAY_ONLY, "spec.gateways", "it is bound to gateways only, which are not enforced yet: no client of the mesh is concerned", "add mesh to its gateways, or leave them out, to steer clients of the mesh");
-        return about.found;
-    }
-    for (index, name) in spec
-        .gateways
-        .iter()
-        .enumerate()
-        .filter(|(_, name)| *name != "mesh")
-    {
-        let message =
-            format!("the gateway {name} is not enforced yet; clients of the mesh are steered");
-        about.say(
-            Severity::Info,
-            codes::GATEWAY_ONLY,
-            &format!("spec.gateways[{index}]"),
-            message,
-            "",
-        );
-    }
-    hosts(&mut about, world);
-    http(&mut about, world);
-    for (index, rule) in spec.tls.iter().enumerate() {
-        let field = format!("spec.tls[{index}]");
-        about.warn(codes::NEEDS_HELLO, &field, "a tls rule looks at the name in the ClientHello, which is not enforced yet: the service's own endpoints are used", "leave it out, or know that it has no effect here");
-        for (index, to) in rule.route.iter().enumerate() {
-            destination(
-                &mut about,
-                world,
-                &format!("{field}.route[{index}]"),
-                &to.destination,
-            );
-        }
-    }
-    for (index, rule) in spec.tcp.iter().enumerate() {
-        let field = format!("spec.tcp[{index}]");
-        weights(&mut about, &field, rule.route.iter().map(|to| to.weight));
-        for (index, to) in rule.route.iter().enumerate() {
-            destination(
-                &mut about,
-                world,
-                &format!("{field}.route[{index}]"),
-                &to.destination,
-            );
-        }
-    }
-    about.found
+/// What the parts of a review share.
+pub(super) struct About<'r, 'w> {
+    pub(super) world: World<'w>,
+    pub(super) prepared: &'w Prepared,
+    pub(super) consulted: &'r mut BTreeSet<String>,
+    pub(super) report: &'r mut Report,
 }
 
-fn hosts(about: &mut AboutVs<'_>, world: World<'_>) {
-    let object = about.object;
-    for (index, name) in object.spec.hosts.iter().enumerate() {
-        let field = format!("spec.hosts[{index}]");
-        let name = host::qualify(name, &object.meta.namespace, &world.settings.domain)
-            .to_ascii_lowercase();
-        let covered: Vec<&Host> = if name.starts_with('*') {
-            let hosts = world.registry.hosts.iter();
-            hosts
-                .filter(|(known, _)| host::covers(&name, known))
-                .map(|(_, found)| &**found)
-                .collect()
-        } else {
-            world
-                .registry
-                .hosts
-                .get(&name)
-                .map(|found| &**found)
-                .into_iter()
-                .collect()
-        };
-        if covered.is_empty() {
-            let message =
-                format!("the host {name} is not in the registry: nobody is steered by it");
-            about.warn(
-                codes::REFERENCED_NOT_FOUND,
-                &field,
-                message,
-                "name a service of this namespace, or a fully qualified one",
-            );
-        }
-        for found in covered.iter().filter(|found| found.addresses.is_empty()) {
-            let message = format!(
-                "{} is headless: its clients dial pods, which are left as dialled",
-                found.name
-            );
-            about.warn(
-                codes::HEADLESS,
-                &field,
-                message,
-                "give the service a cluster address to steer its clients",
-            );
-        }
-        if !covered.is_empty() {
-            idle(about, &name, &covered);
-        }
-    }
-}
-
-/// Lists of rules that are for ports that no covered service has.
-fn idle(about: &mut AboutVs<'_>, host: &str, covered: &[&Host]) {
-    let spec = &about.object.spec;
-    let speaks = |wanted: Speaks| {
-        let mut ports = covered.iter().flat_map(|found| &found.ports);
-        ports.any(|port| port.speaks == wanted)
+pub(super) fn review(
+    world: World<'_>,
+    prepared: &Prepared,
+    consulted: &mut BTreeSet<String>,
+    report: &mut Report,
+) {
+    let mut about = About {
+        world,
+        prepared,
+        consulted,
+        report,
     };
-    let sniffed = speaks(Speaks::Unknown);
-    let takes_http = speaks(Speaks::Http) || sniffed;
-    let takes_tcp = speaks(Speaks::Tcp) || (sniffed && spec.http.is_empty());
-    let other = "TCP that is neither HTTP nor TLS";
-    let lists = [
-        ("http", !spec.http.is_empty() && !takes_http, "HTTP"),
-        ("tls", !spec.tls.is_empty() && !speaks(Speaks::Tls), "TLS"),
-        ("tcp", !spec.tcp.is_empty() && !takes_tcp, other),
-    ];
-    for (list, is_idle, protocol) in lists {
-        if is_idle {
-            about.warn(
-                codes::FIELD_NOT_ENFORCED,
-                &format!("spec.{list}"),
-                format!(
-                    "{host} has no port that speaks {protocol}: the {list} rules have no effect"
-                ),
-                "the port's appProtocol or the first part of its name says what it speaks",
-            );
-        }
+    about.gateways();
+    // The hosts are looked at also where nothing is said of them: a rule for one of them that
+    // comes or goes may be a delegate's.
+    about.consulted.extend(prepared.hosts.iter().cloned());
+    if prepared.mesh {
+        about.hosts();
+        about.split_mode();
+        http::review(&mut about);
+        l4::review(&mut about);
     }
 }
 
-fn http(about: &mut AboutVs<'_>, world: World<'_>) {
-    let object = about.object;
-    let namespace = object.meta.namespace.as_str();
-    let rules = &object.spec.http;
-    let catch_all = rules
-        .iter()
-        .position(|rule| takes_everything(world, namespace, rule));
-    for (index, rule) in rules.iter().enumerate() {
-        let field = format!("spec.http[{index}]");
-        if catch_all.is_some_and(|first| index > first) {
-            about.warn(
-                codes::RULE_UNREACHABLE,
-                &field,
-                "a rule before it takes every request: nothing reaches it",
-                "move it up, or remove it",
-            );
+impl About<'_, '_> {
+    fn gateways(&mut self) {
+        let object = &*self.prepared.object;
+        if !self.prepared.mesh {
+            let message = "it is bound to gateways only, which are not enforced yet: no client of the mesh is concerned";
+            let help = "add mesh to its gateways, or leave them out, to steer clients of the mesh";
+            let field = "spec.gateways";
+            self.report
+                .add(object, field, codes::GATEWAY_ONLY, message, help);
+            return;
         }
-        http_rule(about, &field, rule);
-        weights(about, &field, rule.route.iter().map(|to| to.weight));
-        for (index, to) in rule.route.iter().enumerate() {
-            destination(
-                about,
-                world,
-                &format!("{field}.route[{index}]"),
-                &to.destination,
-            );
+        let gateways = object.spec.gateways.iter().enumerate();
+        for (index, name) in gateways.filter(|(_, name)| *name != MESH) {
+            let message =
+                format!("the gateway {name} is not enforced yet; clients of the mesh are steered");
+            let field = format!("spec.gateways[{index}]");
+            self.report.add(object, &field, codes::GATEWAY, message, "");
         }
-        if let Some(delegate) = &rule.delegate {
-            let namespace = delegate
-                .namespace
-                .clone()
-                .unwrap_or_else(|| about.object.meta.namespace.clone());
-            if world
-                .virtual_services
-                .delegate(&namespace, &delegate.name)
-                .is_none()
-            {
-                let message = format!("the delegate {namespace}/{} does not exist", delegate.name);
-                about.warn(
-                    codes::REFERENCED_NOT_FOUND,
-                    &format!("{field}.delegate"),
+    }
+
+    /// Hosts that nobody has, or that have nothing to steer by.
+    fn hosts(&mut self) {
+        for (index, name) in self.prepared.hosts.iter().enumerate() {
+            let field = format!("spec.hosts[{index}]");
+            let fitting = self.world.registry.fitting(name);
+            let object = &*self.prepared.object;
+            if fitting.is_empty() {
+                let message =
+                    format!("the host {name} is not in the registry: nobody is steered by it");
+                let help = "name a service of this namespace, or a fully qualified one";
+                self.report
+                    .add(object, &field, codes::NOT_FOUND, message, help);
+            }
+            for service in &fitting {
+                if service.addresses.is_empty() {
+                    let message = format!(
+                        "{} is headless: its clients dial pods, which are left as dialled",
+                        service.name
+                    );
+                    let help = "give the service a cluster address to steer its clients";
+                    self.report
+                        .add(object, &field, codes::HEADLESS, message, help);
+                }
+                self.ports(service);
+            }
+            self.idle(name, &fitting);
+        }
+    }
+
+    /// Ports that do not say what is spoken on them.
+    fn ports(&mut self, service: &Host) {
+        let spec = &self.prepared.object.spec;
+        let unknown = |protocol: Protocol| protocol.rule_list() == RuleList::Sniffed;
+        for port in service.ports.iter().filter(|port| unknown(port.protocol)) {
+            let written = service.object.spec.ports.iter();
+            let index = written.take_while(|other| **other != port.port).count();
+            let message = format!(
+                "Port name {} (port: {}) doesn't follow the naming convention of Istio port.",
+                port.port.name, port.port.port
+            );
+            let help = "begin the name with its protocol (http, http2, grpc, https, tls, tcp, ...), or set appProtocol";
+            self.report.add(
+                &*service.object,
+                &format!("spec.ports[{index}]"),
+                codes::PORT_NAME,
+                message,
+                help,
+            );
+            if !self.prepared.http.is_empty() && !spec.tcp.is_empty() {
+                let message = format!(
+                    "port {} of {} does not say its protocol: the http rules hold for it, the tcp rules do not",
+                    port.port.port, service.name
+                );
+                let help = "begin the port's name with its protocol";
+                self.report.add(
+                    &*self.prepared.object,
+                    "spec",
+                    codes::PORT_PROTOCOL,
                     message,
-                    "a delegate is a VirtualService without hosts",
+                    help,
                 );
             }
         }
     }
-    let looks = rules
-        .iter()
-        .any(|rule| rule.matches.iter().any(|found| !takes_every_request(found)));
-    if looks && catch_all.is_none() {
-        about.warn(codes::NEEDS_REQUESTS, "spec.http", "no rule takes every request: Istio would answer 404 where none fits; here the service's own endpoints are used", "add a last rule without match");
-    }
-}
 
-/// Whether a rule takes every request of every client.
-fn takes_everything(world: World<'_>, namespace: &str, rule: &HttpRoute) -> bool {
-    if let Some(delegate) = &rule.delegate {
-        // Where no rule of the delegate fits, the next one is asked.
-        let namespace = delegate.namespace.as_deref().unwrap_or(namespace);
-        let found = world.virtual_services.delegate(namespace, &delegate.name);
-        let is_whole = found.is_some_and(|found| {
-            let mut rules = found.spec.http.iter();
-            rules.any(|rule| takes_everything(world, namespace, rule))
-        });
-        if !is_whole {
-            return false;
-        }
-    }
-    let of_anyone = |found: &HttpMatch| {
-        takes_every_request(found)
-            && found.port.is_none()
-            && found.source_labels.is_empty()
-            && found.source_namespace.is_none()
-            && found.gateways.is_empty()
-    };
-    rule.matches.is_empty() || rule.matches.iter().any(of_anyone)
-}
-
-fn http_rule(about: &mut AboutVs<'_>, field: &str, rule: &HttpRoute) {
-    for (index, found) in rule.matches.iter().enumerate() {
-        let conditions = [
-            ("uri", found.uri.is_some()),
-            ("scheme", found.scheme.is_some()),
-            ("method", found.method.is_some()),
-            ("authority", found.authority.is_some()),
-            ("headers", !found.headers.is_empty()),
-            ("withoutHeaders", !found.without_headers.is_empty()),
-            ("queryParams", !found.query_params.is_empty()),
+    /// Rules for a protocol that no port of a host speaks.
+    fn idle(&mut self, name: &str, fitting: &[&Arc<Host>]) {
+        let spec = &self.prepared.object.spec;
+        let lists = [
+            ("http", self.prepared.http.is_empty(), RuleList::Http),
+            ("tls", spec.tls.is_empty(), RuleList::Tls),
+            ("tcp", spec.tcp.is_empty(), RuleList::Tcp),
         ];
-        let names: Vec<&str> = conditions
-            .iter()
-            .filter(|(_, is)| *is)
-            .map(|(name, _)| *name)
-            .collect();
-        if !takes_every_request(found) {
-            let message = format!(
-                "a condition on {} needs each request to be looked at, which is not built yet: connections take the first rule without such a condition",
-                names.join(", ")
-            );
-            about.warn(
-                codes::NEEDS_REQUESTS,
-                &format!("{field}.match[{index}]"),
-                message,
-                "know that this rule has no effect here",
-            );
-        }
-    }
-    let fields = [
-        (
-            "redirect",
-            rule.redirect.is_some(),
-            "the service's own endpoints are used",
-        ),
-        (
-            "directResponse",
-            rule.direct_response.is_some(),
-            "the service's own endpoints are used",
-        ),
-        (
-            "rewrite",
-            rule.rewrite.is_some(),
-            "requests are left as sent",
-        ),
-        (
-            "timeout",
-            rule.timeout.is_some(),
-            "requests take as long as they take",
-        ),
-        ("retries", rule.retries.is_some(), "nothing is retried"),
-        (
-            "fault",
-            rule.fault.is_some(),
-            "nothing is delayed or aborted",
-        ),
-        ("mirror", rule.mirror.is_some(), "nothing is mirrored"),
-        ("mirrors", rule.mirrors.is_some(), "nothing is mirrored"),
-        (
-            "mirrorPercent",
-            rule.mirror_percent.is_some(),
-            "nothing is mirrored",
-        ),
-        (
-            "mirrorPercentage",
-            rule.mirror_percentage.is_some(),
-            "nothing is mirrored",
-        ),
-        (
-            "corsPolicy",
-            rule.cors_policy.is_some(),
-            "the application answers for itself",
-        ),
-        (
-            "headers",
-            rule.headers.is_some(),
-            "headers are left as sent",
-        ),
-    ];
-    for (name, is_given, what) in fields {
-        if is_given {
-            about.not_enforced(&format!("{field}.{name}"), what);
-        }
-    }
-    for (index, to) in rule.route.iter().enumerate() {
-        if to.headers.is_some() {
-            about.not_enforced(
-                &format!("{field}.route[{index}].headers"),
-                "headers are left as sent",
-            );
-        }
-    }
-}
-
-/// Weights whose sum does not fit, after division by their greatest common divisor.
-fn weights(about: &mut AboutVs<'_>, field: &str, weights: impl Iterator<Item = i64>) {
-    let weights: Vec<u32> = weights
-        .map(|weight| u32::try_from(weight).unwrap_or_default())
-        .collect();
-    if weights.len() > 1
-        && let Err(WeightError::SumTooLarge { sum }) = scale(&weights)
-    {
-        let message = format!(
-            "the weights sum to {sum} after division by their greatest common divisor, which does not fit 32 bits"
-        );
-        about.say(
-            Severity::Error,
-            codes::WEIGHTS_TOO_LARGE,
-            &format!("{field}.route"),
-            message,
-            "weights are relative: use smaller numbers",
-        );
-    }
-}
-
-/// A destination that does not exist, or whose port is not clear.
-fn destination(about: &mut AboutVs<'_>, world: World<'_>, field: &str, found: &Destination) {
-    let namespace = about.object.meta.namespace.clone();
-    let name = host::qualify(&found.host, &namespace, &world.settings.domain).to_ascii_lowercase();
-    let Some(target) = world.registry.hosts.get(&name) else {
-        let message =
-            format!("the host {name} is not in the registry: connections to it are refused");
-        return about.warn(
-            codes::REFERENCED_NOT_FOUND,
-            &format!("{field}.destination.host"),
-            message,
-            "name a service of this namespace, or a fully qualified one",
-        );
-    };
-    if target.object.spec.kind.as_deref() == Some("ExternalName") {
-        about.warn(
-            codes::NOT_STEERED,
-            &format!("{field}.destination.host"),
-            format!("{name} is an ExternalName service: connections to it are refused"),
-            "name a service that has endpoints",
-        );
-    }
-    let labels = BTreeMap::new();
-    let client = Client {
-        namespace: Some(&namespace),
-        labels: &labels,
-    };
-    let service = &target.object.meta.namespace;
-    if let Some(subset) = found.subset.as_ref().filter(|subset| !subset.is_empty()) {
-        let rule = world.destination_rules.find(&name, service, &client);
-        if rule.and_then(|rule| rule.subset(subset)).is_none() {
-            let message = format!(
-                "no DestinationRule defines the subset {subset} of {name}: connections to it are refused"
-            );
-            about.warn(
-                codes::REFERENCED_NOT_FOUND,
-                &format!("{field}.destination.subset"),
-                message,
-                "add it to the DestinationRule of the host",
-            );
-        }
-    }
-    match found.port {
-        Some(port)
-            if !target
-                .ports
-                .iter()
-                .any(|known| u32::from(known.port.port) == port.number) =>
-        {
-            let message = format!(
-                "{name} has no port {}: connections to it are refused",
-                port.number
-            );
-            about.warn(
-                codes::REFERENCED_NOT_FOUND,
-                &format!("{field}.destination.port"),
-                message,
-                "name a port of the service",
-            );
-        }
-        None if target.ports.len() > 1 => {
+        for (list, _, wanted) in lists.into_iter().filter(|(_, empty, _)| !empty) {
+            let speaks = |protocol: Protocol| match protocol.rule_list() {
+                RuleList::Sniffed => wanted != RuleList::Tls,
+                found => found == wanted,
+            };
+            let mut ports = fitting.iter().flat_map(|service| &service.ports);
+            if fitting.is_empty() || ports.any(|port| speaks(port.protocol)) {
+                continue;
+            }
+            let what = match wanted {
+                RuleList::Tcp => "TCP that is neither HTTP nor TLS",
+                RuleList::Tls => "TLS",
+                _ => "HTTP",
+            };
             let message =
-                format!("{name} has several ports: the one that was dialled is used, if it has it");
-            about.say(
-                Severity::Info,
-                codes::DESTINATION_NEEDS_PORT,
-                &format!("{field}.destination"),
+                format!("{name} has no port that speaks {what}: the {list} rules have no effect");
+            let help = "begin the port's name with its protocol, or set appProtocol";
+            self.report.add(
+                &*self.prepared.object,
+                &format!("spec.{list}"),
+                codes::PORT_PROTOCOL,
                 message,
-                "name the port",
+                help,
             );
         }
-        _ => {}
+    }
+
+    fn split_mode(&mut self) {
+        let object = &*self.prepared.object;
+        let text = object.meta.annotations.get(SplitMode::ANNOTATION);
+        let mode = match text.map(|text| (text, SplitMode::parse(text))) {
+            None => self.world.settings.split,
+            Some((_, Some(mode))) => mode,
+            Some((text, None)) => {
+                let field = format!("metadata.annotations.{}", SplitMode::ANNOTATION);
+                let message = format!("{text:?} is no way to split: the node's setting holds");
+                let help = "write connection, request or auto";
+                self.report
+                    .add(object, &field, codes::NOT_ENFORCED, message, help);
+                return;
+            }
+        };
+        let split = self
+            .prepared
+            .http
+            .iter()
+            .find(|rule| rule.route().route.len() > 1);
+        if let Some(rule) = split.filter(|_| mode == SplitMode::Request) {
+            let message = "a split per request is not built yet: this one is per connection";
+            let help = "set the annotation steer.dev/split to connection to agree";
+            let field = format!("{}.route", rule.field);
+            self.report
+                .add(&*rule.object, &field, codes::NOT_ENFORCED, message, help);
+        }
+    }
+
+    /// A destination that does not exist, or whose port is not clear.
+    pub(super) fn destination(
+        &mut self,
+        object: &Object<VirtualService>,
+        field: &str,
+        to: &Destination,
+    ) {
+        let domain = &self.world.settings.domain;
+        let host = host::full_name(&to.host, &object.meta.namespace, domain);
+        self.consulted.insert(host.clone());
+        let report = &mut *self.report;
+        let mut add = |part: &str, code: Code, message: String, help: &str| {
+            report.add(object, &format!("{field}.{part}"), code, message, help);
+        };
+        let Some(service) = self.world.registry.host(&host) else {
+            let message =
+                format!("the host {host} is not in the registry: connections to it are refused");
+            let help = "name a service of this namespace, or a fully qualified one";
+            return add("host", codes::NOT_FOUND, message, help);
+        };
+        if service.is_external_name() {
+            let message =
+                format!("{host} is an ExternalName service: connections to it are refused");
+            return add(
+                "host",
+                codes::NOT_STEERED,
+                message,
+                "name a service that has endpoints",
+            );
+        }
+        destination_port(service, to, &mut add);
+        let Some(subset) = subset_name(to) else {
+            return;
+        };
+        let mut rules = self.world.destination_rules.of_host(&host);
+        if !rules.any(|rule| rule.subset(subset).is_some()) {
+            let message = format!(
+                "no DestinationRule defines the subset {subset} of {host}: connections to it are refused"
+            );
+            let help = "add it to the DestinationRule of the host";
+            add("subset", codes::NOT_FOUND, message, help);
+        }
+    }
+}
+
+fn destination_port(
+    service: &Host,
+    to: &Destination,
+    add: &mut impl FnMut(&str, Code, String, &str),
+) {
+    if let Some(port) = to.port.filter(|port| port.number != 0) {
+        let number = u16::try_from(port.number).ok();
+        let known = number.and_then(|number| service.port(number, Proto::Tcp));
+        if known.is_none() {
+            let message = format!(
+                "{} has no port {}: connections to it are refused",
+                service.name, port.number
+            );
+            let help = "name a TCP port of the service";
+            add("port", codes::NOT_FOUND, message, help);
+        }
+        return;
+    }
+    let ports = service.ports.iter();
+    if ports.filter(|port| port.proto == Proto::Tcp).count() > 1 {
+        let message = format!(
+            "{} has several ports: the one that was dialled is used, if it has it",
+            service.name
+        );
+        add("port", codes::AMBIGUOUS_PORT, message, "name the port");
     }
 }

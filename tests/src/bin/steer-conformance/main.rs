@@ -81,7 +81,7 @@ fn judge(table: &str) -> fn(&Table, &table::Case) -> Result<Outcome> {
         "semantics/host-names" => names::host_names,
         "semantics/virtualhost-domains" => unread::virtual_hosts,
         "semantics/tls-match" => rules::l4_match,
-        "semantics/delegate-merge" => unread::delegates,
+        "semantics/delegate-merge" => rules::delegates,
         "semantics/sidecar-routes" => routes::sidecar,
         "semantics/destinationrule-lookup" => rules::lookup,
         "semantics/destinationrule-merge" => rules::merge,

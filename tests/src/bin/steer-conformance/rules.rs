@@ -3,16 +3,17 @@
 
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use steer::{
     desired::{
         Settings,
-        client::Client,
+        client::{Client, Labels},
+        delegate,
         destination_rules::{DestinationRules, Merged},
-        route,
-        virtual_services::{self, MESH},
+        matching,
+        virtual_services::VirtualServices,
     },
-    source::istio::{L4Match, TlsMatch, VirtualService},
+    source::istio::{HttpMatch, HttpRoute, L4Match, TlsMatch, VirtualService},
 };
 
 use crate::{
@@ -20,15 +21,15 @@ use crate::{
     table::{Case, Outcome, Table},
 };
 
+/// A port that no case names.
+const PORT: u16 = 80;
+
 pub(crate) fn l4_match(_: &Table, case: &Case) -> Result<Outcome> {
     let namespace = case["namespace"].as_str().context("namespace")?;
     let client = client(namespace);
     let got = match case["op"].as_str() {
-        Some("tcp") => route::l4_static(&L4Match::deserialize(&case["match"])?, &client),
-        Some("tls") => {
-            let found = TlsMatch::deserialize(&case["match"])?;
-            route::l4_static(&found.l4(), &client)
-        }
+        Some("tcp") => matching::tcp_holds(&L4Match::deserialize(&case["match"])?, &client, PORT),
+        Some("tls") => matching::tls_holds(&TlsMatch::deserialize(&case["match"])?, &client, PORT),
         op => bail!("unknown op {op:?}"),
     };
     Ok(Outcome::compare(got, &case["expect"]))
@@ -37,7 +38,8 @@ pub(crate) fn l4_match(_: &Table, case: &Case) -> Result<Outcome> {
 pub(crate) fn lookup(table: &Table, case: &Case) -> Result<Outcome> {
     let rules = destination_rules(table)?;
     let text = |field: &str| case[field].as_str().with_context(|| field.to_owned());
-    let found = rules.find(text("host")?, text("serviceNs")?, &client(text("proxyNs")?));
+    let client = client(text("proxyNs")?);
+    let found = rules.lookup(&client, text("host")?, Some(text("serviceNs")?));
     Ok(Outcome::compare(
         json!(found.map(subsets)),
         &case["expectSubsets"],
@@ -47,7 +49,7 @@ pub(crate) fn lookup(table: &Table, case: &Case) -> Result<Outcome> {
 pub(crate) fn merge(table: &Table, case: &Case) -> Result<Outcome> {
     let rules = destination_rules(table)?;
     let merged: Vec<_> = rules
-        .merged()
+        .all()
         .map(|rule| {
             let from: Vec<_> = rule.from.iter().map(|object| &object.name).collect();
             json!({"from": from, "subsets": subsets(rule)})
@@ -64,31 +66,57 @@ pub(crate) fn merge(table: &Table, case: &Case) -> Result<Outcome> {
 
 pub(crate) fn export_to(table: &Table, case: &Case) -> Result<Outcome> {
     let gateway = case["gateway"].as_str().context("gateway")?;
-    if gateway != MESH {
-        return Ok(Outcome::Unsupported(
-            "gateways are not enforced yet (STR0307)".to_owned(),
-        ));
-    }
     let namespace = case["proxyNs"].as_str().context("proxyNs")?;
-    let objects: Vec<_> = list(&table.context["resources"])
+    let mut objects: Vec<_> = list(&table.context["resources"])
         .iter()
         .map(unchecked::<VirtualService>)
         .collect::<Result<_>>()?;
-    let mut visible: Vec<_> = objects
-        .iter()
-        .filter(|found| virtual_services::is_on_mesh(&found.spec.gateways))
-        .filter(|found| virtual_services::is_visible(found, &client(namespace)))
-        .collect();
-    visible.sort_by(|a, b| a.age_key().cmp(&b.age_key()));
-    let hosts: Vec<_> = visible.iter().flat_map(|found| &found.spec.hosts).collect();
+    objects.sort_by(|a, b| a.age_key().cmp(&b.age_key()));
+    let all = VirtualServices::new(&objects, &Settings::default().domain);
+    let visible = all.visible(namespace, gateway);
+    let hosts: Vec<_> = visible.flat_map(|found| &found.object.spec.hosts).collect();
     Ok(Outcome::compare(json!(hosts), &case["expectHosts"]))
 }
 
-fn client(namespace: &str) -> Client<'_> {
-    Client {
-        namespace: Some(namespace),
-        ..Client::ANYONE
+/// Rules of delegates merged into the rules that name them. Answers are read before they are
+/// compared: an absent field is an empty one.
+pub(crate) fn delegates(_: &Table, case: &Case) -> Result<Outcome> {
+    let root = &case["root"];
+    let matches = |value: &Value| -> Result<Vec<HttpMatch>> { Ok(Vec::deserialize(value)?) };
+    let (passed, got) = match case["op"].as_str() {
+        Some("merge-routes") => {
+            let routes = |value: &Value| -> Result<Vec<HttpRoute>> { Ok(Vec::deserialize(value)?) };
+            let merged =
+                delegate::merge_routes(&HttpRoute::deserialize(root)?, &routes(&case["delegate"])?);
+            (merged == routes(&case["expect"])?, format!("{merged:?}"))
+        }
+        Some("merge-matches") => {
+            let merged = delegate::merge_matches(&matches(root)?, &matches(&case["delegate"])?);
+            let wanted = Some(&case["expect"]).filter(|wanted| !wanted.is_null());
+            (
+                merged == wanted.map(matches).transpose()?,
+                format!("{merged:?}"),
+            )
+        }
+        Some("conflict") => {
+            let leaf = HttpMatch::deserialize(&case["leaf"])?;
+            let got = delegate::conflict(&HttpMatch::deserialize(root)?, &leaf);
+            return Ok(Outcome::compare(got, &case["expect"]));
+        }
+        op => bail!("unknown op {op:?}"),
+    };
+    if passed {
+        return Ok(Outcome::Passed);
     }
+    Ok(Outcome::Failed {
+        got: json!(got),
+        want: case["expect"].clone(),
+    })
+}
+
+fn client(namespace: &str) -> Client<'_> {
+    static NO_LABELS: Labels = Labels::new();
+    Client::new(Some(namespace), &NO_LABELS)
 }
 
 fn destination_rules(table: &Table) -> Result<DestinationRules> {

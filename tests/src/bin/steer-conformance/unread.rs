@@ -59,10 +59,6 @@ pub(crate) fn virtual_hosts(_: &Table, _: &Case) -> Result<Outcome> {
     unsupported("names of virtual hosts: HTTP is not looked at yet (STR0301)")
 }
 
-pub(crate) fn delegates(_: &Table, _: &Case) -> Result<Outcome> {
-    unsupported("merging conditions on requests: HTTP is not looked at yet (STR0301)")
-}
-
 #[expect(clippy::unnecessary_wraps, reason = "every judge answers alike")]
 fn unsupported(what: &str) -> Result<Outcome> {
     Ok(Outcome::Unsupported(what.to_owned()))

@@ -64,18 +64,7 @@ fn addresses(host: &Host, report: &mut Report) {
     } else {
         "spec.clusterIPs"
     };
-    for text in written_addresses(&object.spec) {
-        let Ok(address) = text.parse::<std::net::IpAddr>() else {
-            let message = format!("{text:?} is not an address: the service is not steered at it");
-            report.add(
-                object,
-                field,
-                codes::ADDRESS,
-                message,
-                "write an IPv4 or IPv6 address",
-            );
-            continue;
-        };
+    for address in written_addresses(&object.spec).filter_map(|text| text.parse().ok()) {
         let lost = host.lost.iter().find(|(lost, _)| *lost == address);
         if let Some((_, owner)) = lost {
             let message = format!(
@@ -98,36 +87,13 @@ fn addresses(host: &Host, report: &mut Report) {
 
 fn ports(object: &Object<Service>, report: &mut Report) {
     for (index, port) in object.spec.ports.iter().enumerate() {
-        let field = format!("spec.ports[{index}]");
         if transport(port).is_none() {
             let message = format!(
                 "port {} is neither TCP nor UDP: connections to it are left as dialled",
                 port.port
             );
-            report.add(
-                object,
-                &format!("{field}.protocol"),
-                codes::NOT_STEERED,
-                message,
-                "",
-            );
-        }
-        if port.port == 0 {
-            let message = "port 0 cannot be dialled";
-            report.add(
-                object,
-                &field,
-                codes::ENDPOINT,
-                message,
-                "write a port from 1 to 65535",
-            );
-        }
-        let same = |other: &&crate::source::core::ServicePort| {
-            other.port == port.port && transport(other) == transport(port)
-        };
-        if object.spec.ports[..index].iter().any(|other| same(&other)) {
-            let message = format!("port {} is there twice: the first counts", port.port);
-            report.add(object, &field, codes::ENDPOINT, message, "remove one");
+            let field = format!("spec.ports[{index}].protocol");
+            report.add(object, &field, codes::NOT_STEERED, message, "");
         }
     }
 }
@@ -167,19 +133,5 @@ pub(super) fn review_slice(object: &Object<EndpointSlice>, report: &mut Report) 
             message,
             "write the number of the pods' port",
         );
-    }
-    for (index, endpoint) in slice.endpoints.iter().enumerate() {
-        let text = endpoint.addresses.first().map_or("", String::as_str);
-        if text.parse::<std::net::IpAddr>().is_err() {
-            let message = format!("{text:?} is not an address: the endpoint is left out");
-            let field = format!("endpoints[{index}].addresses");
-            report.add(
-                object,
-                &field,
-                codes::ENDPOINT,
-                message,
-                "write an IPv4 or IPv6 address",
-            );
-        }
     }
 }

@@ -120,7 +120,6 @@ fn the_first_virtual_service_decides_alone() {
 fn what_asks_for_requests_makes_a_route_deep() {
     for (rest, depth) in [
         ("timeout: 1s", Depth::Request),
-        ("timeout: 0s", Depth::Connect),
         ("retries: {attempts: 0}", Depth::Connect),
         ("retries: {attempts: 3}", Depth::Request),
         ("mirror: {host: catalog}", Depth::Connect),
@@ -153,37 +152,21 @@ fn a_tls_rule_holds_for_the_name_of_the_service_it_is_dialled_by() {
             "  tls: [{{match: [{{sniHosts: [{sni}]}}], route: [{{destination: {{host: catalog, subset: v2}}}}]}}]\n"
         )
     };
-    let text = |sni: &str| {
-        with("tls", &tls(sni)).replace(
-            "hosts: [catalog]",
-            "hosts: [catalog.shop.svc.cluster.local, www.example.com, '*.local']",
-        )
+    let text = |hosts: &str, sni: &str| {
+        with("tls", &tls(sni)).replace("hosts: [catalog]", &format!("hosts: [{hosts}]"))
     };
-    assert_eq!(
-        chosen(&text("catalog.shop.svc.cluster.local")),
-        rule("spec.tls[0]", Depth::Hello, "v2")
-    );
-    assert_eq!(
-        chosen(&text("'*.local'")),
-        rule("spec.tls[0]", Depth::Hello, "v2")
-    );
-    assert_eq!(
-        chosen(
-            &text("catalog.shop.svc.cluster.local")
-                .replace(
-                    "sniHosts: [catalog.shop.svc.cluster.local]",
-                    "sniHosts: [catalog]"
-                )
-                .replace("hosts: [", "hosts: [catalog, ")
-        ),
-        rule("spec.tls[0]", Depth::Hello, "v2")
-    );
-    let (field, depth, subset) = chosen(&text("www.example.com"));
+    let enforced = rule("spec.tls[0]", Depth::Hello, "v2");
+    let full = "catalog.shop.svc.cluster.local";
+    assert_eq!(chosen(&text(full, full)), enforced);
+    assert_eq!(chosen(&text("catalog", "catalog")), enforced);
+    assert_eq!(chosen(&text("'*.local'", "'*.local'")), enforced);
+    let other = text(&format!("{full}, www.example.com"), "www.example.com");
+    let (field, depth, subset) = chosen(&other);
     assert_eq!(
         (field.as_str(), depth, subset),
         ("spec.tls", Depth::Hello, None)
     );
-    let found = findings(&lowered(&text("www.example.com"), &[]));
+    let found = findings(&lowered(&other, &[]));
     assert_eq!(
         found,
         [

@@ -197,7 +197,10 @@ impl Lowering {
             }
             all
         });
-        let own = varying.iter().flatten().flat_map(|(_, own)| own.views.values());
+        let own = varying
+            .iter()
+            .flatten()
+            .flat_map(|(_, own)| own.views.values());
         let mut views = ports.iter().flat_map(|port| port.views.values()).chain(own);
         let is_routed = views.any(is_routed);
         let meta = &host.object.meta;

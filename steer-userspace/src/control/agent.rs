@@ -133,7 +133,9 @@ impl Agent {
         // Files that are as young as the agent are read as they are.
         let first = self.reader.read();
         if self.take(first) {
-            self.found = self.scans.next().await;
+            if !self.snapshot.pods.is_empty() {
+                self.found = self.scans.next().await;
+            }
             self.apply();
         }
         self.tell()?;
@@ -201,8 +203,11 @@ impl Agent {
         match read {
             Ok(None) => false,
             Ok(Some(snapshot)) => {
+                let same_pods = self.snapshot.has_pods_of(&snapshot);
                 self.snapshot = snapshot;
-                self.scans.look_for(self.snapshot.pod_addresses());
+                if !same_pods {
+                    self.scans.look_for(self.snapshot.pod_addresses());
+                }
                 true
             }
             Err(findings) => {

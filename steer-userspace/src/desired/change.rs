@@ -9,38 +9,52 @@ pub(super) fn same<T>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
 }
 
-/// The objects of one list that are not in the other; both are sorted by `key`.
-pub(super) fn difference<'s, T, K: Ord + 's>(
-    old: &'s [Arc<T>],
-    new: &'s [Arc<T>],
-    key: impl Fn(&'s Arc<T>) -> K,
-) -> Vec<&'s Arc<T>> {
-    let mut changed = Vec::new();
-    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
-    while let (Some(was), Some(is)) = (old.peek(), new.peek()) {
-        match key(was).cmp(&key(is)) {
-            Ordering::Less => changed.extend(old.next()),
-            Ordering::Greater => changed.extend(new.next()),
-            Ordering::Equal if Arc::ptr_eq(was, is) => {
+/// The objects of one list that are not in the other.
+#[derive(Debug)]
+pub(super) struct Difference<'s, T> {
+    pub(super) removed: Vec<&'s Arc<T>>,
+    pub(super) added: Vec<&'s Arc<T>>,
+}
+
+impl<'s, T> Difference<'s, T> {
+    /// Of two lists that are sorted by `key`.
+    pub(super) fn new<K: Ord + 's>(
+        old: &'s [Arc<T>],
+        new: &'s [Arc<T>],
+        key: impl Fn(&'s Arc<T>) -> K,
+    ) -> Self {
+        let (mut removed, mut added) = (Vec::new(), Vec::new());
+        let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
+        while let (Some(was), Some(is)) = (old.peek(), new.peek()) {
+            if Arc::ptr_eq(was, is) {
                 old.next();
                 new.next();
+                continue;
             }
-            Ordering::Equal => {
-                changed.extend(old.next());
-                changed.extend(new.next());
+            let order = key(was).cmp(&key(is));
+            if order != Ordering::Greater {
+                removed.extend(old.next());
+            }
+            if order != Ordering::Less {
+                added.extend(new.next());
             }
         }
+        removed.extend(old);
+        added.extend(new);
+        Self { removed, added }
     }
-    changed.extend(old);
-    changed.extend(new);
-    changed
+
+    /// Both.
+    pub(super) fn all(&self) -> impl Iterator<Item = &'s Arc<T>> {
+        self.removed.iter().chain(&self.added).copied()
+    }
 }
 
 /// Host names and patterns about which something changed.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    names: BTreeSet<String>,
-    patterns: BTreeSet<String>,
+    pub(super) names: BTreeSet<String>,
+    pub(super) patterns: BTreeSet<String>,
 }
 
 impl Changes {
@@ -57,27 +71,6 @@ impl Changes {
         } else {
             self.names.insert(pattern);
         }
-    }
-
-    /// Whether nothing changed.
-    pub(super) fn is_empty(&self) -> bool {
-        self.names.is_empty() && self.patterns.is_empty()
-    }
-
-    /// Whether what was made by looking at these names or patterns must be made anew.
-    pub(super) fn concern<'c>(&self, mut consulted: impl Iterator<Item = &'c String>) -> bool {
-        if self.is_empty() {
-            return false;
-        }
-        consulted.any(|looked| {
-            let by_pattern = |pattern: &String| host::overlaps(pattern, looked);
-            self.patterns.iter().any(by_pattern)
-                || if host::wildcard_suffix(looked).is_some() {
-                    self.names.iter().any(by_pattern)
-                } else {
-                    self.names.contains(looked)
-                }
-        })
     }
 }
 
@@ -97,26 +90,17 @@ mod tests {
         let old = objects(&["a", "b", "d"]);
         let mut new = objects(&["a", "c"]);
         new.push(Arc::clone(&old[2]));
-        let changed: Vec<&str> = difference(&old, &new, |name| name.as_str())
-            .into_iter()
-            .map(|name| name.as_str())
-            .collect();
-        assert_eq!(changed, ["a", "a", "b", "c"]);
-        assert!(difference(&old, &old, |name| name.as_str()).is_empty());
-        assert!(same(&old, &old) && !same(&old, &new));
-    }
-
-    #[test]
-    fn names_and_patterns_concern_each_other() {
-        let mut changes = Changes::new(BTreeSet::from(["a.com".to_owned()]));
-        let concern = |changes: &Changes, name: &str| changes.concern([name.to_owned()].iter());
-        assert!(concern(&changes, "a.com") && concern(&changes, "*.com"));
-        assert!(!concern(&changes, "b.com") && !concern(&changes, "*.org"));
-        changes.add("*.org".to_owned());
-        assert!(
-            concern(&changes, "b.org")
-                && concern(&changes, "*.b.org")
-                && !concern(&changes, "b.com")
+        let text = |objects: &[&Arc<String>]| {
+            let texts = objects.iter().map(|object| object.as_str());
+            texts.collect::<String>()
+        };
+        let found = Difference::new(&old, &new, |name| name.as_str());
+        assert_eq!(
+            (text(&found.removed), text(&found.added)),
+            ("ab".into(), "ac".into())
         );
+        let none = Difference::new(&old, &old, |name| name.as_str());
+        assert_eq!(none.all().count(), 0);
+        assert!(same(&old, &old) && !same(&old, &new));
     }
 }

@@ -103,9 +103,13 @@ impl Signature {
 /// The pods of this node, by signature.
 pub(super) fn signatures(
     snapshot: &Snapshot,
-    questions: &Questions<'_>,
+    world: World<'_>,
     local: &BTreeSet<PodRef>,
 ) -> BTreeMap<Signature, Vec<PodRef>> {
+    if local.is_empty() {
+        return BTreeMap::new();
+    }
+    let questions = Questions::of(world);
     let pods = Pods::new(&snapshot.pods);
     let mut groups: BTreeMap<Signature, Vec<PodRef>> = BTreeMap::new();
     for name in local {

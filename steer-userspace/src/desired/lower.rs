@@ -11,9 +11,10 @@ use std::{
 use steer_common::service::{CLASS_ANYONE, ClassId};
 
 use super::{
-    change::{Changes, difference, same},
-    class::{self, Questions, Signature},
+    change::{Changes, Difference, same},
+    class::{self, Signature},
     client::{Asked, Client, Labels},
+    dependents::Dependents,
     destination_rules::DestinationRules,
     endpoints::usable,
     host,
@@ -47,6 +48,12 @@ pub struct Lowering {
     written: Written,
     signatures: BTreeMap<Signature, Vec<PodRef>>,
     made: BTreeMap<String, Made>,
+    /// Which of them looked at what.
+    dependents: Dependents<String>,
+    /// Those that any client might see otherwise than class 0.
+    varying: BTreeSet<String>,
+    /// Those about which something was found.
+    told: BTreeSet<String>,
     /// Services as several classes see them, kept so that the same stays the same object.
     classed: BTreeMap<String, Arc<Service>>,
     review: Review,
@@ -92,14 +99,13 @@ impl Lowering {
         let names = self.registry.update(snapshot, &self.settings.domain);
         let mut changes = Changes::new(names);
         self.update_rules(snapshot, &mut changes);
-        let signatures = class::signatures(snapshot, &Questions::of(self.world()), local);
+        let signatures = class::signatures(snapshot, self.world(), local);
         let same_signatures = signatures.keys().eq(self.signatures.keys());
         self.signatures = signatures;
         self.remake(&changes, same_signatures);
         let mut review = std::mem::take(&mut self.review);
         review.update(self.world(), snapshot, &changes);
         let mut desired = self.desired();
-        self.classed = keep(&self.classed, &mut desired.services);
         desired.findings = self.findings(&review);
         self.review = review;
         desired
@@ -119,7 +125,7 @@ impl Lowering {
         let domain = self.settings.domain.as_str();
         let (old, new) = (&self.written.virtual_services, &snapshot.virtual_services);
         if !same(old, new) {
-            for found in difference(old, new, |found| found.age_key()) {
+            for found in Difference::new(old, new, |found| found.age_key()).all() {
                 let namespace = &found.meta.namespace;
                 if found.spec.hosts.is_empty() {
                     // A delegate: whom it concerns its own text does not say.
@@ -134,7 +140,7 @@ impl Lowering {
         }
         let (old, new) = (&self.written.destination_rules, &snapshot.destination_rules);
         if !same(old, new) {
-            for found in difference(old, new, |found| found.age_key()) {
+            for found in Difference::new(old, new, |found| found.age_key()).all() {
                 let namespace = &found.meta.namespace;
                 changes.add(host::full_name(&found.spec.host, namespace, domain));
             }
@@ -146,22 +152,35 @@ impl Lowering {
 
     /// Makes the services that looked at something that changed.
     fn remake(&mut self, changes: &Changes, same_signatures: bool) {
-        let hosts = &self.registry.hosts;
-        if changes.is_empty() && same_signatures && self.made.len() == hosts.len() {
-            return;
+        let mut stale = self.dependents.concerned(changes);
+        if !same_signatures {
+            stale.extend(self.varying.iter().cloned());
         }
-        self.made.retain(|name, made| {
-            hosts.contains_key(name)
-                && (same_signatures || made.varying.is_none())
-                && !changes.concern(made.consulted.iter())
-        });
-        let missing = hosts
-            .iter()
-            .filter(|(name, _)| !self.made.contains_key(*name));
-        let fresh: Vec<(String, Made)> = missing
-            .map(|(name, host)| (name.clone(), self.make(host)))
-            .collect();
-        self.made.extend(fresh);
+        // Services that are new are among the names that changed; nothing looked at them yet.
+        stale.extend(changes.names.iter().cloned());
+        for name in stale {
+            self.forget(&name);
+            let Some(host) = self.registry.hosts.get(&name) else {
+                continue;
+            };
+            let made = self.make(host);
+            self.dependents.add(&name, &made.consulted);
+            if made.varying.is_some() {
+                self.varying.insert(name.clone());
+            }
+            if !made.findings.is_empty() {
+                self.told.insert(name.clone());
+            }
+            self.made.insert(name, made);
+        }
+    }
+
+    fn forget(&mut self, name: &String) {
+        if let Some(old) = self.made.remove(name) {
+            self.dependents.remove(name, &old.consulted);
+            self.varying.remove(name);
+            self.told.remove(name);
+        }
     }
 
     fn make(&self, host: &Host) -> Made {
@@ -252,12 +271,12 @@ impl Lowering {
     }
 
     /// Puts everything together; signatures of which the same held become one class.
-    fn desired(&self) -> Desired {
+    fn desired(&mut self) -> Desired {
         let mut desired = Desired::default();
         let mut class_of: BTreeMap<&Signature, ClassId> = BTreeMap::new();
         let mut by_text: BTreeMap<String, Vec<&Signature>> = BTreeMap::new();
-        let varying = self.made.values().filter_map(|made| made.varying.as_ref());
-        let varying: Vec<_> = varying.collect();
+        let varying = self.varying.iter().filter_map(|name| self.made.get(name));
+        let varying: Vec<_> = varying.filter_map(|made| made.varying.as_ref()).collect();
         for signature in self.signatures.keys() {
             let (mut asked, mut differs) = (Asked::default(), false);
             for own in varying.iter().filter_map(|all| all.get(signature)) {
@@ -278,16 +297,28 @@ impl Lowering {
                 desired.classes.extend(pods.map(|pod| (pod, number)));
             }
         }
-        let all = self.made.values();
-        desired.services = all.map(|made| with_classes(made, &class_of)).collect();
+        let mut classed = BTreeMap::new();
+        let all = self.made.iter();
+        let service = |(name, made): (&String, &Made)| {
+            let Some(varying) = &made.varying else {
+                return Arc::clone(&made.service);
+            };
+            let service = with_classes(&made.service, varying, &class_of);
+            let same = self.classed.get(name).filter(|old| **old == service);
+            let service = same.map_or(service, Arc::clone);
+            classed.insert(name.clone(), Arc::clone(&service));
+            service
+        };
+        desired.services = all.map(service).collect();
+        self.classed = classed;
         desired
     }
 
     fn findings(&self, review: &Review) -> Vec<Finding> {
         let mut all: Vec<Finding> = review.findings().cloned().collect();
         all.extend(self.virtual_services.findings.iter().cloned());
-        let made = self.made.values();
-        all.extend(made.flat_map(|made| made.findings.iter().cloned()));
+        let told = self.told.iter().filter_map(|name| self.made.get(name));
+        all.extend(told.flat_map(|made| made.findings.iter().cloned()));
         all.sort();
         all.dedup();
         all
@@ -295,13 +326,19 @@ impl Lowering {
 }
 
 /// The service with a view for each class that sees something else.
-fn with_classes(made: &Made, class_of: &BTreeMap<&Signature, ClassId>) -> Arc<Service> {
-    let owns = made.varying.iter().flatten();
-    let mut differing = owns.filter(|(_, own)| !own.views.is_empty()).peekable();
+fn with_classes(
+    service: &Arc<Service>,
+    varying: &BTreeMap<Signature, Own>,
+    class_of: &BTreeMap<&Signature, ClassId>,
+) -> Arc<Service> {
+    let mut differing = varying
+        .iter()
+        .filter(|(_, own)| !own.views.is_empty())
+        .peekable();
     if differing.peek().is_none() {
-        return Arc::clone(&made.service);
+        return Arc::clone(service);
     }
-    let mut service = (*made.service).clone();
+    let mut service = (**service).clone();
     for (signature, own) in differing {
         let Some(&class) = class_of.get(signature) else {
             continue;
@@ -311,25 +348,6 @@ fn with_classes(made: &Made, class_of: &BTreeMap<&Signature, ClassId>) -> Arc<Se
         }
     }
     Arc::new(service)
-}
-
-/// Puts services that are as they were in the place of those made anew, and returns those that
-/// several classes see differently.
-fn keep(
-    old: &BTreeMap<String, Arc<Service>>,
-    services: &mut [Arc<Service>],
-) -> BTreeMap<String, Arc<Service>> {
-    let mut kept = BTreeMap::new();
-    for service in services {
-        if service.ports.iter().all(|port| port.views.len() == 1) {
-            continue;
-        }
-        if let Some(same) = old.get(&service.host).filter(|old| *old == service) {
-            *service = Arc::clone(same);
-        }
-        kept.insert(service.host.clone(), Arc::clone(service));
-    }
-    kept
 }
 
 /// Whether a VirtualService decides.

@@ -16,6 +16,7 @@ mod class;
 pub mod client;
 mod codes;
 pub mod delegate;
+mod dependents;
 pub mod destination_rules;
 pub mod endpoints;
 pub mod export;

@@ -10,7 +10,7 @@ use std::{
 use steer_common::Proto;
 
 use super::{
-    change::{difference, same},
+    change::{Difference, same},
     endpoints::{Candidate, Maker, usable},
     export::Visibility,
     host,
@@ -209,7 +209,7 @@ struct Touched<'s> {
 
 impl<'s> Touched<'s> {
     fn new(old: &'s [Arc<Object<Pod>>], new: &'s [Arc<Object<Pod>>]) -> Self {
-        let pods = difference(old, new, pods::key);
+        let pods: Vec<_> = Difference::new(old, new, pods::key).all().collect();
         Self {
             names: pods.iter().map(|pod| pods::key(pod)).collect(),
             addresses: pods.iter().flat_map(|pod| pod.spec.addresses()).collect(),

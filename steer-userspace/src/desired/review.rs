@@ -15,7 +15,8 @@ use std::{
 };
 
 use super::{
-    change::{Changes, same},
+    change::{Changes, Difference, same},
+    dependents::Dependents,
     host,
     report::Report,
     route::World,
@@ -27,6 +28,7 @@ use crate::{
         Object, Snapshot,
         core::{EndpointSlice, Service},
         istio::{DestinationRule, VirtualService},
+        object::Kind,
     },
 };
 
@@ -39,11 +41,18 @@ pub(super) struct Review {
     virtual_services: Kept<VirtualService>,
 }
 
-/// Findings by object, its namespace and name.
+/// A namespace and a name.
+type Name = (String, String);
+
+/// Findings by object.
 #[derive(Debug)]
 struct Kept<T> {
     objects: Vec<Arc<Object<T>>>,
-    reviewed: BTreeMap<(String, String), Reviewed<T>>,
+    reviewed: BTreeMap<Name, Reviewed<T>>,
+    /// Which of them looked at what.
+    dependents: Dependents<Name>,
+    /// Those about which something was found.
+    told: BTreeSet<Name>,
 }
 
 #[derive(Debug)]
@@ -53,55 +62,87 @@ struct Reviewed<T> {
     findings: Vec<Finding>,
 }
 
+/// How a snapshot sorts objects.
+#[derive(Clone, Copy)]
+enum Order {
+    Name,
+    Age,
+}
+
 impl<T> Default for Kept<T> {
     fn default() -> Self {
         Self {
             objects: Vec::new(),
             reviewed: BTreeMap::new(),
+            dependents: Dependents::default(),
+            told: BTreeSet::new(),
         }
     }
 }
 
-impl<T> Kept<T> {
+impl<T: Kind> Kept<T> {
     /// Reviews those objects that changed, or that looked at something that did.
     fn update(
         &mut self,
         objects: &[Arc<Object<T>>],
+        order: Order,
         changes: &Changes,
         review: impl Fn(&Arc<Object<T>>, &mut BTreeSet<String>, &mut Report),
     ) {
-        let anew = |object: &Arc<Object<T>>| {
+        let concerned = self.dependents.concerned(changes);
+        let kept = concerned.iter().filter_map(|name| self.reviewed.get(name));
+        let mut stale: BTreeMap<Name, Arc<Object<T>>> = kept
+            .map(|kept| (name(&kept.object), Arc::clone(&kept.object)))
+            .collect();
+        if !same(&self.objects, objects) {
+            let old = std::mem::replace(&mut self.objects, objects.to_vec());
+            let changed = Difference::new(&old, objects, |object| {
+                let (created, namespace, name) = object.age_key();
+                let created = match order {
+                    Order::Name => None,
+                    Order::Age => Some(created),
+                };
+                (created, namespace, name)
+            });
+            for object in changed.removed {
+                self.forget(&name(object));
+                stale.remove(&name(object));
+            }
+            let added = changed.added.into_iter();
+            stale.extend(added.map(|object| (name(object), Arc::clone(object))));
+        }
+        for (name, object) in stale {
+            self.forget(&name);
             let (mut consulted, mut report) = (BTreeSet::new(), Report::default());
-            review(object, &mut consulted, &mut report);
-            Reviewed {
-                object: Arc::clone(object),
+            review(&object, &mut consulted, &mut report);
+            self.dependents.add(&name, &consulted);
+            if !report.found.is_empty() {
+                self.told.insert(name.clone());
+            }
+            let reviewed = Reviewed {
+                object,
                 consulted,
                 findings: report.found,
-            }
-        };
-        let is_stale = |reviewed: &Reviewed<T>| changes.concern(reviewed.consulted.iter());
-        if same(&self.objects, objects) {
-            let all = self.reviewed.values_mut();
-            for reviewed in all.filter(|reviewed| is_stale(reviewed)) {
-                *reviewed = anew(&reviewed.object);
-            }
-            return;
+            };
+            self.reviewed.insert(name, reviewed);
         }
-        let mut old = std::mem::take(&mut self.reviewed);
-        for object in objects {
-            let key = (object.meta.namespace.clone(), object.meta.name.clone());
-            let kept = old.remove(&key);
-            let kept = kept.filter(|kept| Arc::ptr_eq(&kept.object, object) && !is_stale(kept));
-            self.reviewed
-                .insert(key, kept.unwrap_or_else(|| anew(object)));
+    }
+
+    fn forget(&mut self, name: &Name) {
+        if let Some(old) = self.reviewed.remove(name) {
+            self.dependents.remove(name, &old.consulted);
+            self.told.remove(name);
         }
-        self.objects = objects.to_vec();
     }
 
     fn findings(&self) -> impl Iterator<Item = &Finding> {
-        let all = self.reviewed.values();
-        all.flat_map(|reviewed| &reviewed.findings)
+        let told = self.told.iter().filter_map(|name| self.reviewed.get(name));
+        told.flat_map(|reviewed| &reviewed.findings)
     }
+}
+
+fn name<T>(object: &Object<T>) -> Name {
+    (object.meta.namespace.clone(), object.meta.name.clone())
 }
 
 impl Review {
@@ -109,29 +150,34 @@ impl Review {
     pub(super) fn update(&mut self, world: World<'_>, snapshot: &Snapshot, changes: &Changes) {
         let domain = &world.settings.domain;
         let services = &snapshot.services;
-        self.services
-            .update(services, changes, |object, consulted, report| {
+        self.services.update(
+            services,
+            Order::Name,
+            changes,
+            |object, consulted, report| {
                 let meta = &object.meta;
                 let name = host::full_name(&meta.name, &meta.namespace, domain);
                 if let Some(host) = world.registry.host(&name) {
                     service::review(host, report);
                 }
                 consulted.insert(name);
-            });
+            },
+        );
         let slices = &snapshot.endpoint_slices;
-        self.slices.update(slices, changes, |object, _, report| {
-            service::review_slice(object, report);
-        });
+        self.slices
+            .update(slices, Order::Name, changes, |object, _, report| {
+                service::review_slice(object, report);
+            });
         let rules = &snapshot.destination_rules;
         self.destination_rules
-            .update(rules, changes, |object, consulted, report| {
+            .update(rules, Order::Age, changes, |object, consulted, report| {
                 destination_rule::review(world, object, consulted, report);
             });
         let prepared: OnceCell<BTreeMap<*const Object<VirtualService>, &Prepared>> =
             OnceCell::new();
         let written = &snapshot.virtual_services;
         self.virtual_services
-            .update(written, changes, |object, consulted, report| {
+            .update(written, Order::Age, changes, |object, consulted, report| {
                 let all = world.virtual_services.all.iter();
                 let prepared = prepared.get_or_init(|| {
                     all.map(|prepared| (Arc::as_ptr(&prepared.object), prepared))

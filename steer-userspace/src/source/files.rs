@@ -49,6 +49,8 @@ struct File {
     /// `None` if its times do not tell whether it changed.
     stamp: Option<Stamp>,
     parts: Vec<Arc<Part>>,
+    /// What was found in them.
+    findings: Vec<Finding>,
 }
 
 /// Tells whether a file changed: device, inode, size, modification and change time.
@@ -96,7 +98,7 @@ impl Reader {
         }
         self.files = files;
         let is_error = |finding: &&Finding| finding.severity == Severity::Error;
-        let found = self.files.values().flat_map(|file| file.findings());
+        let found = self.files.values().flat_map(|file| &file.findings);
         errors.extend(found.filter(is_error).cloned());
         if !errors.is_empty() {
             return Err(self.fail(errors));
@@ -144,7 +146,7 @@ impl Reader {
         let mut findings: Vec<Finding> = self
             .files
             .values()
-            .flat_map(|file| file.findings())
+            .flat_map(|file| &file.findings)
             .cloned()
             .collect();
         if self.files.is_empty() {
@@ -159,10 +161,6 @@ impl Reader {
 }
 
 impl File {
-    fn findings(&self) -> impl Iterator<Item = &Finding> {
-        self.parts.iter().flat_map(|part| &part.findings)
-    }
-
     fn is_same(&self, other: &Self) -> bool {
         self.parts.len() == other.parts.len()
             && self
@@ -224,7 +222,13 @@ fn read_file(
     let known_parts = known.map_or(&[][..], |known| &known.parts);
     let name = path.display().to_string();
     let parts = part::parts(&name.as_str().into(), &text, known_parts)?;
-    Ok(Some(Arc::new(File { stamp, parts })))
+    let found = parts.iter().flat_map(|part| &part.findings);
+    let findings = found.cloned().collect();
+    Ok(Some(Arc::new(File {
+        stamp,
+        parts,
+        findings,
+    })))
 }
 
 fn stamp(found: &fs::Metadata) -> Option<Stamp> {

@@ -94,6 +94,16 @@ impl Snapshot {
         new
     }
 
+    /// Whether both hold the very same pods.
+    pub fn has_pods_of(&self, other: &Self) -> bool {
+        self.pods.len() == other.pods.len()
+            && self
+                .pods
+                .iter()
+                .zip(&other.pods)
+                .all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+
     /// The pods that have addresses of their own, by address. Pods of the host's network have not.
     pub fn pod_addresses(&self) -> BTreeMap<IpAddr, PodRef> {
         let mut addresses = BTreeMap::new();

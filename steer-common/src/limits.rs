@@ -20,7 +20,7 @@ pub const SPARE_INVERSE: u32 = 8;
 pub const ENDPOINTS_PER_SERVICE: u32 = 4;
 
 /// Destinations per route that fit on average: counters are handed out densely. 8 bytes per CPU
-/// each, and creating the map costs about 0.6 us for each.
+/// each, and creating the map takes longest of all maps.
 pub const COUNTERS_PER_SERVICE: u32 = 2;
 
 /// Clients with `sessionAffinity` that are remembered. About 100 bytes each.
@@ -38,3 +38,28 @@ pub const REASON_COUNTERS: u32 = 64;
 /// The largest sum of weights after division by their greatest common divisor: it fits 32 bits,
 /// so that residue times stride fits 64.
 pub const WEIGHT_SUM_MAX: u64 = u32::MAX as u64;
+
+/// Keys of SERVICES that go with a number of service ports.
+pub const fn keys(services: u32) -> u32 {
+    services + services / CLASS_ROWS_PER_SERVICE_INVERSE + 1
+}
+
+/// Rows of ROUTES and of TICKETS.
+pub const fn rows(services: u32) -> u32 {
+    with_spare(keys(services))
+}
+
+/// Rows of ENDPOINTS.
+pub const fn endpoints(services: u32) -> u32 {
+    with_spare(services * ENDPOINTS_PER_SERVICE)
+}
+
+/// Rows of COUNTERS.
+pub const fn counters(services: u32) -> u32 {
+    with_spare(services * COUNTERS_PER_SERVICE + REASON_COUNTERS)
+}
+
+/// An eighth of a small table would be nothing.
+const fn with_spare(rows: u32) -> u32 {
+    rows + rows / SPARE_INVERSE + 16
+}

@@ -16,16 +16,10 @@ use steer_common::{
     service::{Route, Source},
 };
 
-const fn with_spare(rows: u32) -> usize {
-    (rows + rows / limits::SPARE_INVERSE) as usize
-}
-
-const KEYS: u32 =
-    limits::SERVICES_MAX + limits::SERVICES_MAX / limits::CLASS_ROWS_PER_SERVICE_INVERSE;
-const ROWS: usize = with_spare(KEYS);
-const ENDPOINT_ROWS: usize = with_spare(limits::SERVICES_MAX * limits::ENDPOINTS_PER_SERVICE);
-const COUNTER_ROWS: usize =
-    with_spare(limits::SERVICES_MAX * limits::COUNTERS_PER_SERVICE + limits::REASON_COUNTERS);
+const KEYS: u32 = limits::keys(limits::SERVICES_MAX);
+const ROWS: usize = limits::rows(limits::SERVICES_MAX) as usize;
+const ENDPOINT_ROWS: usize = limits::endpoints(limits::SERVICES_MAX) as usize;
+const COUNTER_ROWS: usize = limits::counters(limits::SERVICES_MAX) as usize;
 
 /// {class, address, port, protocol} -> row of ROUTES, as buckets of slots (`steer_common::index`).
 /// Writer: the agent, through shared memory; the only mutable pointer, publishing a route is one

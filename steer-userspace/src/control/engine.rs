@@ -10,7 +10,7 @@ use super::{names_file::NamesFile, read_names};
 use crate::{
     image::Image,
     kernel::{Grace, Kernel, KernelError, KernelSettings},
-    plan::{Layout, PlanError},
+    plan::{Layout, Plan, PlanError},
 };
 
 /// What an engine needs.
@@ -100,34 +100,52 @@ impl Engine {
         &self.kernel
     }
 
-    /// Puts an image in force.
+    /// Puts an image in force: at once, or service by service if not so many rows are free.
     pub fn apply(&mut self, image: &Image) -> Result<Applied, EngineError> {
         let started = Instant::now();
         if self.layout.waiting() >= WAITING_MAX {
             self.settle()?;
         }
-        let plan = match self.layout.plan(image) {
-            Err(PlanError::Busy { .. }) => {
-                self.settle()?;
-                self.layout.plan(image)?
-            }
-            other => other?,
+        let (mut steps, mut services_changed) = (0, 0);
+        let last = loop {
+            let plan = match self.plan(image)? {
+                Err(PlanError::Full { .. }) => self.layout.plan_part(image)?,
+                other => break other?,
+            };
+            steps += plan.steps.len();
+            services_changed += plan.services_changed();
+            self.write(&plan)?;
+            self.settle()?;
         };
+        self.write(&last)?;
+        Ok(Applied {
+            generation: self.layout.generation(),
+            steps: steps + last.steps.len(),
+            services_changed: services_changed + last.services_changed(),
+            took: started.elapsed(),
+        })
+    }
+
+    /// Plans the way to `image`, with all rows that can be had.
+    fn plan(&mut self, image: &Image) -> Result<Result<Plan, PlanError>, EngineError> {
+        let plan = self.layout.plan(image);
+        if !matches!(plan, Err(PlanError::Busy { .. })) {
+            return Ok(plan);
+        }
+        self.settle()?;
+        Ok(self.layout.plan(image))
+    }
+
+    fn write(&mut self, plan: &Plan) -> Result<(), EngineError> {
         let done = self
             .names
             .append(&plan.names)
             .map_err(EngineError::Names)
-            .and_then(|()| Ok(self.kernel.maps_mut().apply(&plan)?));
-        if let Err(error) = done {
+            .and_then(|()| Ok(self.kernel.maps_mut().apply(plan)?));
+        if done.is_err() {
             self.resume()?;
-            return Err(error);
         }
-        Ok(Applied {
-            generation: self.layout.generation(),
-            steps: plan.steps.len(),
-            services_changed: plan.services_changed(),
-            took: started.elapsed(),
-        })
+        done
     }
 
     /// Waits for a grace period and takes replaced rows back. About 11 ms: for idle moments.
@@ -135,6 +153,10 @@ impl Engine {
         if self.layout.waiting() > 0 {
             self.grace.wait()?;
             self.layout.reclaim();
+        }
+        if self.names.is_long() {
+            let names = self.layout.names();
+            self.names.compact(&names).map_err(EngineError::Names)?;
         }
         Ok(())
     }

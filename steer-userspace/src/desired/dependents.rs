@@ -1,20 +1,20 @@
 //! Who looked at what: a change is led to those that it concerns, without asking all others.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{change::Changes, host};
 
 /// What was made, by the names and patterns that were looked at for it.
 #[derive(Debug)]
 pub(super) struct Dependents<K> {
-    by_name: HashMap<String, BTreeSet<K>>,
+    by_name: BTreeMap<String, BTreeSet<K>>,
     by_pattern: BTreeMap<String, BTreeSet<K>>,
 }
 
 impl<K> Default for Dependents<K> {
     fn default() -> Self {
         Self {
-            by_name: HashMap::new(),
+            by_name: BTreeMap::new(),
             by_pattern: BTreeMap::new(),
         }
     }

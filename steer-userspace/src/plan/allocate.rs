@@ -99,6 +99,12 @@ impl Slots {
         }
     }
 
+    /// How many rows are free.
+    pub(super) fn available(&self) -> u32 {
+        let returned = u32::try_from(self.returned.len()).unwrap_or(u32::MAX);
+        returned.saturating_add(self.end - self.next)
+    }
+
     /// Takes a row; `None` if all are taken.
     pub(super) fn take(&mut self) -> Option<u32> {
         if let Some(slot) = self.returned.pop_first() {
@@ -126,12 +132,6 @@ impl Slots {
     /// Gives a row back.
     pub(super) fn free(&mut self, slot: u32) {
         self.returned.insert(slot);
-    }
-
-    /// How many rows are free.
-    #[cfg(test)]
-    pub(super) fn available(&self) -> u32 {
-        self.end - self.next + u32::try_from(self.returned.len()).unwrap_or(u32::MAX)
     }
 }
 

@@ -1,12 +1,8 @@
 //! The layout: what is where in the kernel's maps.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use steer_common::{
-    endpoint::Endpoint as EndpointRow,
     flow::{Member, MemberKey},
     limits,
     service::{CLASS_ANYONE, RowId, ServiceKey, Source as SourceRow, SplitId},
@@ -14,69 +10,26 @@ use steer_common::{
 
 use super::{
     allocate::{Ranges, Slots},
-    names::{Name, Names, Numbers},
+    names::Names,
     step::{Plan, PlanError, Step},
 };
 use crate::{
-    desired::model::{Endpoint, PodRef, Rule},
-    image::{DestinationName, Image, Route, ServiceName, Source},
+    desired::model::Endpoint,
+    image::{Image, Route, Source},
 };
 
 mod adopt;
+mod capacity;
 mod prepare;
+mod rounds;
+mod sources;
+mod stages;
+mod tables;
 
+pub use capacity::Capacity;
 use prepare::Prepared;
-
-/// How many rows each map holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Capacity {
-    /// Keys of SERVICES for class 0: addresses times ports of all services.
-    pub services: u32,
-    /// Keys of SERVICES; its buckets follow from them.
-    pub keys: u32,
-    /// Rows of ROUTES and of TICKETS.
-    pub rows: u32,
-    /// Rows of ENDPOINTS.
-    pub endpoints: u32,
-    /// Rows of COUNTERS.
-    pub counters: u32,
-    /// Rows of SOURCES.
-    pub sources: u32,
-}
-
-impl Capacity {
-    /// The sizes that go with a number of services.
-    pub const fn for_services(services: u32) -> Self {
-        let keys = services + services / limits::CLASS_ROWS_PER_SERVICE_INVERSE + 1;
-        let counters = services * limits::COUNTERS_PER_SERVICE + limits::REASON_COUNTERS;
-        Self {
-            services,
-            keys,
-            rows: with_spare(keys),
-            endpoints: with_spare(services * limits::ENDPOINTS_PER_SERVICE),
-            counters: with_spare(counters),
-            sources: limits::SOURCES_MAX,
-        }
-    }
-
-    /// The sizes of which the table of routes has `rows` rows.
-    pub fn of_rows(rows: u32) -> Self {
-        let (mut low, mut high) = (0, rows);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if Self::for_services(middle).rows < rows {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        Self::for_services(low)
-    }
-}
-
-const fn with_spare(rows: u32) -> u32 {
-    rows + rows / limits::SPARE_INVERSE + 16
-}
+use stages::Stages;
+use tables::Tables;
 
 /// Where one route is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -110,15 +63,6 @@ struct Retired {
     splits: Vec<SplitId>,
     counters: Vec<(u32, u32)>,
     endpoints: Vec<(u32, u32)>,
-}
-
-/// Numbers of all names.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct Tables {
-    services: Numbers<ServiceName>,
-    rules: Numbers<Rule>,
-    destinations: Numbers<DestinationName>,
-    workloads: Numbers<PodRef>,
 }
 
 /// What is where. It changes only by planning and by `reclaim`.
@@ -205,9 +149,9 @@ impl Layout {
         let (changed, gone) = self.compare(image);
         let generation = self.generation + 1;
         let prepared = self.prepare(changed, generation)?;
-        let mut steps = Steps {
+        let mut steps = Stages {
             mend: self.mend(),
-            ..Steps::default()
+            ..Stages::default()
         };
         self.commit(prepared, &mut steps);
         gone.into_iter()
@@ -258,16 +202,6 @@ impl Layout {
             .keys()
             .take_while(|key| key.class == CLASS_ANYONE)
             .count();
-        let fits = |map, needed: usize, capacity: u32| {
-            if needed <= capacity as usize {
-                return Ok(());
-            }
-            Err(PlanError::Full {
-                map,
-                capacity,
-                needed: needed as u64,
-            })
-        };
         let destinations = image
             .routes
             .values()
@@ -281,7 +215,7 @@ impl Layout {
     }
 
     /// Puts prepared routes in force; what they replace is retired.
-    fn commit(&mut self, prepared: Vec<Prepared>, steps: &mut Steps) {
+    fn commit(&mut self, prepared: Vec<Prepared>, steps: &mut Stages) {
         for new in prepared {
             let Prepared {
                 key,
@@ -319,7 +253,7 @@ impl Layout {
         }
     }
 
-    fn remove(&mut self, key: ServiceKey, steps: &mut Steps) {
+    fn remove(&mut self, key: ServiceKey, steps: &mut Stages) {
         if let Some(old) = self.placed.remove(&key) {
             let members = old.members.keys().map(|&key| Step::RemoveMember { key });
             steps.clear.extend(members);
@@ -357,128 +291,18 @@ impl Layout {
         self.tables.release_workloads(endpoints);
         Some(range)
     }
-
-    fn plan_sources(&mut self, image: &Image, steps: &mut Steps) {
-        let gone: Vec<u64> = self
-            .sources
-            .keys()
-            .filter(|cookie| !image.sources.contains_key(cookie))
-            .copied()
-            .collect();
-        for cookie in gone {
-            if let Some((old, _)) = self.sources.remove(&cookie) {
-                self.tables.workloads.release(&old.pod);
-                steps.clear.push(Step::RemoveSource { cookie });
-            }
-        }
-        for (&cookie, source) in &image.sources {
-            if self
-                .sources
-                .get(&cookie)
-                .is_some_and(|(old, _)| old == source)
-            {
-                continue;
-            }
-            let workload = self.tables.workloads.hold(&Arc::new(source.pod.clone()));
-            let row = SourceRow {
-                class: source.class,
-                policy: 0,
-                workload,
-            };
-            if let Some((old, _)) = self.sources.insert(cookie, (source.clone(), row)) {
-                self.tables.workloads.release(&old.pod);
-            }
-            steps.sources.push(Step::SetSource {
-                cookie,
-                source: row,
-            });
-        }
-    }
 }
 
-impl Tables {
-    /// Names that were given numbers since this was last asked.
-    fn fresh(&mut self) -> Vec<(u32, Name)> {
-        let services = self.services.take_fresh().into_iter();
-        let rules = self.rules.take_fresh().into_iter();
-        let destinations = self.destinations.take_fresh().into_iter();
-        let workloads = self.workloads.take_fresh().into_iter();
-        services
-            .map(|(number, name)| (number, Name::Service(name)))
-            .chain(rules.map(|(number, name)| (number, Name::Rule(name))))
-            .chain(destinations.map(|(number, name)| (number, Name::Destination(name))))
-            .chain(workloads.map(|(number, name)| (number, Name::Workload(name))))
-            .collect()
+/// Whether a map of `capacity` rows holds `needed` ones.
+fn fits(map: &'static str, needed: usize, capacity: u32) -> Result<(), PlanError> {
+    if needed <= capacity as usize {
+        return Ok(());
     }
-
-    fn release_route(&mut self, route: &Route) {
-        self.services.release(&route.service);
-        self.rules.release(&route.rule);
-        route
-            .destinations
-            .iter()
-            .for_each(|found| self.destinations.release(&found.name));
-    }
-
-    fn hold_workloads(&mut self, endpoints: &[Endpoint]) -> Vec<EndpointRow> {
-        endpoints
-            .iter()
-            .map(|endpoint| EndpointRow {
-                addr: endpoint.ip.into(),
-                port: steer_common::Port::new(endpoint.port),
-                flags: 0,
-                workload: endpoint
-                    .pod
-                    .as_ref()
-                    .map_or(0, |pod| self.workloads.hold(&Arc::new(pod.clone()))),
-            })
-            .collect()
-    }
-
-    fn release_workloads(&mut self, endpoints: &[Endpoint]) {
-        for pod in endpoints
-            .iter()
-            .filter_map(|endpoint| endpoint.pod.as_ref())
-        {
-            self.workloads.release(pod);
-        }
-    }
-}
-
-/// Steps by the stage they belong to.
-///
-/// Rows of a class come into force before the row of class 0 that sends readers to them, and go
-/// after it; a namespace joins its class when the rows of that class are there.
-#[derive(Default)]
-struct Steps {
-    mend: Vec<Step>,
-    fill: Vec<Step>,
-    publish: Vec<(ServiceKey, RowId, Option<RowId>)>,
-    sources: Vec<Step>,
-    unpublish: BTreeSet<(ServiceKey, RowId)>,
-    clear: Vec<Step>,
-}
-
-impl Steps {
-    fn in_order(self) -> Vec<Step> {
-        let publish = |&(key, row, replaces): &_| Step::Publish { key, row, replaces };
-        let (anyone, classes): (Vec<_>, Vec<_>) = self
-            .publish
-            .iter()
-            .partition(|(key, ..)| key.class == CLASS_ANYONE);
-        let mut steps = self.mend;
-        steps.extend(self.fill);
-        steps.extend(classes.iter().map(publish));
-        steps.extend(self.sources);
-        steps.extend(anyone.iter().map(publish));
-        steps.extend(
-            self.unpublish
-                .into_iter()
-                .map(|(key, row)| Step::Unpublish { key, row }),
-        );
-        steps.extend(self.clear);
-        steps
-    }
+    Err(PlanError::Full {
+        map,
+        capacity,
+        needed: needed as u64,
+    })
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use steer_common::{
 
 use super::*;
 use crate::{
-    desired::model::Endpoint,
-    image::{Destination, DestinationName},
+    desired::model::{Endpoint, PodRef, Rule},
+    image::{Destination, DestinationName, ServiceName},
     live::Live,
 };
 
@@ -382,6 +382,44 @@ proptest! {
             if *take_over {
                 layout = Layout::adopt(capacity, &model.live, &layout.names());
                 prop_assert!(layout.plan(image).unwrap().is_empty());
+            }
+        }
+    }
+
+    /// More changes than there are free rows: it takes several rounds, in each of which every
+    /// service is as it was or as it shall be, for all classes alike.
+    #[test]
+    fn more_than_fits_at_once_is_reached_in_rounds(
+        before in any_image(),
+        wanted in any_image(),
+        spare in 1_u32..4,
+    ) {
+        let mut capacity = Capacity::for_services(40);
+        let most = before.routes.len().max(wanted.routes.len());
+        capacity.rows = u32::try_from(most).unwrap() + spare.max(2);
+        let mut layout = Layout::new(capacity);
+        let mut model = Model::default();
+        model.apply(&layout.plan(&before).unwrap());
+        layout.reclaim();
+        for round in 0.. {
+            prop_assert!(round < 50);
+            match layout.plan(&wanted) {
+                Err(PlanError::Full { .. }) => {
+                    model.apply(&layout.plan_part(&wanted).unwrap());
+                    let as_in = |image: &Image, number| {
+                        [0, 9].iter().all(|&class| {
+                            let key = key(number, class);
+                            layout.placed.get(&key).map(|placed| &placed.route) == image.routes.get(&key)
+                        })
+                    };
+                    prop_assert!((1..=6).all(|number| as_in(&before, number) || as_in(&wanted, number)));
+                    layout.reclaim();
+                }
+                plan => {
+                    model.apply(&plan.unwrap());
+                    model.assert_holds(&wanted);
+                    break;
+                }
             }
         }
     }

@@ -1,0 +1,47 @@
+//! Who the network namespaces are.
+
+use std::sync::Arc;
+
+use steer_common::service::Source as SourceRow;
+
+use super::{Layout, Stages};
+use crate::{image::Image, plan::step::Step};
+
+impl Layout {
+    pub(super) fn plan_sources(&mut self, image: &Image, steps: &mut Stages) {
+        let gone: Vec<u64> = self
+            .sources
+            .keys()
+            .filter(|cookie| !image.sources.contains_key(cookie))
+            .copied()
+            .collect();
+        for cookie in gone {
+            if let Some((old, _)) = self.sources.remove(&cookie) {
+                self.tables.workloads.release(&old.pod);
+                steps.clear.push(Step::RemoveSource { cookie });
+            }
+        }
+        for (&cookie, source) in &image.sources {
+            if self
+                .sources
+                .get(&cookie)
+                .is_some_and(|(old, _)| old == source)
+            {
+                continue;
+            }
+            let workload = self.tables.workloads.hold(&Arc::new(source.pod.clone()));
+            let row = SourceRow {
+                class: source.class,
+                policy: 0,
+                workload,
+            };
+            if let Some((old, _)) = self.sources.insert(cookie, (source.clone(), row)) {
+                self.tables.workloads.release(&old.pod);
+            }
+            steps.sources.push(Step::SetSource {
+                cookie,
+                source: row,
+            });
+        }
+    }
+}

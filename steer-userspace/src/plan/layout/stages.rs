@@ -1,0 +1,41 @@
+//! Steps by the stage they belong to.
+
+use std::collections::BTreeSet;
+
+use steer_common::service::{CLASS_ANYONE, RowId, ServiceKey};
+
+use crate::plan::step::Step;
+
+/// Rows of a class come into force before the row of class 0 that sends readers to them, and go
+/// after it; a namespace joins its class when the rows of that class are there.
+#[derive(Default)]
+pub(super) struct Stages {
+    pub(super) mend: Vec<Step>,
+    pub(super) fill: Vec<Step>,
+    pub(super) publish: Vec<(ServiceKey, RowId, Option<RowId>)>,
+    pub(super) sources: Vec<Step>,
+    pub(super) unpublish: BTreeSet<(ServiceKey, RowId)>,
+    pub(super) clear: Vec<Step>,
+}
+
+impl Stages {
+    pub(super) fn in_order(self) -> Vec<Step> {
+        let publish = |&(key, row, replaces): &_| Step::Publish { key, row, replaces };
+        let (anyone, classes): (Vec<_>, Vec<_>) = self
+            .publish
+            .iter()
+            .partition(|(key, ..)| key.class == CLASS_ANYONE);
+        let mut steps = self.mend;
+        steps.extend(self.fill);
+        steps.extend(classes.iter().map(publish));
+        steps.extend(self.sources);
+        steps.extend(anyone.iter().map(publish));
+        steps.extend(
+            self.unpublish
+                .into_iter()
+                .map(|(key, row)| Step::Unpublish { key, row }),
+        );
+        steps.extend(self.clear);
+        steps
+    }
+}

@@ -78,7 +78,7 @@ pub const fn row(slot: u32) -> RowId {
 }
 
 /// How many buckets hold `keys` keys: a power of two, two keys a bucket at most on average. Then
-/// four full buckets in a row are out of the question (each is full once in 10,000).
+/// one bucket in 200 is full (Poisson), and four in a row are one place in two billion.
 pub const fn buckets(keys: u32) -> u32 {
     let wanted = keys.div_ceil(2).next_power_of_two();
     if wanted < 16 { 16 } else { wanted }

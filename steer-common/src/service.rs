@@ -153,19 +153,80 @@ impl Route {
     }
 }
 
+/// A number of a network namespace, and whose it is: the low half of its cookie above.
+///
+/// An element of a hash map may be given to another key while a program reads it. One word, read
+/// once, tells the number and that it is the reader's own.
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Owned(u64);
+
+impl Owned {
+    const fn new(cookie: u64, number: u32) -> Self {
+        Self(cookie << 32 | number as u64)
+    }
+
+    /// The number, if it is this namespace's.
+    #[inline(always)]
+    pub const fn of(self, cookie: u64) -> Option<u32> {
+        if (self.0 ^ cookie << 32) >> 32 == 0 {
+            Some(self.number())
+        } else {
+            None
+        }
+    }
+
+    /// The number, whosever it is.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the high half says whose it is"
+    )]
+    pub const fn number(self) -> u32 {
+        self.0 as u32
+    }
+}
+
 /// A row of SOURCES: who a network namespace is.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Source {
     /// Its class.
-    pub class: ClassId,
+    pub class: Owned,
     /// Its egress policy; 0 is the node's default.
-    pub policy: u32,
+    pub policy: Owned,
     /// The workload, by its number in the agent's names file.
     pub workload: WorkloadId,
+    /// Always 0.
+    pub pad: u32,
+}
+
+impl Source {
+    /// The row of the namespace `cookie`.
+    pub const fn new(cookie: u64, class: ClassId, policy: u32, workload: WorkloadId) -> Self {
+        Self {
+            class: Owned::new(cookie, class),
+            policy: Owned::new(cookie, policy),
+            workload,
+            pad: 0,
+        }
+    }
 }
 
 const _: () = assert!(size_of::<ServiceKey>() == 24 && align_of::<ServiceKey>() == 4);
 const _: () = assert!(size_of::<Destination>() == 16);
 const _: () = assert!(size_of::<Route>() == 64 + 16 * DESTINATIONS_MAX);
-const _: () = assert!(size_of::<Source>() == 12);
+const _: () = assert!(size_of::<Source>() == 24);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_its_owners_only() {
+        let source = Source::new(0x1_0000_0007, 9, u32::MAX, 1);
+        assert_eq!(source.class.of(0x1_0000_0007), Some(9));
+        assert_eq!(source.policy.of(0x1_0000_0007), Some(u32::MAX));
+        assert_eq!(source.class.of(8), None);
+        assert_eq!(source.class.number(), 9);
+    }
+}

@@ -67,10 +67,15 @@ impl Maps for KernelMaps<'_> {
 
     #[inline(always)]
     fn class(&self) -> Option<ClassId> {
-        // SAFETY: one aligned u32 of a row that the agent updates in place: read once.
-        SOURCES
-            .get_ptr(self.client())
-            .map(|source| unsafe { read_volatile(&raw const (*source).class) })
+        let client = self.client();
+        let class = || {
+            let source = SOURCES.get_ptr(client)?;
+            // SAFETY: one aligned word of an element, read once. By now it may be another
+            // namespace's: `of` finds that out.
+            unsafe { read_volatile(&raw const (*source).class) }.of(client)
+        };
+        // Once more: the namespace's row was being replaced, and the new one is there.
+        class().or_else(class)
     }
 
     #[inline(always)]

@@ -106,7 +106,7 @@ fn seen() -> Seen {
         }),
     };
     let addr = |text: &str| text.parse::<std::net::IpAddr>().unwrap().into();
-    let webapp = seen.live.sources[&11].class;
+    let webapp = seen.live.sources[&11].class.number();
     connect(&mut seen.live, addr("10.200.1.92"), 80, None, 25);
     connect(&mut seen.live, addr("10.200.1.92"), 80, Some(webapp), 3);
     connect(&mut seen.live, addr("10.200.1.93"), 81, None, 2);

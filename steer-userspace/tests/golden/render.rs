@@ -215,7 +215,7 @@ fn step(out: &mut String, step: &Step, names: &Names) {
         Step::SetSource { cookie, source } => {
             let pod = names.workloads.get(&source.workload);
             let pod = pod.map_or_else(|| "-".to_owned(), ToString::to_string);
-            let class = source.class;
+            let class = source.class.number();
             line(
                 out,
                 0,

@@ -71,7 +71,7 @@ fn client(seen: &Seen, text: &str) -> anyhow::Result<Option<Client>> {
             fits.then(|| Client {
                 namespace: pod.namespace.clone(),
                 pod: pod.name.clone(),
-                class: source.class,
+                class: source.class.number(),
                 cookie,
             })
         })

@@ -24,8 +24,8 @@ pub(super) fn rows(seen: &Seen, filter: &Filter<'_>) -> Vec<Workload> {
         Workload {
             namespace: text(pod.map(|pod| &pod.namespace)),
             pod: text(pod.map(|pod| &pod.name)),
-            client: seen.class(source.class),
-            class: source.class,
+            client: seen.class(source.class.number()),
+            class: source.class.number(),
             cookie,
         }
     };

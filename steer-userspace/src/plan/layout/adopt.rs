@@ -48,7 +48,7 @@ impl Layout {
             let owner = names.workloads.get(&found.workload);
             let owner = owner.filter(|pod| layout.tables.workloads.adopt(found.workload, pod));
             let source = Source {
-                class: found.class,
+                class: found.class.number(),
                 pod: owner.map_or_else(nobody, |pod| (**pod).clone()),
             };
             layout.sources.insert(cookie, (source, found));

@@ -30,11 +30,7 @@ impl Layout {
                 continue;
             }
             let workload = self.tables.workloads.hold(&Arc::new(source.pod.clone()));
-            let row = SourceRow {
-                class: source.class,
-                policy: 0,
-                workload,
-            };
+            let row = SourceRow::new(cookie, source.class, 0, workload);
             if let Some((old, _)) = self.sources.insert(cookie, (source.clone(), row)) {
                 self.tables.workloads.release(&old.pod);
             }

@@ -105,7 +105,7 @@ impl Model {
         let classes = |sources: &BTreeMap<u64, SourceRow>| -> Vec<(u64, u32)> {
             sources
                 .iter()
-                .map(|(&cookie, source)| (cookie, source.class))
+                .map(|(&cookie, source)| (cookie, source.class.of(cookie).unwrap()))
                 .collect()
         };
         let wanted: Vec<_> = image

@@ -89,9 +89,6 @@ fn classed(engine: &mut Engine, client: &Pod, scales: &mut Scales) -> Result<f64
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         Ok(netns::cookie(socket.as_fd())?)
     })?;
-    // Every row changes: the maps have no room for the old ones beside the new ones.
-    engine.apply(&Image::default())?;
-    engine.settle()?;
     engine.apply(&by_class(cookie))?;
     let own = scales.weigh(
         &format!("{SERVICES_MAX} services, row of the client's class"),

@@ -50,6 +50,16 @@ impl Addr {
         self.words[0] == 0 && self.words[1] == 0 && self.words[2] == MAPPED
     }
 
+    /// Whether it never leaves its network namespace: 127.0.0.0/8 or `::1`.
+    #[inline(always)]
+    pub const fn is_loopback(&self) -> bool {
+        let [a, b, c, d] = self.words;
+        if self.is_v4() {
+            return u32::from_be(d) >> 24 == 127;
+        }
+        a == 0 && b == 0 && c == 0 && u32::from_be(d) == 1
+    }
+
     /// As the standard library knows it, IPv4-mapped addresses as IPv4.
     pub fn to_ip(self) -> IpAddr {
         let mut bytes = [0_u8; 16];

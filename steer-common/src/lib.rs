@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod addr;
+pub mod egress;
 pub mod endpoint;
 pub mod flow;
 pub mod index;
@@ -25,4 +26,4 @@ pub use service::{Depth, Destination, Route, ServiceKey, Source};
 
 /// Version of the map layout. A change of any row type here means a new number, and with it a new
 /// directory of pins.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;

@@ -33,7 +33,7 @@ pub const UDP_REPLIES_MAX: u32 = 65_536;
 pub const SOURCES_MAX: u32 = 4_096;
 
 /// Counters that belong to reasons; the counters of routes start behind them.
-pub const REASON_COUNTERS: u32 = 64;
+pub const REASON_COUNTERS: u32 = 128;
 
 /// The largest sum of weights after division by their greatest common divisor: it fits 32 bits,
 /// so that residue times stride fits 64.
@@ -63,3 +63,40 @@ pub const fn counters(services: u32) -> u32 {
 const fn with_spare(rows: u32) -> u32 {
     rows + rows / SPARE_INVERSE + 16
 }
+
+/// Egress policies of one node: one for each outcome of mesh, namespace and workload. 16 bytes
+/// each; a policy's number takes 16 bits of a name's key.
+pub const POLICIES_MAX: u32 = 1_024;
+
+/// Networks and addresses of the registry, times policies. About 80 bytes each, taken when needed.
+pub const EGRESS_NETS_MAX: u32 = 262_144;
+
+/// Hosts times ports, times policies. About 80 bytes each, taken when needed.
+pub const EGRESS_HOSTS_MAX: u32 = 262_144;
+
+/// Names and wildcards of the registry, times policies. About 330 bytes each, taken when needed.
+pub const EGRESS_NAMES_MAX: u32 = 65_536;
+
+/// Addresses learned from answers, times policies. About 160 bytes each.
+pub const EGRESS_LEARNED_MAX: u32 = 65_536;
+
+/// Addresses that the agent resolved. About 160 bytes each, taken when needed.
+pub const EGRESS_RESOLVED_MAX: u32 = 65_536;
+
+/// Addresses whose last name is kept for listings. About 330 bytes each.
+pub const NAMES_SEEN_MAX: u32 = 16_384;
+
+/// Questions that are not answered yet. About 100 bytes each.
+pub const DNS_QUERIES_MAX: u32 = 16_384;
+
+/// Trusted resolvers.
+pub const RESOLVERS_MAX: u32 = 1_024;
+
+/// Connections whose packets are known. About 120 bytes each.
+pub const FLOWS_MAX: u32 = 65_536;
+
+/// Connections whose first bytes are being looked at. 8 KiB each.
+pub const HELLOS_MAX: u32 = 512;
+
+/// Bytes of the ring of events: 13,000 of them.
+pub const EVENTS_BYTES: u32 = 2 * 1_048_576;

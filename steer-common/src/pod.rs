@@ -2,6 +2,11 @@
 //! That they have no padding is asserted by their sizes beside each type.
 
 use crate::{
+    addr::Addr,
+    egress::{
+        Allowed, Event, Flow, FlowKey, Grant, HostKey, HostRule, Learned, LearnedKey, Meta,
+        NameKey, NameRule, NetKey, NetRule, Policy, PortRow, Query, QueryKey, Resolver, SeenName,
+    },
     endpoint::Endpoint,
     flow::{Affinity, AffinityKey, Member, MemberKey, Origin, ReplyKey},
     index::Bucket,
@@ -28,3 +33,45 @@ unsafe impl aya::Pod for Affinity {}
 unsafe impl aya::Pod for MemberKey {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Member {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Allowed {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Event {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Flow {}
+// SAFETY: as above.
+unsafe impl aya::Pod for FlowKey {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Grant {}
+// SAFETY: as above.
+unsafe impl aya::Pod for HostKey {}
+// SAFETY: as above.
+unsafe impl aya::Pod for HostRule {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Learned {}
+// SAFETY: as above.
+unsafe impl aya::Pod for LearnedKey {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Meta {}
+// SAFETY: as above.
+unsafe impl aya::Pod for NameKey {}
+// SAFETY: as above.
+unsafe impl aya::Pod for NameRule {}
+// SAFETY: as above.
+unsafe impl aya::Pod for NetKey {}
+// SAFETY: as above.
+unsafe impl aya::Pod for NetRule {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Policy {}
+// SAFETY: as above.
+unsafe impl aya::Pod for PortRow {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Query {}
+// SAFETY: as above.
+unsafe impl aya::Pod for QueryKey {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Resolver {}
+// SAFETY: as above.
+unsafe impl aya::Pod for SeenName {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Addr {}

@@ -4,11 +4,16 @@
 //! (`steer agent --max-services`). Names and meaning are those of `steer_common`.
 
 use aya_ebpf::{
-    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, SkStorage},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SkStorage},
     macros::btf_map,
 };
 use steer_common::{
-    addr::Peer,
+    addr::{Addr, Peer},
+    egress::{
+        Allowed, Event, Flow, FlowKey, HostKey, HostRule, Learned, LearnedKey, Meta, NameKey,
+        NameRule, NetKey, NetRule, Policy, PortRow, Query, QueryKey, Resolver, SeenName,
+        flow::Hello,
+    },
     endpoint::Endpoint,
     flow::{Affinity, AffinityKey, Member, MemberKey, Origin, ReplyKey},
     index::{Bucket, buckets},
@@ -77,3 +82,97 @@ const MMAPABLE: usize = aya_ebpf::bindings::BPF_F_MMAPABLE as usize;
 
 /// Few services have affinity: memory is taken when it is needed.
 const NO_PREALLOC: usize = aya_ebpf::bindings::BPF_F_NO_PREALLOC as usize;
+
+/// The node's words. One row. Writer: the agent.
+#[btf_map]
+pub(crate) static META: Array<Meta, 1> = Array::new();
+
+/// Policy -> how strict. Writer: the agent. A row that was never written refuses.
+#[btf_map]
+pub(crate) static POLICIES: Array<Policy, { limits::POLICIES_MAX as usize }> = Array::new();
+
+/// {policy, network} -> whose ports. Writer: the agent. Full: the agent refuses the configuration
+/// beforehand, here and for the two maps that follow.
+#[btf_map]
+pub(crate) static EGRESS_NETS: LpmTrie<NetKey, NetRule, { limits::EGRESS_NETS_MAX as usize }> =
+    LpmTrie::new();
+
+/// {policy, host, port, protocol} -> what the first bytes must say. Writer: the agent.
+#[btf_map]
+pub(crate) static EGRESS_HOSTS: HashMap<
+    HostKey,
+    HostRule,
+    { limits::EGRESS_HOSTS_MAX as usize },
+    NO_PREALLOC,
+> = HashMap::new();
+
+/// {policy, name} -> host. Writer: the agent.
+#[btf_map]
+pub(crate) static EGRESS_NAMES: LpmTrie<NameKey, NameRule, { limits::EGRESS_NAMES_MAX as usize }> =
+    LpmTrie::new();
+
+/// {policy, address} -> hosts, from DNS answers. Writer: these programs. Full: the least recently
+/// used address goes, and is refused until its name is resolved again.
+#[btf_map]
+pub(crate) static EGRESS_LEARNED: LruHashMap<
+    LearnedKey,
+    Learned,
+    { limits::EGRESS_LEARNED_MAX as usize },
+> = LruHashMap::new();
+
+/// {policy, address} -> hosts, as the agent resolved them. Writer: the agent.
+#[btf_map]
+pub(crate) static EGRESS_RESOLVED: HashMap<
+    LearnedKey,
+    Learned,
+    { limits::EGRESS_RESOLVED_MAX as usize },
+    NO_PREALLOC,
+> = HashMap::new();
+
+/// {policy, address} -> the last name that was answered with it. Writer: these programs. Full: the
+/// least recently used goes, and listings show an address without a name.
+#[btf_map]
+pub(crate) static NAMES_SEEN: LruHashMap<
+    LearnedKey,
+    SeenName,
+    { limits::NAMES_SEEN_MAX as usize },
+> = LruHashMap::new();
+
+/// Questions that are not answered yet. Writer: these programs. Full: the oldest goes, and its
+/// answer is dropped as one nobody asked for.
+#[btf_map]
+pub(crate) static DNS_QUERIES: LruHashMap<QueryKey, Query, { limits::DNS_QUERIES_MAX as usize }> =
+    LruHashMap::new();
+
+/// Who may teach names. Writer: the agent.
+#[btf_map]
+pub(crate) static RESOLVERS: HashMap<Addr, Resolver, { limits::RESOLVERS_MAX as usize }> =
+    HashMap::new();
+
+/// Interface index -> which pod is behind it. Writer: the agent.
+#[btf_map]
+pub(crate) static PORTS: HashMap<u32, PortRow, { limits::SOURCES_MAX as usize }> = HashMap::new();
+
+/// Connection -> what was decided. Writers: these programs; the agent, once, when the guard is
+/// switched on. Full: the least recently used flow is judged again.
+#[btf_map]
+pub(crate) static FLOWS: LruHashMap<FlowKey, Flow, { limits::FLOWS_MAX as usize }> =
+    LruHashMap::new();
+
+/// Connection -> its first bytes. Writer: these programs. Full: the least recently used goes, and
+/// what it sends of its first bytes again is dropped.
+#[btf_map]
+pub(crate) static HELLOS: LruHashMap<FlowKey, Hello, { limits::HELLOS_MAX as usize }> =
+    LruHashMap::new();
+
+/// Socket -> whom connect let it reach. Writer: these programs. Lives as long as the socket.
+#[btf_map]
+pub(crate) static ALLOWED: SkStorage<Allowed> = SkStorage::new();
+
+/// What is reported to the agent. Full: counted, never waited for.
+#[btf_map]
+pub(crate) static EVENTS: RingBuf<Event, { limits::EVENTS_BYTES as usize }> = RingBuf::new();
+
+/// How many events this CPU reported in which second. Writer: these programs.
+#[btf_map]
+pub(crate) static EVENT_BUDGET: PerCpuArray<u64, 1> = PerCpuArray::new();

@@ -1,6 +1,8 @@
 //! The decision, pure: everything it looks up comes through a trait.
 
 pub mod decide;
+pub mod egress;
 pub mod split;
 
 pub use decide::{Decision, Dialled, Maps, Steer, decide};
+pub use egress::{EgressMaps, Grounds, Judgement, Wish, judge};

@@ -146,7 +146,7 @@ pub(super) fn explain(
         outcome: match reason.outcome() {
             Outcome::Steered => "steered",
             Outcome::Refused => "refused",
-            Outcome::Untouched | Outcome::Restored => "left as dialled",
+            Outcome::Untouched | Outcome::Restored | Outcome::Allowed => "left as dialled",
         },
         reason: reason.name(),
         explanation: reason.help(),

@@ -200,6 +200,7 @@ fn writes(steps: &[Step]) -> BTreeMap<&'static str, usize> {
             Step::AddMember { .. } | Step::RemoveMember { .. } => ("MEMBERS", 1),
             Step::Publish { .. } | Step::Unpublish { .. } => ("SERVICES", 1),
             Step::SetSource { .. } | Step::RemoveSource { .. } => ("SOURCES", 1),
+            Step::Egress(step) => (step.map(), 1),
         };
         *counts.entry(name).or_default() += count;
     }

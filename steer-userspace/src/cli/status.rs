@@ -328,6 +328,7 @@ pub(super) fn outcome(outcome: Outcome) -> &'static str {
         Outcome::Untouched => "left as it was",
         Outcome::Refused => "refused",
         Outcome::Restored => "told what it dialled",
+        Outcome::Allowed => "let through",
     }
 }
 

@@ -56,6 +56,7 @@ impl Maps {
                 Ok(())
             }
             Step::RemoveMember { key } => gone("MEMBERS", self.members.remove(key)),
+            Step::Egress(step) => self.egress.step(step),
         }
     }
 
@@ -72,7 +73,7 @@ impl Maps {
 }
 
 /// Removing what is not there is done already.
-fn gone(name: &'static str, result: Result<(), MapError>) -> Result<(), KernelError> {
+pub(super) fn gone(name: &'static str, result: Result<(), MapError>) -> Result<(), KernelError> {
     match result {
         Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
         Err(MapError::SyscallError(error))

@@ -49,10 +49,9 @@ impl Kernel {
             let program = program(&mut loaded, name)?;
             attach::attach(name, program, &target, &settings.pins)?;
         }
-        Ok(Self {
-            maps: Maps::open(&settings.pins)?,
-            adopted,
-        })
+        let mut maps = Maps::open(&settings.pins)?;
+        maps.egress.start_meta()?;
+        Ok(Self { maps, adopted })
     }
 
     /// The maps.

@@ -18,7 +18,7 @@ use steer_common::{
 };
 
 use super::{
-    KernelError, Pins,
+    EgressMaps, KernelError, Pins,
     index::Table,
     sys::{self, Shared},
 };
@@ -35,6 +35,8 @@ pub struct Maps {
     pub(super) members: HashMap<MapData, MemberKey, Member>,
     pub(super) counters: PerCpuArray<MapData, u64>,
     pub(super) cpus: usize,
+    /// Those of the egress guard.
+    pub egress: EgressMaps,
 }
 
 impl Maps {
@@ -66,6 +68,7 @@ impl Maps {
             )?))
             .map_err(KernelError::map("COUNTERS"))?,
             cpus,
+            egress: EgressMaps::open(pins)?,
         })
     }
 }
@@ -108,11 +111,14 @@ fn denied_or(name: &'static str, source: MapError) -> KernelError {
     }
 }
 
-fn data(path: &Path, name: &'static str) -> Result<MapData, KernelError> {
+pub(super) fn data(path: &Path, name: &'static str) -> Result<MapData, KernelError> {
     MapData::from_pin(path).map_err(|source| denied_or(name, source))
 }
 
-fn array<V: Pod>(pins: &Pins, name: &'static str) -> Result<Array<MapData, V>, KernelError> {
+pub(super) fn array<V: Pod>(
+    pins: &Pins,
+    name: &'static str,
+) -> Result<Array<MapData, V>, KernelError> {
     Array::try_from(Map::Array(data(&pins.map(name), name)?)).map_err(KernelError::map(name))
 }
 

@@ -4,6 +4,7 @@
 mod apply;
 mod attach;
 pub mod cgroup;
+mod egress;
 mod error;
 mod fill;
 mod grace;
@@ -19,6 +20,7 @@ mod read;
 mod stats;
 mod sys;
 
+pub use egress::{EgressMaps, now_secs};
 pub use error::KernelError;
 pub use fill::{Attached, attached, memories, remembered, unpinned};
 pub use grace::Grace;

@@ -4,7 +4,7 @@
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("STEER_EBPF_OBJECT"));
 
 /// Every map. All of them are pinned: one that is not would come back empty at the next start.
-pub const MAPS: [&str; 10] = [
+pub const MAPS: [&str; 26] = [
     "SERVICES",
     "ROUTES",
     "ENDPOINTS",
@@ -15,7 +15,27 @@ pub const MAPS: [&str; 10] = [
     "AFFINITY",
     "MEMBERS",
     "COUNTERS",
+    "META",
+    "POLICIES",
+    "EGRESS_NETS",
+    "EGRESS_HOSTS",
+    "EGRESS_NAMES",
+    "EGRESS_LEARNED",
+    "EGRESS_RESOLVED",
+    "NAMES_SEEN",
+    "DNS_QUERIES",
+    "RESOLVERS",
+    "PORTS",
+    "FLOWS",
+    "HELLOS",
+    "ALLOWED",
+    "EVENTS",
+    "EVENT_BUDGET",
 ];
+
+/// Maps whose size is no number of rows that one may choose: socket storage has none, a ring has
+/// bytes, a single row is one.
+pub(super) const FIXED_SIZE: [&str; 5] = ["ORIGIN", "ALLOWED", "EVENTS", "META", "EVENT_BUDGET"];
 
 /// Every program, by its name in the object.
 pub const PROGRAMS: [&str; 8] = [

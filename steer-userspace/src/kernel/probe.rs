@@ -8,7 +8,11 @@ use aya::{
 };
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
-use super::{KernelError, MAPS, PROGRAMS, cgroup, object::OBJECT, sys};
+use super::{
+    KernelError, MAPS, PROGRAMS, cgroup,
+    object::{FIXED_SIZE, OBJECT},
+    sys,
+};
 
 /// Whether a BPF file system is mounted there.
 pub fn is_bpffs(path: &Path) -> bool {
@@ -20,7 +24,7 @@ pub fn load() -> Result<usize, KernelError> {
     let btf = Btf::from_sys_fs().map_err(|_| KernelError::NoBtf)?;
     let mut loader = EbpfLoader::new();
     loader.btf(Some(&btf));
-    for name in MAPS.iter().filter(|name| **name != "ORIGIN") {
+    for name in MAPS.iter().filter(|name| !FIXED_SIZE.contains(name)) {
         loader.map_max_entries(name, 128);
     }
     let mut object = loader.load(OBJECT).map_err(|source| KernelError::Load {

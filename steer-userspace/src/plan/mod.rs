@@ -6,10 +6,12 @@
 //! period, when no program can still be reading them.
 
 mod allocate;
+mod egress;
 mod layout;
 mod names;
 mod step;
 
+pub use egress::{Change, EgressRows, EgressSettings, EgressStep};
 pub use layout::{Capacity, Layout, Placed};
 pub use names::{Name, Names};
 pub use step::{Plan, PlanError, Step};

@@ -6,7 +6,7 @@ use steer_common::{
     service::{Route, RowId, ServiceKey, Source, SplitId},
 };
 
-use super::names::Name;
+use super::{egress::EgressStep, names::Name};
 
 /// One write to one map.
 #[derive(Clone, PartialEq, Debug)]
@@ -77,6 +77,8 @@ pub enum Step {
         /// Which.
         key: MemberKey,
     },
+    /// Changes what may be reached.
+    Egress(EgressStep),
 }
 
 /// What leads from the live layout to the wanted one.

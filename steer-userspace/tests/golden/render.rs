@@ -212,6 +212,7 @@ fn step(out: &mut String, step: &Step, names: &Names) {
                 &format!("publish {key} -> {row}{}", old.unwrap_or_default()),
             );
         }
+        Step::Egress(step) => line(out, 0, &format!("{} {step:?}", step.map())),
         Step::SetSource { cookie, source } => {
             let pod = names.workloads.get(&source.workload);
             let pod = pod.map_or_else(|| "-".to_owned(), ToString::to_string);

@@ -84,6 +84,7 @@ impl Model {
             Step::RemoveMember { key } => {
                 self.live.members.remove(key);
             }
+            Step::Egress(step) => panic!("{step:?}: no layout plans it"),
         }
     }
 

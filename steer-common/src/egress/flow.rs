@@ -1,0 +1,83 @@
+//! FLOWS and HELLOS: what was decided about the packets of a connection.
+
+use super::policy::PolicyId;
+use crate::addr::Peer;
+
+/// Key of FLOWS, as the pod sends: its own address first.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FlowKey {
+    /// The pod.
+    pub local: Peer,
+    /// The other side.
+    pub remote: Peer,
+    /// IANA's protocol number.
+    pub proto: u32,
+}
+
+/// How far a flow is.
+#[repr(u32)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum FlowState {
+    /// Nothing is known, or what was known no longer holds.
+    None = 0,
+    /// The pod opened it and the policy allowed it.
+    Outbound = 1,
+    /// The other side opened it: probes, clients. Not the policy's business.
+    Inbound = 2,
+    /// Allowed, if its first bytes carry an allowed name in a TLS hello.
+    WantsSni = 3,
+    /// Allowed, if its first bytes carry an allowed name in an HTTP request.
+    WantsHost = 4,
+    /// Its first bytes were refused.
+    Refused = 5,
+    /// It was there before the policy: let be until it ends.
+    Seeded = 6,
+}
+
+impl FlowState {
+    /// From a word of a row. What is not known counts for nothing.
+    #[inline(always)]
+    pub const fn from_word(word: u32) -> Self {
+        match word {
+            1 => Self::Outbound,
+            2 => Self::Inbound,
+            3 => Self::WantsSni,
+            4 => Self::WantsHost,
+            5 => Self::Refused,
+            6 => Self::Seeded,
+            _ => Self::None,
+        }
+    }
+}
+
+/// A row of FLOWS.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Flow {
+    /// `FlowState` as its number.
+    pub state: u32,
+    /// Whose judgement it was.
+    pub policy: PolicyId,
+    /// The policy's generation then.
+    pub generation: u32,
+    /// Sequence number of the first byte that the pod sends.
+    pub first: u32,
+    /// How many bytes of the first message were seen in a row.
+    pub seen: u32,
+    /// How many bytes may never be sent otherwise again, once the name was accepted.
+    pub held: u32,
+}
+
+/// Bytes of a hello that are looked at.
+pub const HELLO_MAX: usize = 8_192;
+
+/// A row of HELLOS, by flow: the first bytes, as long as they may be sent again.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Hello {
+    /// The first bytes.
+    pub bytes: [u8; HELLO_MAX],
+}
+
+const _: () = assert!(size_of::<FlowKey>() == 44 && size_of::<Flow>() == 24);

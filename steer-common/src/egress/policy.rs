@@ -1,0 +1,91 @@
+//! POLICIES and ALLOWED: how strict a policy is, and which sockets it let through.
+
+use crate::addr::Peer;
+
+/// Number of an egress policy, an index of POLICIES.
+pub type PolicyId = u32;
+
+/// Policy 0: that of every client nobody has said anything about, a pod that the agent has not
+/// seen yet among them.
+pub const POLICY_DEFAULT: PolicyId = 0;
+
+/// What a policy does with traffic that the registry does not name.
+#[repr(u32)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Mode {
+    /// Refuses it (`REGISTRY_ONLY`). 0, so that a row nobody has written refuses.
+    Enforce = 0,
+    /// Lets it through (`ALLOW_ANY`).
+    Open = 1,
+    /// Lets it through, counts and reports it.
+    Audit = 2,
+}
+
+impl Mode {
+    /// From a word of a row. What is not known refuses.
+    #[inline(always)]
+    pub const fn from_word(word: u32) -> Self {
+        match word {
+            1 => Self::Open,
+            2 => Self::Audit,
+            _ => Self::Enforce,
+        }
+    }
+
+    /// The word that listings show.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Audit => "audit",
+            Self::Enforce => "enforce",
+        }
+    }
+}
+
+/// A row of POLICIES.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Policy {
+    /// `Mode` as its number.
+    pub mode: u32,
+    /// Goes up whenever the policy takes something away: sockets and flows that an older
+    /// generation let through are judged again. Never 0 in a row that is in use.
+    pub generation: u32,
+    /// The rule that made it, by its number in the agent's names file.
+    pub rule: u32,
+    /// Always zero.
+    pub pad: u32,
+}
+
+impl Policy {
+    /// A policy of some mode.
+    pub const fn new(mode: Mode, generation: u32) -> Self {
+        Self {
+            mode: mode as u32,
+            generation,
+            rule: 0,
+            pad: 0,
+        }
+    }
+
+    /// How strict it is.
+    #[inline(always)]
+    pub const fn mode(&self) -> Mode {
+        Mode::from_word(self.mode)
+    }
+}
+
+/// Socket storage ALLOWED: connect let this socket reach `peer`, and packets to it need no second
+/// judgement while the generation holds.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Allowed {
+    /// Where packets go: the endpoint, if the socket was steered.
+    pub peer: Peer,
+    /// Whose judgement it was.
+    pub policy: PolicyId,
+    /// The policy's generation then.
+    pub generation: u32,
+}
+
+const _: () = assert!(size_of::<Policy>() == 16 && size_of::<Allowed>() == 28);

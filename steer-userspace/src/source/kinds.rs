@@ -70,15 +70,7 @@ const GROUPS: [(&str, &[&str], &[&str]); 11] = [
     ),
     (
         "networking.istio.io",
-        &[
-            "EnvoyFilter",
-            "Gateway",
-            "ProxyConfig",
-            "ServiceEntry",
-            "Sidecar",
-            "WorkloadEntry",
-            "WorkloadGroup",
-        ],
+        &["EnvoyFilter", "Gateway", "ProxyConfig", "WorkloadGroup"],
         &[],
     ),
     (
@@ -105,13 +97,17 @@ const GROUPS: [(&str, &[&str], &[&str]); 11] = [
 ];
 
 /// The kinds that are read, and their groups.
-const READ: [(&str, &str); 6] = [
+const READ: [(&str, &str); 10] = [
     ("", "Namespace"),
     ("", "Pod"),
     ("", "Service"),
     ("discovery.k8s.io", "EndpointSlice"),
     ("networking.istio.io", "DestinationRule"),
     ("networking.istio.io", "VirtualService"),
+    ("networking.istio.io", "ServiceEntry"),
+    ("networking.istio.io", "Sidecar"),
+    ("networking.istio.io", "WorkloadEntry"),
+    ("install.istio.io", "IstioOperator"),
 ];
 
 /// What becomes of an object of a kind that is not read.

@@ -7,7 +7,10 @@ use serde_json::Value;
 
 use super::{
     core::{EndpointSlice, Namespace, Pod, Service},
-    istio::{DestinationRule, VirtualService},
+    istio::{
+        DestinationRule, MeshConfig, MeshOrigin, ServiceEntry, Sidecar, VirtualService,
+        WorkloadEntry,
+    },
     kinds::{self, Fate},
     metadata,
     object::{Kind, Meta, Object, Place},
@@ -18,6 +21,8 @@ use super::{
     },
 };
 use crate::finding::{Finding, ObjectRef, Severity, codes};
+
+mod mesh;
 
 /// One object that steer reads.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,6 +39,14 @@ pub enum Parsed {
     VirtualService(Arc<Object<VirtualService>>),
     /// A destination rule.
     DestinationRule(Arc<Object<DestinationRule>>),
+    /// A service entry.
+    ServiceEntry(Arc<Object<ServiceEntry>>),
+    /// A workload entry.
+    WorkloadEntry(Arc<Object<WorkloadEntry>>),
+    /// A sidecar.
+    Sidecar(Arc<Object<Sidecar>>),
+    /// The mesh's configuration.
+    MeshConfig(Arc<Object<MeshConfig>>),
 }
 
 impl Parsed {
@@ -46,6 +59,10 @@ impl Parsed {
             Self::Pod(object) => object.reference(),
             Self::VirtualService(object) => object.reference(),
             Self::DestinationRule(object) => object.reference(),
+            Self::ServiceEntry(object) => object.reference(),
+            Self::WorkloadEntry(object) => object.reference(),
+            Self::Sidecar(object) => object.reference(),
+            Self::MeshConfig(object) => object.reference(),
         }
     }
 
@@ -58,6 +75,10 @@ impl Parsed {
             Self::Pod(object) => &object.place,
             Self::VirtualService(object) => &object.place,
             Self::DestinationRule(object) => &object.place,
+            Self::ServiceEntry(object) => &object.place,
+            Self::WorkloadEntry(object) => &object.place,
+            Self::Sidecar(object) => &object.place,
+            Self::MeshConfig(object) => &object.place,
         }
     }
 }
@@ -100,6 +121,28 @@ pub fn parse_value(value: Value, place: &Place, findings: &mut Vec<Finding>) -> 
                 .object(value, true, validate::destination_rule)
                 .map(Parsed::DestinationRule)
         }
+        ("networking.istio.io", "ServiceEntry") => {
+            reader.istio_version(&version)?;
+            reader
+                .object(value, true, validate::service_entry)
+                .map(Parsed::ServiceEntry)
+        }
+        ("networking.istio.io", "WorkloadEntry") => {
+            reader.istio_version(&version)?;
+            reader
+                .object(value, true, validate::workload_entry)
+                .map(Parsed::WorkloadEntry)
+        }
+        ("networking.istio.io", "Sidecar") => {
+            reader.istio_version(&version)?;
+            reader
+                .object(value, true, validate::sidecar)
+                .map(Parsed::Sidecar)
+        }
+        ("", "ConfigMap") if mesh::is_config_map(&value) => {
+            reader.config_map(value).map(Parsed::MeshConfig)
+        }
+        ("install.istio.io", "IstioOperator") => reader.operator(value).map(Parsed::MeshConfig),
         (group, kind) => {
             reader.unread(value, group, kind);
             None

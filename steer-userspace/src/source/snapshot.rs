@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     core::{EndpointSlice, Namespace, Pod, Service},
-    istio::{DestinationRule, VirtualService},
+    istio::{DestinationRule, MeshConfig, ServiceEntry, Sidecar, VirtualService, WorkloadEntry},
     object::{Kind, Object, PodRef},
     parse::Parsed,
 };
@@ -29,6 +29,14 @@ pub struct Snapshot {
     pub virtual_services: Vec<Arc<Object<VirtualService>>>,
     /// Destination rules, in Istio's order: oldest first.
     pub destination_rules: Vec<Arc<Object<DestinationRule>>>,
+    /// Service entries, in Istio's order: oldest first.
+    pub service_entries: Vec<Arc<Object<ServiceEntry>>>,
+    /// Workload entries, by namespace and name.
+    pub workload_entries: Vec<Arc<Object<WorkloadEntry>>>,
+    /// Sidecars, in Istio's order: oldest first.
+    pub sidecars: Vec<Arc<Object<Sidecar>>>,
+    /// The mesh's configuration, wherever it stands, by namespace and name.
+    pub mesh_configs: Vec<Arc<Object<MeshConfig>>>,
     /// What was found while reading.
     pub findings: Vec<Finding>,
 }
@@ -82,12 +90,39 @@ impl Snapshot {
                 added.destination_rules,
                 &mut found,
             ),
+            service_entries: merged(
+                &self.service_entries,
+                &removed.service_entries,
+                added.service_entries,
+                &mut found,
+            ),
+            workload_entries: merged(
+                &self.workload_entries,
+                &removed.workload_entries,
+                added.workload_entries,
+                &mut found,
+            ),
+            sidecars: merged(
+                &self.sidecars,
+                &removed.sidecars,
+                added.sidecars,
+                &mut found,
+            ),
+            mesh_configs: merged(
+                &self.mesh_configs,
+                &removed.mesh_configs,
+                added.mesh_configs,
+                &mut found,
+            ),
             findings: Vec::new(),
         };
         new.virtual_services
             .sort_by(|a, b| a.age_key().cmp(&b.age_key()));
         new.destination_rules
             .sort_by(|a, b| a.age_key().cmp(&b.age_key()));
+        new.service_entries
+            .sort_by(|a, b| a.age_key().cmp(&b.age_key()));
+        new.sidecars.sort_by(|a, b| a.age_key().cmp(&b.age_key()));
         found.sort();
         found.dedup();
         new.findings = found;
@@ -131,6 +166,10 @@ fn grouped(objects: impl IntoIterator<Item = Parsed>) -> Snapshot {
             Parsed::Pod(object) => groups.pods.push(object),
             Parsed::VirtualService(object) => groups.virtual_services.push(object),
             Parsed::DestinationRule(object) => groups.destination_rules.push(object),
+            Parsed::ServiceEntry(object) => groups.service_entries.push(object),
+            Parsed::WorkloadEntry(object) => groups.workload_entries.push(object),
+            Parsed::Sidecar(object) => groups.sidecars.push(object),
+            Parsed::MeshConfig(object) => groups.mesh_configs.push(object),
         }
     }
     groups

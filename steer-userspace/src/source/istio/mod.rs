@@ -3,6 +3,9 @@
 mod destination_rule;
 mod duration;
 mod http_policy;
+pub mod mesh_config;
+mod service_entry;
+mod sidecar;
 mod string_match;
 mod traffic_policy;
 mod virtual_service;
@@ -12,6 +15,12 @@ pub use duration::Duration;
 pub use http_policy::{
     Abort, Body, CorsPolicy, Delay, DirectResponse, Fault, HeaderOperations, Headers, Mirror,
     Percent, Redirect, RegexRewrite, Retries, Rewrite,
+};
+pub use mesh_config::{MeshConfig, MeshOrigin};
+pub use service_entry::{EntryPort, EntrySelector, Resolution, ServiceEntry, WorkloadEntry};
+pub use sidecar::{
+    Egress, Ingress, Outbound, OutboundTrafficPolicy, ServerTls, Sidecar, SidecarPort,
+    SidecarSelector,
 };
 pub use string_match::StringMatch;
 pub use traffic_policy::{

@@ -15,8 +15,11 @@ mod http_route;
 mod l4_route;
 mod load_balancer;
 pub mod locality;
+mod mesh_config;
 pub mod names;
 mod service;
+mod service_entry;
+mod sidecar;
 mod string_match;
 #[cfg(test)]
 mod testing;
@@ -31,7 +34,10 @@ use crate::{
 pub use checks::{Checks, Problem};
 pub use destination_rule::destination_rule;
 pub use endpoint_slice::endpoint_slice;
+pub use mesh_config::mesh_config;
 pub use service::service;
+pub use service_entry::{service_entry, workload_entry};
+pub use sidecar::sidecar;
 pub use traffic_policy::{client_tls, connection_pool, outlier_detection};
 pub use virtual_service::virtual_service;
 

@@ -43,7 +43,8 @@ fn meta() -> Meta {
     }
 }
 
-fn verdict(checks: &Checks) -> (Vec<String>, Vec<String>) {
+/// The fields of errors, and those of warnings.
+pub(super) fn verdict(checks: &Checks) -> (Vec<String>, Vec<String>) {
     let at = |severity: Severity| {
         let problems = checks.problems.iter();
         let of = problems.filter(|problem| problem.severity == severity);

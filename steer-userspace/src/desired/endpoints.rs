@@ -51,15 +51,43 @@ pub struct Candidate {
     pod: Option<Arc<Object<Pod>>>,
     /// Its place in a slice.
     listed: Option<(Arc<Object<EndpointSlice>>, usize)>,
+    /// Labels that are written beside its address.
+    labels: Labels,
 }
 
 impl Candidate {
+    /// One that a ServiceEntry or a WorkloadEntry names.
+    pub(super) fn written(endpoint: Endpoint, labels: Labels) -> Self {
+        Self {
+            endpoint,
+            condition: Condition::Ready,
+            pod: None,
+            listed: None,
+            labels,
+        }
+    }
+
+    /// A pod that a ServiceEntry selects.
+    pub(super) fn selected(endpoint: Endpoint, pod: &Arc<Object<Pod>>) -> Self {
+        let condition = if pod.spec.is_ready() {
+            Condition::Ready
+        } else {
+            Condition::NotReady
+        };
+        Self {
+            condition,
+            pod: Some(Arc::clone(pod)),
+            ..Self::written(endpoint, Labels::new())
+        }
+    }
+
     /// Whether it has all these labels: those of its pod, and where it runs.
     pub fn has(&self, selector: &Labels) -> bool {
         selector.iter().all(|(key, value)| {
             let labels = self.pod.as_ref().map(|pod| &pod.meta.labels);
             let own = labels
                 .and_then(|labels| labels.get(key))
+                .or_else(|| self.labels.get(key))
                 .map(String::as_str);
             let place = || match key.as_str() {
                 ZONE_LABEL => self.listed()?.zone.as_deref(),
@@ -90,6 +118,7 @@ impl PartialEq for Candidate {
                 == other.pod.as_ref().map(|pod| &pod.meta.labels);
         let zone = |one: &Self| one.listed().and_then(|listed| listed.zone.clone());
         self.endpoint == other.endpoint
+            && self.labels == other.labels
             && self.condition == other.condition
             && same_labels
             && self.node() == other.node()
@@ -192,6 +221,7 @@ impl Maker<'_, '_> {
             ),
             pod: pod.cloned(),
             listed: Some((Arc::clone(slice), index)),
+            labels: Labels::new(),
         })
     }
 
@@ -227,6 +257,7 @@ impl Maker<'_, '_> {
                 },
                 pod: Some(Arc::clone(pod)),
                 listed: None,
+                labels: Labels::new(),
             }));
         }
         found
@@ -252,7 +283,7 @@ fn transport(written: Option<&String>) -> &str {
     written.map_or("TCP", String::as_str)
 }
 
-fn reference(pod: &Object<Pod>) -> PodRef {
+pub(super) fn reference(pod: &Object<Pod>) -> PodRef {
     PodRef {
         namespace: pod.meta.namespace.clone(),
         name: pod.meta.name.clone(),

@@ -19,7 +19,7 @@ use super::{
     endpoints::usable,
     host,
     model::{Cluster, Desired, PodRef, Port, Rule, Service, View},
-    registry::{Host, HostPort, Registry},
+    registry::{Host, HostPort, Registry, entries::Resolved},
     review::Review,
     route::{self, World},
     settings::Settings,
@@ -43,6 +43,7 @@ pub fn lower(snapshot: &Snapshot, settings: &Settings, local: &BTreeSet<PodRef>)
 pub struct Lowering {
     settings: Settings,
     registry: Registry,
+    resolved: Arc<Resolved>,
     virtual_services: VirtualServices,
     destination_rules: DestinationRules,
     written: Written,
@@ -94,9 +95,16 @@ impl Lowering {
         }
     }
 
+    /// What the agent found for the names that `Desired::resolve` lists, from now on.
+    pub fn resolved(&mut self, resolved: Arc<Resolved>) {
+        self.resolved = resolved;
+    }
+
     /// What `snapshot` means.
     pub fn lower(&mut self, snapshot: &Snapshot, local: &BTreeSet<PodRef>) -> Desired {
-        let names = self.registry.update(snapshot, &self.settings.domain);
+        let resolved = Arc::clone(&self.resolved);
+        let domain = &self.settings.domain;
+        let names = self.registry.update(snapshot, &resolved, domain);
         let mut changes = Changes::new(names);
         self.update_rules(snapshot, &mut changes);
         let signatures = class::signatures(snapshot, self.world(), local);
@@ -222,10 +230,9 @@ impl Lowering {
             .flat_map(|(_, own)| own.views.values());
         let mut views = ports.iter().flat_map(|port| port.views.values()).chain(own);
         let is_routed = views.any(is_routed);
-        let meta = &host.object.meta;
         let service = Arc::new(Service {
-            namespace: meta.namespace.clone(),
-            name: meta.name.clone(),
+            namespace: host.namespace().to_owned(),
+            name: service_name(host),
             host: host.name.clone(),
             addresses: host.addresses.clone(),
             ports,
@@ -246,7 +253,8 @@ impl Lowering {
         let client = Client::new(Some(host.namespace()), &labels);
         let rules = &self.destination_rules;
         let rule = rules.lookup(&client, &host.name, Some(host.namespace()));
-        if rule.is_none() && !is_routed {
+        // A host outside the cluster is listed in any case: it is why the entry was written.
+        if rule.is_none() && !is_routed && host.origin.entry().is_none() {
             return Vec::new();
         }
         let from = rule.map_or_else(Vec::new, |rule| rule.from.clone());
@@ -323,6 +331,12 @@ impl Lowering {
         all.dedup();
         all
     }
+}
+
+/// What listings call it: a ServiceEntry by its host.
+fn service_name(host: &Host) -> String {
+    let object = host.origin.service();
+    object.map_or_else(|| host.name.clone(), |object| object.meta.name.clone())
 }
 
 /// The service with a view for each class that sees something else.

@@ -18,22 +18,81 @@ use super::{
     pods::{self, Pods},
     protocol::Protocol,
 };
-use crate::source::{
-    Object, Snapshot,
-    core::{EndpointSlice, Pod, SERVICE_NAME_LABEL, Service, ServicePort},
+use crate::{
+    finding::ObjectRef,
+    source::{
+        Meta, Object, Snapshot,
+        core::{EndpointSlice, Pod, SERVICE_NAME_LABEL, Service, ServicePort},
+        istio::{ServiceEntry, WorkloadEntry},
+    },
 };
+
+pub mod entries;
+
+use entries::{Entry, Resolved};
 
 /// How long `sessionAffinity: ClientIP` holds where it is not said.
 const AFFINITY_SECS: u32 = 10_800;
 
+/// What wrote a service of the registry.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// A Service of Kubernetes.
+    Service(Arc<Object<Service>>),
+    /// A ServiceEntry.
+    Entry(Arc<Object<ServiceEntry>>),
+}
+
+impl Origin {
+    /// Its metadata.
+    pub fn meta(&self) -> &Meta {
+        match self {
+            Self::Service(object) => &object.meta,
+            Self::Entry(object) => &object.meta,
+        }
+    }
+
+    /// How findings name it.
+    pub fn reference(&self) -> ObjectRef {
+        match self {
+            Self::Service(object) => object.reference(),
+            Self::Entry(object) => object.reference(),
+        }
+    }
+
+    /// The Service, if it is one.
+    pub fn service(&self) -> Option<&Arc<Object<Service>>> {
+        match self {
+            Self::Service(object) => Some(object),
+            Self::Entry(_) => None,
+        }
+    }
+
+    /// The ServiceEntry, if it is one.
+    pub fn entry(&self) -> Option<&Arc<Object<ServiceEntry>>> {
+        match self {
+            Self::Service(_) => None,
+            Self::Entry(object) => Some(object),
+        }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Service(a), Self::Service(b)) => Arc::ptr_eq(a, b),
+            (Self::Entry(a), Self::Entry(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
 /// One service.
 #[derive(Clone, Debug)]
 pub struct Host {
-    /// As written.
-    pub object: Arc<Object<Service>>,
+    /// What wrote it.
+    pub origin: Origin,
     /// Its fully qualified name.
     pub name: String,
-    /// Its addresses, at most one a family.
+    /// Its addresses; of a Service, at most one a family.
     pub addresses: Vec<IpAddr>,
     /// Addresses that an earlier service has, and which.
     pub lost: Vec<(IpAddr, String)>,
@@ -69,25 +128,29 @@ impl Host {
 
     /// Its namespace.
     pub fn namespace(&self) -> &str {
-        &self.object.meta.namespace
+        &self.origin.meta().namespace
     }
 
     /// The names by which clients of any namespace may dial it, the full one first.
-    pub fn names(&self) -> [String; 4] {
-        let meta = &self.object.meta;
+    pub fn names(&self) -> Vec<String> {
+        let Some(object) = self.origin.service() else {
+            return vec![self.name.clone()];
+        };
+        let meta = &object.meta;
         let short = format!("{}.{}", meta.name, meta.namespace);
         let with_svc = format!("{short}.svc");
-        [self.name.clone(), with_svc, short, meta.name.clone()]
+        vec![self.name.clone(), with_svc, short, meta.name.clone()]
     }
 
     /// Whether it stands for a name elsewhere.
     pub fn is_external_name(&self) -> bool {
-        self.object.spec.kind.as_deref() == Some("ExternalName")
+        let kind = self.origin.service().map(|object| &object.spec.kind);
+        kind.is_some_and(|kind| kind.as_deref() == Some("ExternalName"))
     }
 
     /// Whether a route to it leads elsewhere than one to `other` would.
     fn says_the_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.object, &other.object)
+        self.origin.is(&other.origin)
             && self.addresses == other.addresses
             && self.lost == other.lost
             && self.ports == other.ports
@@ -99,6 +162,8 @@ impl Host {
 pub struct Registry {
     /// By fully qualified name.
     pub hosts: BTreeMap<String, Arc<Host>>,
+    /// Every host of every ServiceEntry, the oldest first.
+    pub entries: Vec<Arc<Entry>>,
     /// The slices that each was made from.
     slices: BTreeMap<String, Vec<Arc<Object<EndpointSlice>>>>,
     written: Written,
@@ -112,16 +177,27 @@ struct Written {
     services: Vec<Arc<Object<Service>>>,
     slices: Vec<Arc<Object<EndpointSlice>>>,
     pods: Vec<Arc<Object<Pod>>>,
+    entries: Vec<Arc<Object<ServiceEntry>>>,
+    workloads: Vec<Arc<Object<WorkloadEntry>>>,
+    resolved: Arc<Resolved>,
 }
 
 impl Registry {
     /// Reads the services of a snapshot; those that are made from the same objects are kept.
     /// Returns the names that changed.
-    pub(super) fn update(&mut self, snapshot: &Snapshot, domain: &str) -> BTreeSet<String> {
+    pub(super) fn update(
+        &mut self,
+        snapshot: &Snapshot,
+        resolved: &Arc<Resolved>,
+        domain: &str,
+    ) -> BTreeSet<String> {
         let written = &self.written;
         if same(&written.pods, &snapshot.pods)
             && same(&written.services, &snapshot.services)
             && same(&written.slices, &snapshot.endpoint_slices)
+            && same(&written.entries, &snapshot.service_entries)
+            && same(&written.workloads, &snapshot.workload_entries)
+            && Arc::ptr_eq(&written.resolved, resolved)
         {
             return BTreeSet::new();
         }
@@ -138,7 +214,9 @@ impl Registry {
             let (addresses, lost) = addresses(object, &owners);
             let old = self.hosts.get(&name);
             let kept = old.filter(|old| {
-                Arc::ptr_eq(&old.object, object)
+                old.origin
+                    .service()
+                    .is_some_and(|old| Arc::ptr_eq(old, object))
                     && old.addresses == addresses
                     && old.lost == lost
                     && self.slices.get(&name).is_some_and(|old| same(old, slices))
@@ -158,6 +236,13 @@ impl Registry {
             fresh.slices.insert(name.clone(), slices.to_vec());
             fresh.hosts.insert(name, host);
         }
+        let maker = entries::Maker {
+            workloads: &snapshot.workload_entries,
+            pods: &pods,
+            resolved,
+            domain,
+        };
+        fresh.add_entries(&snapshot.service_entries, &maker, self, &mut changed);
         let gone = self
             .hosts
             .keys()
@@ -167,6 +252,9 @@ impl Registry {
             services: snapshot.services.clone(),
             slices: snapshot.endpoint_slices.clone(),
             pods: snapshot.pods.clone(),
+            entries: snapshot.service_entries.clone(),
+            workloads: snapshot.workload_entries.clone(),
+            resolved: Arc::clone(resolved),
         };
         *self = fresh;
         changed
@@ -223,7 +311,9 @@ impl<'s> Touched<'s> {
             return false;
         }
         if from_pods {
-            let object = &host.object;
+            let Some(object) = host.origin.service() else {
+                return false;
+            };
             return self.pods.iter().any(|pod| {
                 pod.meta.namespace == object.meta.namespace
                     && super::client::contains(&pod.meta.labels, &object.spec.selector)
@@ -335,7 +425,7 @@ fn make(
         });
     }
     Host {
-        object: Arc::clone(object),
+        origin: Origin::Service(Arc::clone(object)),
         name,
         visibility: Visibility::of_service(object),
         ports,

@@ -158,7 +158,7 @@ impl Review {
                 let meta = &object.meta;
                 let name = host::full_name(&meta.name, &meta.namespace, domain);
                 if let Some(host) = world.registry.host(&name) {
-                    service::review(host, report);
+                    service::review(host, object, report);
                 }
                 consulted.insert(name);
             },

@@ -244,10 +244,10 @@ impl<'w> Maker<'w> {
                 codes::DESTINATION_HIDDEN,
                 format!(
                     "{} is not exported to {}: their connections are refused",
-                    service.object.reference(),
+                    service.origin.reference(),
                     client.description()
                 ),
-                "export the Service to them, or the VirtualService to fewer",
+                "export it to them, or the VirtualService to fewer",
             );
         }
         let Some(port) = service.port(port, Proto::Tcp) else {

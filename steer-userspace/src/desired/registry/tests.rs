@@ -128,11 +128,11 @@ fn only_what_changed_is_made_anew() {
     let other = "---\nkind: Service\nmetadata: {name: other, namespace: ns}\nspec: {clusterIP: 10.0.0.1, ports: [{name: tcp, port: 80}]}\n";
     let mut first = snapshot(&format!("{CATALOG}{other}"));
     assert_eq!(
-        names(&registry.update(&first, "cluster.local")),
+        names(&registry.update(&first, &Arc::default(), "cluster.local")),
         ["catalog.shop", "other.ns"]
     );
     assert_eq!(
-        names(&registry.update(&first, "cluster.local")),
+        names(&registry.update(&first, &Arc::default(), "cluster.local")),
         Vec::<String>::new()
     );
     // A pod that no endpoint is: nothing.
@@ -146,7 +146,7 @@ fn only_what_changed_is_made_anew() {
         .labels
         .insert("a".to_owned(), "b".to_owned());
     assert_eq!(
-        names(&registry.update(&first, "cluster.local")),
+        names(&registry.update(&first, &Arc::default(), "cluster.local")),
         Vec::<String>::new()
     );
     // A pod's labels: the service whose endpoint it is.
@@ -160,14 +160,14 @@ fn only_what_changed_is_made_anew() {
         .labels
         .insert("version".to_owned(), "v3".to_owned());
     assert_eq!(
-        names(&registry.update(&first, "cluster.local")),
+        names(&registry.update(&first, &Arc::default(), "cluster.local")),
         ["catalog.shop"]
     );
     // The same said by another object: nothing.
     let slice = Arc::new((*first.endpoint_slices[0]).clone());
     first.endpoint_slices[0] = slice;
     assert_eq!(
-        names(&registry.update(&first, "cluster.local")),
+        names(&registry.update(&first, &Arc::default(), "cluster.local")),
         Vec::<String>::new()
     );
     // An endpoint less.
@@ -176,14 +176,14 @@ fn only_what_changed_is_made_anew() {
         .endpoints
         .pop();
     assert_eq!(
-        names(&registry.update(&first, "cluster.local")),
+        names(&registry.update(&first, &Arc::default(), "cluster.local")),
         ["catalog.shop"]
     );
     first
         .services
         .retain(|service| service.meta.name != "other");
     assert_eq!(
-        names(&registry.update(&first, "cluster.local")),
+        names(&registry.update(&first, &Arc::default(), "cluster.local")),
         ["other.ns"]
     );
 }
@@ -191,7 +191,7 @@ fn only_what_changed_is_made_anew() {
 #[test]
 fn wildcards_find_the_services_that_fit() {
     let mut registry = Registry::default();
-    registry.update(&snapshot(CATALOG), "cluster.local");
+    registry.update(&snapshot(CATALOG), &Arc::default(), "cluster.local");
     for (pattern, count) in [
         ("*", 1),
         ("*.cluster.local", 1),

@@ -13,10 +13,9 @@ use crate::{
     },
 };
 
-pub(super) fn review(host: &Host, report: &mut Report) {
-    let object = &*host.object;
+pub(super) fn review(host: &Host, object: &Object<Service>, report: &mut Report) {
     entrances(object, report);
-    addresses(host, report);
+    addresses(host, object, report);
     ports(object, report);
 }
 
@@ -57,8 +56,7 @@ fn entrances(object: &Object<Service>, report: &mut Report) {
     }
 }
 
-fn addresses(host: &Host, report: &mut Report) {
-    let object = &*host.object;
+fn addresses(host: &Host, object: &Object<Service>, report: &mut Report) {
     let field = if object.spec.cluster_ips.is_empty() {
         "spec.clusterIP"
     } else {

@@ -10,7 +10,7 @@ use crate::{
         codes::{self, Code},
         host,
         protocol::{Protocol, RuleList},
-        registry::Host,
+        registry::{Host, Origin},
         report::Report,
         route::{World, subset_name},
         settings::SplitMode,
@@ -108,20 +108,35 @@ impl About<'_, '_> {
         let spec = &self.prepared.object.spec;
         let unknown = |protocol: Protocol| protocol.rule_list() == RuleList::Sniffed;
         for port in service.ports.iter().filter(|port| unknown(port.protocol)) {
-            let written = service.object.spec.ports.iter();
-            let index = written.take_while(|other| **other != port.port).count();
+            let index = match &service.origin {
+                Origin::Service(object) => {
+                    let written = object.spec.ports.iter();
+                    written.take_while(|other| **other != port.port).count()
+                }
+                Origin::Entry(object) => {
+                    let number = u32::from(port.port.port);
+                    let written = object.spec.ports.iter();
+                    written.take_while(|other| other.number != number).count()
+                }
+            };
+            let field = format!("spec.ports[{index}]");
             let message = format!(
                 "Port name {} (port: {}) doesn't follow the naming convention of Istio port.",
                 port.port.name, port.port.port
             );
             let help = "begin the name with its protocol (http, http2, grpc, https, tls, tcp, ...), or set appProtocol";
-            self.report.add(
-                &*service.object,
-                &format!("spec.ports[{index}]"),
-                codes::PORT_NAME,
-                message,
-                help,
-            );
+            match &service.origin {
+                Origin::Service(object) => {
+                    self.report
+                        .add(&**object, &field, codes::PORT_NAME, message, help);
+                }
+                Origin::Entry(object) => {
+                    let message = format!("port {} does not say its protocol", port.port.port);
+                    let help = "write protocol: HTTP, TLS, TCP, ...";
+                    self.report
+                        .add(&**object, &field, codes::PORT_NAME, message, help);
+                }
+            }
             if !self.prepared.http.is_empty() && !spec.tcp.is_empty() {
                 let message = format!(
                     "port {} of {} does not say its protocol: the http rules hold for it, the tcp rules do not",

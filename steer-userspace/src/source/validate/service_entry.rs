@@ -41,10 +41,11 @@ pub fn service_entry(meta: &Meta, spec: &ServiceEntry) -> Checks {
 /// What is wrong with a WorkloadEntry.
 pub fn workload_entry(_: &Meta, spec: &WorkloadEntry) -> Checks {
     let mut checks = Checks::default();
-    let resolution = if spec.address.parse::<IpAddr>().is_ok() {
-        Resolution::Static
-    } else {
+    let is_name = spec.address.parse::<IpAddr>().is_err() && !spec.address.starts_with("unix://");
+    let resolution = if is_name {
         Resolution::Dns
+    } else {
+        Resolution::Static
     };
     endpoint(&mut checks, "spec", spec, resolution);
     checks

@@ -65,3 +65,19 @@ pub(super) const DESTINATION_HIDDEN: Code = code(codes::DESTINATION_HIDDEN, Warn
 pub(super) const PORT_PROTOCOL: Code = code(codes::PORT_PROTOCOL, Warning);
 /// Endpoints or ports that cannot be used.
 pub(super) const ENDPOINT: Code = code(codes::ENDPOINT, Warning);
+/// A Sidecar that an older one of the same workloads makes idle.
+pub(super) const SIDECARS_SELECT_ALIKE: Code = code(codes::SIDECARS_SELECT_ALIKE, Warning);
+/// A second Sidecar of all workloads of a namespace.
+pub(super) const SIDECARS_WITHOUT_SELECTOR: Code = code(codes::SIDECARS_WITHOUT_SELECTOR, Warning);
+/// An entry for bytes that say no host, without addresses.
+pub(super) const ADDRESSES_REQUIRED: Code = code(codes::ADDRESSES_REQUIRED, Warning);
+/// An entry that does less, or otherwise, than with Istio.
+pub(super) const ENTRY_IN_PART: Code = code(codes::ENTRY_IN_PART, Warning);
+/// An annotation that is not understood.
+pub(super) const EGRESS_ANNOTATION: Code = code(codes::EGRESS_ANNOTATION, Warning);
+/// Names cannot be learned.
+pub(super) const NO_RESOLVER: Code = code(codes::NO_RESOLVER, Warning);
+/// A configuration of the mesh that does not count.
+pub(super) const MESH_ELSEWHERE: Code = code(codes::MESH_ELSEWHERE, Warning);
+/// A Sidecar limits what may be reached, not which rules hold.
+pub(super) const SIDECAR_HOSTS: Code = code(codes::SIDECAR_HOSTS, Info);

@@ -16,6 +16,7 @@ use super::{
     client::{Asked, Client, Labels},
     dependents::Dependents,
     destination_rules::DestinationRules,
+    egress::EgressLowering,
     endpoints::usable,
     host,
     model::{Cluster, Desired, PodRef, Port, Rule, Service, View},
@@ -58,6 +59,7 @@ pub struct Lowering {
     /// Services as several classes see them, kept so that the same stays the same object.
     classed: BTreeMap<String, Arc<Service>>,
     review: Review,
+    egress: EgressLowering,
 }
 
 /// The rules of the last snapshot.
@@ -114,6 +116,9 @@ impl Lowering {
         let mut review = std::mem::take(&mut self.review);
         review.update(self.world(), snapshot, &changes);
         let mut desired = self.desired();
+        let mut egress = std::mem::take(&mut self.egress);
+        desired.egress = egress.lower(self.world(), snapshot, &desired.services, local);
+        self.egress = egress;
         desired.findings = self.findings(&review);
         self.review = review;
         desired
@@ -325,6 +330,7 @@ impl Lowering {
     fn findings(&self, review: &Review) -> Vec<Finding> {
         let mut all: Vec<Finding> = review.findings().cloned().collect();
         all.extend(self.virtual_services.findings.iter().cloned());
+        all.extend(self.egress.findings.iter().cloned());
         let told = self.told.iter().filter_map(|name| self.made.get(name));
         all.extend(told.flat_map(|made| made.findings.iter().cloned()));
         all.sort();

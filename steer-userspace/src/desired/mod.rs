@@ -7,6 +7,7 @@
 //! destination_rules              subsets as clients find them                    (host, export)
 //! route                          what one client sees of one port     (client, matching, select)
 //! class                          clients for whom that comes to the same
+//! egress                         what each pod may reach
 //! review                         what is not enforced, or names nothing             (unenforced)
 //! lower                          all of it, anew only where something changed           (change)
 //! ```
@@ -18,6 +19,7 @@ mod codes;
 pub mod delegate;
 mod dependents;
 pub mod destination_rules;
+pub mod egress;
 pub mod endpoints;
 pub mod export;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use steer_common::{
 
 pub use crate::source::object::PodRef;
 
+use super::egress::model::Egress;
 use crate::finding::{Finding, ObjectRef, Position};
 
 /// What the node shall do.
@@ -21,6 +22,8 @@ pub struct Desired {
     pub classes: BTreeMap<PodRef, ClassId>,
     /// What a class stands for, for listings: e.g. `namespace=shop,app=webapp`.
     pub class_names: BTreeMap<ClassId, String>,
+    /// What pods may reach.
+    pub egress: Egress,
     /// What is not enforced, or only in part, or refused; sorted.
     pub findings: Vec<Finding>,
 }
@@ -122,6 +125,20 @@ pub enum Rule {
         name: Option<String>,
         /// Where it stands.
         position: Option<Position>,
+    },
+    /// Another object.
+    Object {
+        /// The object.
+        object: ObjectRef,
+        /// The field; empty for all of it.
+        field: String,
+        /// Where it stands.
+        position: Option<Position>,
+    },
+    /// What the agent was told, or how it is without anybody saying so.
+    Setting {
+        /// Which.
+        name: String,
     },
 }
 

@@ -1,5 +1,10 @@
 //! What the whole configuration is read with.
 
+use std::net::IpAddr;
+
+use super::egress::Strictness;
+use crate::source::{istio::Outbound, subnet::Subnet};
+
 /// Settings of the mesh.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
@@ -9,6 +14,15 @@ pub struct Settings {
     pub root_namespace: String,
     /// How an `http:` split is made where `steer.dev/split` does not say.
     pub split: SplitMode,
+    /// What becomes of connections to what the registry does not name, if the agent was told;
+    /// otherwise the mesh's configuration says it.
+    pub outbound: Option<Outbound>,
+    /// Whether the registry's limit is enforced or audited, if the agent was told.
+    pub strictness: Option<Strictness>,
+    /// Whose DNS answers are believed; if there are none, the cluster's DNS service.
+    pub dns: Vec<IpAddr>,
+    /// Networks inside the cluster: no name outside is believed to be there.
+    pub cluster_nets: Vec<Subnet>,
 }
 
 impl Default for Settings {
@@ -17,6 +31,10 @@ impl Default for Settings {
             domain: "cluster.local".to_owned(),
             root_namespace: "istio-system".to_owned(),
             split: SplitMode::Auto,
+            outbound: None,
+            strictness: None,
+            dns: Vec::new(),
+            cluster_nets: Vec::new(),
         }
     }
 }

@@ -23,6 +23,10 @@ pub const SCHEMA: &str = "IST0106";
 pub const CONFLICTING_HOSTS: &str = "IST0109";
 /// A destination needs a port: its service has several.
 pub const DESTINATION_NEEDS_PORT: &str = "IST0112";
+/// Several Sidecars select the same workloads.
+pub const SIDECARS_SELECT_ALIKE: &str = "IST0110";
+/// Several Sidecars of a namespace select all of its workloads.
+pub const SIDECARS_WITHOUT_SELECTOR: &str = "IST0111";
 /// The name of a port that rules concern does not say its protocol.
 pub const PORT_NAME: &str = "IST0118";
 /// Nothing reaches a rule: one before it takes everything.
@@ -31,6 +35,8 @@ pub const RULE_UNREACHABLE: &str = "IST0130";
 pub const INEFFECTIVE_MATCH: &str = "IST0131";
 /// A field is unknown, deprecated, or has no effect.
 pub const SCHEMA_WARNING: &str = "IST0133";
+/// A ServiceEntry for TCP has no addresses.
+pub const ADDRESSES_REQUIRED: &str = "IST0134";
 /// A subset selects no endpoint.
 pub const SUBSET_SELECTS_NOTHING: &str = "IST0173";
 /// The host of a DestinationRule does not exist.
@@ -81,6 +87,16 @@ pub const DESTINATION_HIDDEN: &str = "STR0312";
 pub const PORT_PROTOCOL: &str = "STR0313";
 /// A port, an endpoint or an endpoint slice cannot be used.
 pub const ENDPOINT: &str = "STR0314";
+/// A ServiceEntry is enforced in part, or otherwise than Istio does.
+pub const ENTRY_IN_PART: &str = "STR0401";
+/// The annotation steer.dev/egress is not understood.
+pub const EGRESS_ANNOTATION: &str = "STR0402";
+/// No resolver is trusted.
+pub const NO_RESOLVER: &str = "STR0403";
+/// A configuration of the mesh does not count.
+pub const MESH_ELSEWHERE: &str = "STR0404";
+/// The hosts of a Sidecar limit what may be reached, not which rules hold.
+pub const SIDECAR_HOSTS: &str = "STR0405";
 /// Another network namespace has the address of a pod.
 pub const ADDRESS_CONTESTED: &str = "STR0601";
 /// A pod uses the node's network: it is a client of no class.
@@ -95,7 +111,7 @@ pub const KERNEL_REFUSED: &str = "STR0702";
 pub const FILES_NOT_WRITTEN: &str = "STR0703";
 
 /// All of them, in order.
-pub const ALL: [Code; 39] = [
+pub const ALL: [Code; 47] = [
     Code {
         id: REFERENCED_NOT_FOUND,
         severity: Severity::Warning,
@@ -113,6 +129,18 @@ pub const ALL: [Code; 39] = [
         severity: Severity::Warning,
         title: "Several VirtualServices name one host on the mesh.",
         help: "The oldest decides alone, the others are without effect for that host: they are not merged. Put the rules into one.",
+    },
+    Code {
+        id: SIDECARS_SELECT_ALIKE,
+        severity: Severity::Warning,
+        title: "Several Sidecars select the same workloads.",
+        help: "The oldest decides alone. Join them.",
+    },
+    Code {
+        id: SIDECARS_WITHOUT_SELECTOR,
+        severity: Severity::Warning,
+        title: "Several Sidecars of a namespace select all of its workloads.",
+        help: "The oldest decides alone. Join them.",
     },
     Code {
         id: DESTINATION_NEEDS_PORT,
@@ -143,6 +171,12 @@ pub const ALL: [Code; 39] = [
         severity: Severity::Warning,
         title: "A field is unknown, deprecated, or has no effect.",
         help: "The rest of the object holds. A misspelt field means a rule that is not there.",
+    },
+    Code {
+        id: ADDRESSES_REQUIRED,
+        severity: Severity::Warning,
+        title: "A ServiceEntry for TCP has no addresses.",
+        help: "Istio lets such a port through to every address; steer to those that DNS gives the host. Name addresses.",
     },
     Code {
         id: SUBSET_SELECTS_NOTHING,
@@ -293,6 +327,36 @@ pub const ALL: [Code; 39] = [
         severity: Severity::Warning,
         title: "A port, an endpoint or an endpoint slice cannot be used.",
         help: "It is left out; the rest is used.",
+    },
+    Code {
+        id: ENTRY_IN_PART,
+        severity: Severity::Warning,
+        title: "A ServiceEntry is enforced in part, or otherwise than Istio does.",
+        help: "What is reached instead stands in the message, and in the guide on egress.",
+    },
+    Code {
+        id: EGRESS_ANNOTATION,
+        severity: Severity::Warning,
+        title: "The annotation steer.dev/egress is not understood.",
+        help: "It is audit or enforce. What holds for the namespace, or the mesh, holds.",
+    },
+    Code {
+        id: NO_RESOLVER,
+        severity: Severity::Warning,
+        title: "No resolver is trusted.",
+        help: "No name can be learned, so hosts outside are refused unless a ServiceEntry gives their addresses. Put the cluster's DNS service into the configuration, or name resolvers with --dns.",
+    },
+    Code {
+        id: MESH_ELSEWHERE,
+        severity: Severity::Warning,
+        title: "A configuration of the mesh does not count.",
+        help: "The ConfigMap istio of the root namespace counts, without it an IstioOperator.",
+    },
+    Code {
+        id: SIDECAR_HOSTS,
+        severity: Severity::Info,
+        title: "The hosts of a Sidecar limit what may be reached, not which rules hold.",
+        help: "With REGISTRY_ONLY, what they do not show is refused. VirtualServices and DestinationRules hold whether or not they are shown.",
     },
     Code {
         id: ADDRESS_CONTESTED,

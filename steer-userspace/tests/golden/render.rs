@@ -120,6 +120,15 @@ fn route(out: &mut String, class: &str, route: &Route) {
 fn rule(rule: &Rule) -> String {
     match rule {
         Rule::Service => "the service".to_owned(),
+        Rule::Setting { name } => name.clone(),
+        Rule::Object {
+            object,
+            field,
+            position,
+        } => {
+            let position = position.as_ref().map(ToString::to_string);
+            format!("{object} {field} ({})", position.unwrap_or_default())
+        }
         Rule::VirtualService {
             object,
             field,

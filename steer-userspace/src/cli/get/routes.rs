@@ -143,7 +143,7 @@ fn precise(count: u64) -> f64 {
 /// `catalog.istioinaction`; none for the service itself.
 pub(in crate::cli) fn virtual_service(rule: &Rule) -> Option<String> {
     match rule {
-        Rule::Service => None,
+        Rule::Service | Rule::Object { .. } | Rule::Setting { .. } => None,
         Rule::VirtualService { object, .. } => {
             Some(format!("{}.{}", object.name, object.namespace))
         }
@@ -153,16 +153,18 @@ pub(in crate::cli) fn virtual_service(rule: &Rule) -> Option<String> {
 /// `spec.http[0]`.
 pub(in crate::cli) fn field(rule: &Rule) -> Option<String> {
     match rule {
-        Rule::Service => None,
-        Rule::VirtualService { field, .. } => Some(field.clone()),
+        Rule::Service | Rule::Setting { .. } => None,
+        Rule::VirtualService { field, .. } | Rule::Object { field, .. } => Some(field.clone()),
     }
 }
 
 /// Where the rule stands.
 pub(in crate::cli) fn position(rule: &Rule) -> Option<String> {
     match rule {
-        Rule::Service => None,
-        Rule::VirtualService { position, .. } => position.as_ref().map(ToString::to_string),
+        Rule::Service | Rule::Setting { .. } => None,
+        Rule::VirtualService { position, .. } | Rule::Object { position, .. } => {
+            position.as_ref().map(ToString::to_string)
+        }
     }
 }
 

@@ -277,13 +277,12 @@ impl Maker<'_, '_> {
         let own = written.ports.get(&port.name);
         let own = own.and_then(|&port| u16::try_from(port).ok());
         let number = own.unwrap_or(target);
-        let addresses: Vec<IpAddr> = match written.address.parse() {
-            Ok(address) => vec![address],
-            Err(_) => {
-                let name = written.address.to_ascii_lowercase();
-                let found = self.resolved.get(&name).into_iter().flatten();
-                found.copied().collect()
-            }
+        let addresses: Vec<IpAddr> = if let Ok(address) = written.address.parse() {
+            vec![address]
+        } else {
+            let name = written.address.to_ascii_lowercase();
+            let found = self.resolved.get(&name).into_iter().flatten();
+            found.copied().collect()
         };
         let each = addresses.into_iter();
         each.map(|ip| {

@@ -18,7 +18,7 @@ fn chosen(text: &str) -> (String, Depth, Option<String>) {
     let desired = lowered(text, &[]);
     let route = route(&desired, "shop/catalog", 80);
     let field = match &route.rule {
-        Rule::Service => "-".to_owned(),
+        Rule::Object { .. } | Rule::Setting { .. } | Rule::Service => "-".to_owned(),
         Rule::VirtualService { field, .. } => field.clone(),
     };
     (field, route.depth, route.destinations[0].subset.clone())

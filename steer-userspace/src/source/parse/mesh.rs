@@ -37,7 +37,7 @@ impl Reader<'_> {
                     (position.line, position.column) =
                         inside(start, (position.line, position.column));
                 }
-                found.field = FIELD.to_owned();
+                FIELD.clone_into(&mut found.field);
                 self.findings.push(*found);
                 return None;
             }

@@ -12,6 +12,7 @@ pub mod flow;
 pub mod index;
 pub mod limits;
 pub mod logic;
+pub mod parse;
 pub mod reason;
 pub mod service;
 pub mod weights;

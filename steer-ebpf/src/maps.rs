@@ -21,6 +21,8 @@ use steer_common::{
     service::{Route, Source},
 };
 
+use crate::core::scratch::{ROOMS, Scratch};
+
 const KEYS: u32 = limits::keys(limits::SERVICES_MAX);
 const ROWS: usize = limits::rows(limits::SERVICES_MAX) as usize;
 const ENDPOINT_ROWS: usize = limits::endpoints(limits::SERVICES_MAX) as usize;
@@ -176,3 +178,8 @@ pub(crate) static EVENTS: RingBuf<Event, { limits::EVENTS_BYTES as usize }> = Ri
 /// How many events this CPU reported in which second. Writer: these programs.
 #[btf_map]
 pub(crate) static EVENT_BUDGET: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+/// Rooms for messages. Writer: these programs. All taken: a question is not noted, an answer
+/// teaches nothing.
+#[btf_map]
+pub(crate) static SCRATCH: PerCpuArray<Scratch, ROOMS> = PerCpuArray::new();

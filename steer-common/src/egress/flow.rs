@@ -1,9 +1,11 @@
 //! FLOWS and HELLOS: what was decided about the packets of a connection.
 
 use super::policy::PolicyId;
-use crate::addr::Peer;
+use crate::addr::{Addr, Peer, Port};
 
-/// Key of FLOWS, as the pod sends: its own address first.
+/// Key of FLOWS, as the pod sends: its own side first. Of a UDP flow, the pod's side is its network
+/// namespace and port (`FlowKey::datagram`), for a socket that answers from any address does not
+/// know from which.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct FlowKey {
@@ -13,6 +15,34 @@ pub struct FlowKey {
     pub remote: Peer,
     /// IANA's protocol number.
     pub proto: u32,
+}
+
+/// No address ends like this: what begins with it is a namespace.
+const NAMESPACE: [u32; 2] = [0xffff_fffe_u32.to_be(), 0xfeff_ffff_u32.to_be()];
+
+impl FlowKey {
+    /// Of a connection.
+    #[inline(always)]
+    pub const fn connection(local: Peer, remote: Peer, proto: u32) -> Self {
+        Self {
+            local,
+            remote,
+            proto,
+        }
+    }
+
+    /// Of datagrams between a port of a network namespace and somebody.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "two halves")]
+    pub const fn datagram(namespace: u64, port: Port, remote: Peer) -> Self {
+        let [third, fourth] = NAMESPACE;
+        let words = [namespace as u32, (namespace >> 32) as u32, third, fourth];
+        Self {
+            local: Peer::new(Addr::from_words(words), port),
+            remote,
+            proto: 17,
+        }
+    }
 }
 
 /// How far a flow is.

@@ -85,13 +85,15 @@ pub const SEEN_MAX: usize = 252;
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SeenName {
+    /// Hash of the question: the same name need not be stored again.
+    pub question: u64,
     /// How many bytes.
     pub len: u32,
     /// The name, reversed.
     pub name: [u8; SEEN_MAX],
 }
 
-const _: () = assert!(size_of::<NameKey>() == 256 && size_of::<SeenName>() == 256);
+const _: () = assert!(size_of::<NameKey>() == 256 && size_of::<SeenName>() == 264);
 
 #[cfg(test)]
 mod tests {

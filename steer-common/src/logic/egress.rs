@@ -14,7 +14,8 @@ use crate::{
     reason::Reason,
 };
 
-/// What a client wants to reach.
+/// What a client wants to reach. Of whole words: it is handed to a function of its own.
+#[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Wish {
     /// Whose judgement it is.
@@ -22,7 +23,7 @@ pub struct Wish {
     /// Where to; the port is 0 for protocols that have none.
     pub peer: Peer,
     /// IANA's protocol number.
-    pub proto: u8,
+    pub proto: u32,
 }
 
 /// What the judgement looks up. The kernel reads maps, `steer explain` a copy of them.
@@ -41,6 +42,66 @@ pub trait EgressMaps {
     fn is_resolver(&self, addr: &Addr) -> bool;
     /// The second of the monotonic clock.
     fn now_secs(&self) -> u32;
+    /// What the names of an address allow. In the kernel, a function of its own.
+    #[inline(always)]
+    fn granted(&self, wish: &Wish, names: Names) -> Granted
+    where
+        Self: Sized,
+    {
+        granted(self, wish, names)
+    }
+}
+
+/// Whose names.
+#[repr(u32)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Names {
+    /// `EGRESS_RESOLVED`.
+    Resolved = 0,
+    /// `EGRESS_LEARNED`.
+    Learned = 1,
+}
+
+/// What the names of an address allow, in one word: what the first bytes must say, and the host;
+/// or how near it came.
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Granted(u64);
+
+impl Granted {
+    /// No name has the address.
+    pub const UNKNOWN: Self = Self(0);
+    /// One had it, and its time is over.
+    pub const ENDED: Self = Self(1);
+    /// One has it, and not with this port.
+    pub const PORT: Self = Self(2);
+
+    #[inline(always)]
+    const fn allow(check: Check, host: HostId) -> Self {
+        Self((3 + check as u64) | ((host as u64) << 32))
+    }
+
+    /// From the word.
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    /// The word.
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the halves of the word")]
+    const fn allowed(self) -> Option<(Check, HostId)> {
+        let low = self.0 as u32;
+        if low < 3 {
+            return None;
+        }
+        Some((Check::from_word(low - 3), (self.0 >> 32) as u32))
+    }
 }
 
 /// What allowed something.
@@ -76,6 +137,75 @@ pub enum Judgement {
     Refuse(Reason),
 }
 
+const TCP: u32 = 6;
+const UDP: u32 = 17;
+
+/// A judgement in one word, as functions of the kernel hand it over.
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ruling(u64);
+
+/// What to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rule {
+    /// Let it through.
+    Allow,
+    /// Let it through and report it.
+    Audit,
+    /// Refuse it.
+    Refuse,
+}
+
+impl Ruling {
+    /// From the word.
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    /// The word.
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+
+    /// What to do. A word that nobody made refuses.
+    #[inline(always)]
+    pub const fn rule(self) -> Rule {
+        match self.0 & 0xff {
+            1 => Rule::Allow,
+            2 => Rule::Audit,
+            _ => Rule::Refuse,
+        }
+    }
+
+    /// The number of the reason.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "16 bits")]
+    pub const fn reason(self) -> u32 {
+        (self.0 >> 16) as u32 & 0xffff
+    }
+
+    /// What the first bytes must say.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "8 bits")]
+    pub const fn check(self) -> Check {
+        Check::from_word((self.0 >> 8) as u32 & 0xff)
+    }
+}
+
+impl From<Judgement> for Ruling {
+    #[inline(always)]
+    fn from(judgement: Judgement) -> Self {
+        let (rule, check, reason) = match judgement {
+            Judgement::Allow(grounds) => (1, grounds.check as u64, grounds.reason),
+            Judgement::Audit(reason) => (2, 0, reason),
+            Judgement::Refuse(reason) => (3, 0, reason),
+        };
+        Self(rule | check << 8 | u64::from(reason.index()) << 16)
+    }
+}
+
 /// Judges one wish.
 #[inline(always)]
 pub fn judge<M: EgressMaps>(maps: &M, wish: &Wish) -> Judgement {
@@ -88,6 +218,13 @@ pub fn judge<M: EgressMaps>(maps: &M, wish: &Wish) -> Judgement {
         return Judgement::Allow(Grounds::of(Reason::PolicyOpen));
     }
     match grounds(maps, wish) {
+        // A datagram has no first bytes that could be looked at.
+        Ok(grounds) if wish.proto == UDP && !matches!(grounds.check, Check::Address) => {
+            match mode {
+                Mode::Audit => Judgement::Audit(Reason::Quic),
+                Mode::Enforce | Mode::Open => Judgement::Refuse(Reason::Quic),
+            }
+        }
         Ok(grounds) => Judgement::Allow(grounds),
         Err(reason) if matches!(mode, Mode::Audit) => Judgement::Audit(reason),
         Err(reason) => Judgement::Refuse(reason),
@@ -101,7 +238,7 @@ fn grounds<M: EgressMaps>(maps: &M, wish: &Wish) -> Result<Grounds, Reason> {
     if addr.is_loopback() {
         return Ok(Grounds::of(Reason::Loopback));
     }
-    if port == DNS_PORT && matches!(wish.proto, 6 | 17) && maps.is_resolver(&addr) {
+    if port == DNS_PORT && (wish.proto == TCP || wish.proto == UDP) && maps.is_resolver(&addr) {
         return Ok(Grounds::of(Reason::ToResolver));
     }
     let mut known = false;
@@ -124,33 +261,25 @@ fn grounds<M: EgressMaps>(maps: &M, wish: &Wish) -> Result<Grounds, Reason> {
             return Err(unnamed(known));
         }
     }
-    let key = LearnedKey {
-        policy: wish.policy,
-        addr,
-    };
     let mut ended = false;
-    let found = [
-        (maps.resolved(&key), Reason::NameResolved),
-        (maps.learned(&key), Reason::NameLearned),
+    let sources = [
+        (Names::Resolved, Reason::NameResolved),
+        (Names::Learned, Reason::NameLearned),
     ];
     let mut index = 0;
-    while index < found.len() {
-        let (learned, reason) = found[index];
-        if let Some(learned) = learned {
-            match granted(maps, wish, learned) {
-                Ok((check, host)) => {
-                    return Ok(Grounds {
-                        reason,
-                        check,
-                        host,
-                    });
-                }
-                Err(Denied::Ended) => ended = true,
-                Err(Denied::Port) => known = true,
-                Err(Denied::Empty) => {}
-            }
-        }
+    while index < sources.len() {
+        let (names, reason) = sources[index];
         index += 1;
+        let granted = maps.granted(wish, names);
+        if let Some((check, host)) = granted.allowed() {
+            return Ok(Grounds {
+                reason,
+                check,
+                host,
+            });
+        }
+        ended |= granted == Granted::ENDED;
+        known |= granted == Granted::PORT;
     }
     Err(if ended && !known {
         Reason::NameEnded
@@ -167,23 +296,23 @@ const fn unnamed(known: bool) -> Reason {
     }
 }
 
-enum Denied {
-    Empty,
-    Ended,
-    Port,
-}
-
 /// Whether a host of an address may be reached on this port. One that needs no look at the first
 /// bytes comes before one that does.
 #[inline(always)]
-fn granted<M: EgressMaps>(
-    maps: &M,
-    wish: &Wish,
-    learned: &Learned,
-) -> Result<(Check, HostId), Denied> {
+pub fn granted<M: EgressMaps>(maps: &M, wish: &Wish, names: Names) -> Granted {
+    let key = LearnedKey {
+        policy: wish.policy,
+        addr: wish.peer.addr,
+    };
+    let learned = match names {
+        Names::Resolved => maps.resolved(&key),
+        Names::Learned => maps.learned(&key),
+    };
+    let Some(learned) = learned else {
+        return Granted::UNKNOWN;
+    };
     let now_secs = maps.now_secs();
-    let mut denied = Denied::Empty;
-    let mut best: Option<(Check, HostId)> = None;
+    let mut best = Granted::UNKNOWN;
     let mut index = 0;
     while index < GRANTS {
         // SAFETY: a reference is valid. Volatile: one word, read once, and before the key below.
@@ -193,25 +322,24 @@ fn granted<M: EgressMaps>(
             continue;
         }
         if grant.until_secs() <= now_secs {
-            if matches!(denied, Denied::Empty) {
-                denied = Denied::Ended;
+            if best == Granted::UNKNOWN {
+                best = Granted::ENDED;
             }
             continue;
         }
-        denied = Denied::Port;
-        if let Some(check) = on_port(maps, wish, grant.host()) {
-            best = Some((check, grant.host()));
-            if matches!(check, Check::Address) {
+        match on_port(maps, wish, grant.host()) {
+            Some(Check::Address) => {
+                best = Granted::allow(Check::Address, grant.host());
                 break;
             }
+            Some(check) => best = Granted::allow(check, grant.host()),
+            None if best == Granted::UNKNOWN || best == Granted::ENDED => best = Granted::PORT,
+            None => {}
         }
     }
     // SAFETY: as above. After the grants: an element that was re-used meanwhile has another key.
-    let key = unsafe { read_volatile(&raw const learned.key) };
-    if key.policy != wish.policy || key.addr != wish.peer.addr {
-        return Err(Denied::Empty);
-    }
-    best.ok_or(denied)
+    let owner = unsafe { read_volatile(&raw const learned.key) };
+    if owner == key { best } else { Granted::UNKNOWN }
 }
 
 /// Whether the host may be reached on this port, and what the first bytes must say.
@@ -221,7 +349,11 @@ pub fn on_port<M: EgressMaps>(maps: &M, wish: &Wish, host: HostId) -> Option<Che
         policy: wish.policy,
         host,
         port: wish.peer.port,
-        proto: wish.proto,
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "IANA's numbers have 8 bits"
+        )]
+        proto: wish.proto as u8,
         pad: 0,
     };
     if let Some(rule) = maps.host(&key) {
@@ -238,6 +370,8 @@ fn check_of(rule: &HostRule, key: &HostKey) -> Option<Check> {
     let owner = unsafe { read_volatile(&raw const rule.key) };
     (owner == *key).then_some(check)
 }
+
+const _: () = assert!(size_of::<Wish>() == 28);
 
 #[cfg(test)]
 mod tests;

@@ -5,4 +5,6 @@ pub mod egress;
 pub mod split;
 
 pub use decide::{Decision, Dialled, Maps, Steer, decide};
-pub use egress::{EgressMaps, Grounds, Judgement, Wish, judge};
+pub use egress::{
+    EgressMaps, Granted, Grounds, Judgement, Names, Rule, Ruling, Wish, granted, judge,
+};

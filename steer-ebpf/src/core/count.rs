@@ -1,6 +1,6 @@
 //! Counters: one for each reason, one for each destination of each route.
 
-use steer_common::reason::Reason;
+use steer_common::{limits::REASON_COUNTERS, reason::Reason};
 
 use crate::maps::COUNTERS;
 
@@ -8,6 +8,12 @@ use crate::maps::COUNTERS;
 #[inline(always)]
 pub(crate) fn reason(reason: Reason) {
     add_one(reason.index());
+}
+
+/// Counts one exit, by the number of its reason.
+#[inline(always)]
+pub(crate) fn number(reason: u32) {
+    add_one(reason & (REASON_COUNTERS - 1));
 }
 
 /// Counts one connection or datagram of a destination.
@@ -24,3 +30,5 @@ fn add_one(index: u32) {
         unsafe { *counter += 1 };
     }
 }
+
+const _: () = assert!(REASON_COUNTERS.is_power_of_two(), "the mask in `number`");

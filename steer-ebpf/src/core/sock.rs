@@ -14,11 +14,17 @@ pub(crate) trait Sock {
     /// Replaces it.
     fn set_peer(&self, peer: Peer);
 
+    /// IANA's number of the transport.
+    #[inline(always)]
+    fn proto_number(&self) -> u32 {
+        // SAFETY: the kernel hands a valid context; protocol is readable in each of these hooks.
+        unsafe { read_volatile(addr_of!((*self.context().sock_addr).protocol)) }
+    }
+
     /// The transport, if it is one that is steered.
     #[inline(always)]
     fn proto(&self) -> Option<Proto> {
-        // SAFETY: the kernel hands a valid context; protocol is readable in each of these hooks.
-        Proto::from_number(unsafe { read_volatile(addr_of!((*self.context().sock_addr).protocol)) })
+        Proto::from_number(self.proto_number())
     }
 }
 

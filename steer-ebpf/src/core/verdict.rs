@@ -1,6 +1,7 @@
 //! Verdicts, and the literals the kernel wants for them.
 
 use aya_ebpf::helpers::bpf_set_retval;
+use steer_common::egress::meta;
 
 /// What a connect or sendmsg hook decided.
 #[must_use]
@@ -8,11 +9,9 @@ use aya_ebpf::helpers::bpf_set_retval;
 pub(crate) enum Verdict {
     /// Go on, to the address the context holds now.
     Allow,
-    /// Fail with ECONNREFUSED.
-    Refuse,
+    /// Fail with this errno.
+    Refuse(u32),
 }
-
-const ECONNREFUSED: i32 = 111;
 
 impl Verdict {
     /// For cgroup/connect* and cgroup/sendmsg*.
@@ -20,10 +19,16 @@ impl Verdict {
     pub(crate) fn literal(self) -> i32 {
         match self {
             Self::Allow => 1,
-            Self::Refuse => {
+            Self::Refuse(errno) => {
                 // SAFETY: a helper without pointers. The argument is a literal: Linux 7.2 wants it
                 // proven within [-4095, 0].
-                unsafe { bpf_set_retval(-ECONNREFUSED) };
+                let fail = |errno: i32| unsafe { bpf_set_retval(errno) };
+                match errno {
+                    meta::EPERM => fail(-1),
+                    meta::ENETUNREACH => fail(-101),
+                    meta::EHOSTUNREACH => fail(-113),
+                    _ => fail(-111),
+                };
                 0
             }
         }
@@ -32,3 +37,24 @@ impl Verdict {
 
 /// cgroup/recvmsg* and cgroup/getpeername* may only say this.
 pub(crate) const GO_ON: i32 = 1;
+
+/// What a packet hook decided.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// On its way.
+    Pass,
+    /// Not one step further.
+    Drop,
+}
+
+impl Fate {
+    /// For `cgroup_skb`: the sender of a dropped packet sees EPERM.
+    #[inline(always)]
+    pub(crate) fn cgroup_literal(self) -> i32 {
+        match self {
+            Self::Pass => 1,
+            Self::Drop => 0,
+        }
+    }
+}

@@ -1,13 +1,14 @@
 //! cgroup/connect4 and connect6: an endpoint is chosen when a socket connects.
 //!
-//! Fails open: what cannot be decided goes where it was dialled. A known service without an
-//! endpoint refuses.
+//! Steering fails open: what cannot be decided goes where it was dialled; a known service without
+//! an endpoint refuses. The egress guard fails closed.
 
 use aya_ebpf::{macros::cgroup_sock_addr, programs::SockAddrContext};
 use steer_common::{addr::Peer, flow::Origin, logic::Steer, reason::Reason};
 
 use super::steer::steer;
 use crate::core::{
+    guard::Attempt,
     origin,
     sock::{Sock, V4, V6},
 };
@@ -15,13 +16,13 @@ use crate::core::{
 /// AF_INET sockets.
 #[cgroup_sock_addr(connect4)]
 pub fn steer_connect4(ctx: SockAddrContext) -> i32 {
-    steer(&V4(&ctx), remember, origin::clear).literal()
+    steer(&V4(&ctx), Attempt::Connect, remember, origin::clear).literal()
 }
 
 /// AF_INET6 sockets, those that dial IPv4 among them.
 #[cgroup_sock_addr(connect6)]
 pub fn steer_connect6(ctx: SockAddrContext) -> i32 {
-    steer(&V6(&ctx), remember, origin::clear).literal()
+    steer(&V6(&ctx), Attempt::Connect, remember, origin::clear).literal()
 }
 
 #[inline(always)]

@@ -1,5 +1,7 @@
 //! One hook, one file: read the context, call the decision, return the verdict.
 
+mod cgroup_egress;
+mod cgroup_ingress;
 mod connect;
 mod getpeername;
 mod recvmsg;

@@ -11,20 +11,23 @@ use steer_common::{addr::Peer, flow::ReplyKey, logic::Steer, reason::Reason};
 
 use super::steer::steer;
 use crate::{
-    core::sock::{Sock, V4, V6},
+    core::{
+        guard::Attempt,
+        sock::{Sock, V4, V6},
+    },
     maps::UDP_REPLY,
 };
 
 /// AF_INET sockets.
 #[cgroup_sock_addr(sendmsg4)]
 pub fn steer_sendmsg4(ctx: SockAddrContext) -> i32 {
-    steer(&V4(&ctx), remember, |_| ()).literal()
+    steer(&V4(&ctx), Attempt::Datagram, remember, |_| ()).literal()
 }
 
 /// AF_INET6 sockets, those that send to IPv4 among them.
 #[cgroup_sock_addr(sendmsg6)]
 pub fn steer_sendmsg6(ctx: SockAddrContext) -> i32 {
-    steer(&V6(&ctx), remember, |_| ()).literal()
+    steer(&V6(&ctx), Attempt::Datagram, remember, |_| ()).literal()
 }
 
 #[inline(always)]

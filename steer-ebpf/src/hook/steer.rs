@@ -2,23 +2,31 @@
 
 use steer_common::{
     addr::Peer,
+    egress::meta::ECONNREFUSED,
     logic::{Decision, Dialled, Steer, decide},
     reason::Reason,
 };
 
-use crate::core::{count, kernel_maps::KernelMaps, sock::Sock, verdict::Verdict};
+use crate::core::{
+    count,
+    guard::{self, Attempt},
+    kernel_maps::KernelMaps,
+    sock::Sock,
+    verdict::Verdict,
+};
 
 /// Decides for one connection or datagram. `remember` is told of a steered one and says which
 /// reason to count.
 #[inline(always)]
 pub(super) fn steer<S: Sock>(
     sock: &S,
+    attempt: Attempt,
     remember: impl FnOnce(&S, Peer, &Steer<'_>) -> Reason,
     forget: impl FnOnce(&S),
 ) -> Verdict {
     let Some(proto) = sock.proto() else {
         count::reason(Reason::OtherProtocol);
-        return Verdict::Allow;
+        return guard::dialled(sock, attempt);
     };
     let Peer { addr, port, .. } = sock.peer();
     let dialled = Dialled { addr, port, proto };
@@ -29,15 +37,16 @@ pub(super) fn steer<S: Sock>(
         Decision::Pass(reason) => {
             forget(sock);
             count::reason(reason);
-            Verdict::Allow
+            guard::dialled(sock, attempt)
         }
         Decision::Refuse(reason) => {
             count::reason(reason);
-            Verdict::Refuse
+            Verdict::Refuse(ECONNREFUSED)
         }
         Decision::Steer(steered) => {
             count::destination(steered.route.counters, steered.destination);
             count::reason(remember(sock, dialled.peer(), &steered));
+            guard::steered(sock, attempt, steered.endpoint.peer());
             sock.set_peer(steered.endpoint.peer());
             Verdict::Allow
         }

@@ -5,7 +5,10 @@ use std::{fs, io::ErrorKind::PermissionDenied, os::fd::AsFd as _};
 
 use aya::{
     pin::PinError,
-    programs::{CgroupAttachMode, CgroupSockAddr, ProgramError, links::FdLink},
+    programs::{
+        CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, Program, ProgramError,
+        links::{FdLink, LinkError},
+    },
 };
 
 use super::{KernelError, Pins, cgroup, sys};
@@ -13,7 +16,7 @@ use super::{KernelError, Pins, cgroup, sys};
 /// Attaches `program` to `target`.
 pub(super) fn attach(
     name: &'static str,
-    program: &mut CgroupSockAddr,
+    program: &mut Program,
     target: &fs::File,
     pins: &Pins,
 ) -> Result<(), KernelError> {
@@ -39,23 +42,49 @@ pub(super) fn attach(
 
 fn link_to(
     name: &'static str,
-    program: &mut CgroupSockAddr,
+    program: &mut Program,
     target: &fs::File,
 ) -> Result<FdLink, KernelError> {
     // A link is always multi; AllowMultiple is a flag of the older attach call and gives EINVAL.
-    let id = program
-        .attach(target, CgroupAttachMode::Single)
-        .map_err(|error| match error {
-            // The program could be loaded, so it is not for lack of privileges.
-            ProgramError::SyscallError(error) if error.io_error.kind() == PermissionDenied => {
-                KernelError::Occupied { name }
-            }
-            error => KernelError::program(name)(error),
-        })?;
-    let link = program.take_link(id).map_err(KernelError::program(name))?;
-    FdLink::try_from(link).map_err(|_| KernelError::Missing {
-        name: "BPF_LINK_CREATE (Linux 5.7)",
-    })
+    let mode = CgroupAttachMode::Single;
+    let link = match program {
+        Program::CgroupSockAddr(program) => sock_addr(program, target, mode),
+        Program::CgroupSkb(program) => skb(program, target, mode),
+        _ => return Err(KernelError::Missing { name }),
+    };
+    match link {
+        Ok(Ok(link)) => Ok(link),
+        Ok(Err(_)) => Err(KernelError::Missing {
+            name: "BPF_LINK_CREATE (Linux 5.7)",
+        }),
+        // The program could be loaded, so it is not for lack of privileges.
+        Err(ProgramError::SyscallError(error)) if error.io_error.kind() == PermissionDenied => {
+            Err(KernelError::Occupied { name })
+        }
+        Err(error) => Err(KernelError::program(name)(error)),
+    }
+}
+
+fn sock_addr(
+    program: &mut CgroupSockAddr,
+    target: &fs::File,
+    mode: CgroupAttachMode,
+) -> Result<Result<FdLink, LinkError>, ProgramError> {
+    let id = program.attach(target, mode)?;
+    Ok(FdLink::try_from(program.take_link(id)?))
+}
+
+fn skb(
+    program: &mut CgroupSkb,
+    target: &fs::File,
+    mode: CgroupAttachMode,
+) -> Result<Result<FdLink, LinkError>, ProgramError> {
+    // Attached where its section says; what is asked for here must agree.
+    let kind = program
+        .expected_attach_type()
+        .unwrap_or(CgroupSkbAttachType::Egress);
+    let id = program.attach(target, kind, mode)?;
+    Ok(FdLink::try_from(program.take_link(id)?))
 }
 
 fn pin(name: &'static str, link: FdLink, pins: &Pins) -> Result<(), KernelError> {

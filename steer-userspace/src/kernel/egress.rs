@@ -154,6 +154,14 @@ impl EgressMaps {
         })
     }
 
+    /// Leads from what the maps hold to `wanted`.
+    pub fn put(&mut self, wanted: &EgressRows) -> Result<(), KernelError> {
+        let live = self.read()?;
+        live.steps(wanted)
+            .iter()
+            .try_for_each(|step| self.step(step))
+    }
+
     /// `EGRESS_LEARNED`: what the kernel learned from answers. Entries that go meanwhile are left
     /// out.
     pub fn learned(&self) -> BTreeMap<LearnedKey, Learned> {

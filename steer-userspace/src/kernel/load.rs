@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
     maps::{MapError, MapInfo},
-    programs::CgroupSockAddr,
+    programs::{Program, ProgramError},
 };
 
 use super::{
@@ -112,21 +112,23 @@ fn load(settings: &KernelSettings, btf: &Btf) -> Result<Ebpf, KernelError> {
 /// Loads all programs before any map is taken from the object.
 fn programs(loaded: &mut Ebpf, _btf: &Btf) -> Result<[&'static str; PROGRAMS.len()], KernelError> {
     for name in PROGRAMS {
-        program(loaded, name)?
-            .load()
-            .map_err(KernelError::program(name))?;
+        load_program(program(loaded, name)?).map_err(KernelError::program(name))?;
     }
     Ok(PROGRAMS)
 }
 
-fn program<'a>(
-    loaded: &'a mut Ebpf,
-    name: &'static str,
-) -> Result<&'a mut CgroupSockAddr, KernelError> {
-    let program = loaded
+pub(super) fn load_program(program: &mut Program) -> Result<(), ProgramError> {
+    match program {
+        Program::CgroupSockAddr(program) => program.load(),
+        Program::CgroupSkb(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
+}
+
+fn program<'a>(loaded: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Program, KernelError> {
+    loaded
         .program_mut(name)
-        .ok_or(KernelError::Missing { name })?;
-    program.try_into().map_err(KernelError::program(name))
+        .ok_or(KernelError::Missing { name })
 }
 
 /// aya re-uses a pinned map unchecked: another value size would surface as a verifier error,

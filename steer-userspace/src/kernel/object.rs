@@ -4,7 +4,7 @@
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("STEER_EBPF_OBJECT"));
 
 /// Every map. All of them are pinned: one that is not would come back empty at the next start.
-pub const MAPS: [&str; 26] = [
+pub const MAPS: [&str; 27] = [
     "SERVICES",
     "ROUTES",
     "ENDPOINTS",
@@ -31,14 +31,22 @@ pub const MAPS: [&str; 26] = [
     "ALLOWED",
     "EVENTS",
     "EVENT_BUDGET",
+    "SCRATCH",
 ];
 
 /// Maps whose size is no number of rows that one may choose: socket storage has none, a ring has
 /// bytes, a single row is one.
-pub(super) const FIXED_SIZE: [&str; 5] = ["ORIGIN", "ALLOWED", "EVENTS", "META", "EVENT_BUDGET"];
+pub(super) const FIXED_SIZE: [&str; 6] = [
+    "SCRATCH",
+    "ORIGIN",
+    "ALLOWED",
+    "EVENTS",
+    "META",
+    "EVENT_BUDGET",
+];
 
 /// Every program, by its name in the object.
-pub const PROGRAMS: [&str; 8] = [
+pub const PROGRAMS: [&str; 10] = [
     "steer_connect4",
     "steer_connect6",
     "steer_sendmsg4",
@@ -47,6 +55,8 @@ pub const PROGRAMS: [&str; 8] = [
     "steer_recvmsg6",
     "steer_getpeername4",
     "steer_getpeername6",
+    "steer_skb_egress",
+    "steer_skb_ingress",
 ];
 
 #[cfg(test)]
@@ -80,7 +90,11 @@ mod tests {
     fn the_lists_name_everything_in_the_object() {
         let maps = |section: &str| section == "maps" || section == ".maps";
         assert_eq!(symbols(maps), names(&MAPS));
-        let programs = |section: &str| section.starts_with("cgroup/");
+        let programs = |section: &str| {
+            ["cgroup/", "cgroup_skb/"]
+                .iter()
+                .any(|kind| section.starts_with(kind))
+        };
         assert_eq!(symbols(programs), names(&PROGRAMS));
     }
 }

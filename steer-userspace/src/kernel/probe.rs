@@ -2,14 +2,12 @@
 
 use std::{collections::BTreeMap, io, os::fd::AsFd as _, path::Path};
 
-use aya::{
-    Btf, EbpfLoader,
-    programs::{CgroupSockAddr, loaded_programs},
-};
+use aya::{Btf, EbpfLoader, programs::loaded_programs};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::{
     KernelError, MAPS, PROGRAMS, cgroup,
+    load::load_program,
     object::{FIXED_SIZE, OBJECT},
     sys,
 };
@@ -34,9 +32,7 @@ pub fn load() -> Result<usize, KernelError> {
         let program = object
             .program_mut(name)
             .ok_or(KernelError::Missing { name })?;
-        let program: &mut CgroupSockAddr =
-            program.try_into().map_err(KernelError::program(name))?;
-        program.load().map_err(KernelError::program(name))?;
+        load_program(program).map_err(KernelError::program(name))?;
     }
     Ok(PROGRAMS.len())
 }
@@ -46,7 +42,7 @@ pub fn load() -> Result<usize, KernelError> {
 pub fn others(target: &Path) -> Result<BTreeMap<String, Vec<&'static str>>, KernelError> {
     let file = cgroup::open(target)?;
     let mut hooks: BTreeMap<u32, Vec<&'static str>> = BTreeMap::new();
-    for (kind, hook) in sys::SOCK_ADDR_HOOKS {
+    for (kind, hook) in sys::CGROUP_HOOKS {
         let ids = sys::attached_programs(file.as_fd(), kind).map_err(|source| {
             let denied = source.kind() == io::ErrorKind::PermissionDenied;
             if denied {

@@ -154,7 +154,9 @@ pub(super) fn program_by_id(id: u32) -> io::Result<OwnedFd> {
 }
 
 /// `BPF_CGROUP_INET4_CONNECT` and its kin: the attach types of steer's hooks (linux/bpf.h).
-pub(super) const SOCK_ADDR_HOOKS: [(u32, &str); 8] = [
+pub(super) const CGROUP_HOOKS: [(u32, &str); 10] = [
+    (0, "skb ingress"),
+    (1, "skb egress"),
     (10, "connect4"),
     (11, "connect6"),
     (14, "sendmsg4"),

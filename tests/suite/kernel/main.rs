@@ -8,6 +8,7 @@ mod check;
 mod classes;
 mod counters;
 mod dialled;
+mod egress;
 mod hooks;
 mod refuse;
 mod restart;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         classes::tests(),
         dialled::tests(),
         counters::tests(),
+        egress::tests(),
         restart::tests(),
     ];
     harness::main(tests.into_iter().flatten().collect())

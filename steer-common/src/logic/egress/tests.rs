@@ -229,3 +229,48 @@ fn resolvers_on_their_port_and_loopback() {
         assert_eq!(reason(wish(not, 80)), Err(Reason::NotInRegistry), "{not}");
     }
 }
+
+#[test]
+fn a_ruling_is_the_judgement_in_one_word() {
+    let grounds = Grounds {
+        reason: Reason::NameLearned,
+        check: Check::Sni,
+        host: 7,
+    };
+    let ruling = Ruling::from(Judgement::Allow(grounds));
+    assert_eq!(ruling.rule(), Rule::Allow);
+    assert_eq!(ruling.check(), Check::Sni);
+    assert_eq!(ruling.reason(), Reason::NameLearned.index());
+    let ruling = Ruling::from(Judgement::Audit(Reason::Quic));
+    assert_eq!(
+        (ruling.rule(), ruling.reason()),
+        (Rule::Audit, Reason::Quic.index())
+    );
+    assert_eq!(Ruling::from_word(0).rule(), Rule::Refuse);
+}
+
+#[test]
+fn datagrams_have_no_first_bytes() {
+    let mut rows = Rows::enforcing()
+        .host(7, Port::new(443), Check::Sni)
+        .learned("192.0.2.1", &[Grant::new(7, 2_000)]);
+    let key = HostKey {
+        policy: 1,
+        host: 7,
+        port: Port::new(443),
+        proto: 17,
+        pad: 0,
+    };
+    let check = Check::Sni as u32;
+    let udp = HostRule {
+        key,
+        check,
+        rule: 0,
+    };
+    rows.hosts.insert(key, udp);
+    let quic = Wish {
+        proto: UDP,
+        ..wish("192.0.2.1", 443)
+    };
+    assert_eq!(rows.allowed(&quic), Err(Reason::Quic));
+}

@@ -1,0 +1,5 @@
+//! What is read from packets. The kernel programs and the tests run the same functions: loops are
+//! driven from outside, one bounded step at a time, and nothing here can panic.
+
+pub mod dns;
+pub mod packet;

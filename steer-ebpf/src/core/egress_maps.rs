@@ -1,0 +1,139 @@
+//! The maps as the egress judgement sees them, and who asks.
+
+use core::ptr::read_volatile;
+
+use aya_ebpf::{btf_maps::lpm_trie::Key, helpers::bpf_ktime_get_coarse_ns};
+use steer_common::{
+    addr::Addr,
+    egress::{
+        HostKey, HostRule, Learned, LearnedKey, Meta, Mode, NetKey, NetRule, Policy, PolicyId,
+        policy::POLICY_DEFAULT,
+    },
+    logic::{EgressMaps, Granted, Names, Wish},
+};
+
+use super::judge;
+
+use crate::maps::{
+    EGRESS_HOSTS, EGRESS_LEARNED, EGRESS_NETS, EGRESS_RESOLVED, META, POLICIES, RESOLVERS, SOURCES,
+};
+
+/// The maps of the egress guard.
+pub(crate) struct KernelEgress;
+
+impl EgressMaps for KernelEgress {
+    #[inline(always)]
+    fn policy(&self, policy: PolicyId) -> Option<&Policy> {
+        POLICIES.get(policy)
+    }
+
+    #[inline(always)]
+    fn net(&self, key: &NetKey) -> Option<NetRule> {
+        EGRESS_NETS
+            .get(&Key::new(NetKey::ADDRESS_BITS, *key))
+            .copied()
+    }
+
+    #[inline(always)]
+    fn host(&self, key: &HostKey) -> Option<&HostRule> {
+        // SAFETY: null or an element that stays readable while the program runs; the judgement
+        // finds out whether it was given to another key meanwhile.
+        EGRESS_HOSTS.get_ptr(key).map(|rule| unsafe { &*rule })
+    }
+
+    #[inline(always)]
+    fn resolved(&self, key: &LearnedKey) -> Option<&Learned> {
+        // SAFETY: as above.
+        EGRESS_RESOLVED.get_ptr(key).map(|row| unsafe { &*row })
+    }
+
+    #[inline(always)]
+    fn learned(&self, key: &LearnedKey) -> Option<&Learned> {
+        // SAFETY: as above.
+        EGRESS_LEARNED.get_ptr(key).map(|row| unsafe { &*row })
+    }
+
+    #[inline(always)]
+    fn is_resolver(&self, addr: &Addr) -> bool {
+        RESOLVERS.get_ptr(addr).is_some()
+    }
+
+    #[inline(always)]
+    fn now_secs(&self) -> u32 {
+        now_secs()
+    }
+
+    #[inline(always)]
+    fn granted(&self, wish: &Wish, names: Names) -> Granted {
+        judge::names(wish, names)
+    }
+}
+
+/// The second of the monotonic clock.
+#[inline(always)]
+pub(crate) fn now_secs() -> u32 {
+    // SAFETY: a helper without arguments.
+    (unsafe { bpf_ktime_get_coarse_ns() } / 1_000_000_000) as u32
+}
+
+/// META, if the guard is on.
+#[inline(always)]
+pub(crate) fn guard() -> Option<&'static Meta> {
+    let meta = META.get(0)?;
+    // SAFETY: a valid row; volatile, because the agent writes it in place.
+    (unsafe { read_volatile(&raw const meta.egress) } != 0).then_some(meta)
+}
+
+/// Who a network namespace is, to the guard.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Client {
+    /// The cookie of the namespace.
+    pub(crate) cookie: u64,
+    /// Its policy.
+    pub(crate) policy: PolicyId,
+    /// Its workload.
+    pub(crate) workload: u32,
+}
+
+impl Client {
+    /// Looks a namespace up. One that nobody knows has the default policy.
+    #[inline(always)]
+    pub(crate) fn of(cookie: u64) -> Self {
+        let known = || {
+            let source = SOURCES.get_ptr(cookie)?;
+            // SAFETY: a valid element; each word is read once, and the first says whose it is.
+            let (policy, workload) = unsafe {
+                (
+                    read_volatile(&raw const (*source).policy),
+                    read_volatile(&raw const (*source).workload),
+                )
+            };
+            policy.of(cookie).map(|policy| (policy, workload))
+        };
+        // Once more: the namespace's row was being replaced, and the new one is there.
+        let (policy, workload) = known().or_else(known).unwrap_or((POLICY_DEFAULT, 0));
+        Self {
+            cookie,
+            policy,
+            workload,
+        }
+    }
+
+    /// The generation of its policy, unless that is open. 0 if it has no row: no mark or flow
+    /// has that generation.
+    #[inline(always)]
+    pub(crate) fn judged(&self) -> Option<u32> {
+        let Some(policy) = POLICIES.get(self.policy) else {
+            return Some(0);
+        };
+        // SAFETY: a valid row; volatile, because the agent writes it in place.
+        let (mode, generation) = unsafe {
+            (
+                read_volatile(&raw const policy.mode),
+                read_volatile(&raw const policy.generation),
+            )
+        };
+        (!matches!(Mode::from_word(mode), Mode::Open)).then_some(generation)
+    }
+}

@@ -1,0 +1,103 @@
+//! A packet as a hook has it.
+
+use core::ptr::{addr_of, read_volatile};
+
+use aya_ebpf::{
+    bindings::{__sk_buff, bpf_sock},
+    helpers::{bpf_get_netns_cookie, generated::bpf_skb_load_bytes},
+};
+use steer_common::{
+    parse::packet::{self, Bytes, Packet},
+    reason::Reason,
+};
+
+/// The context of a packet hook.
+#[derive(Clone, Copy)]
+pub(crate) struct Skb(pub(crate) *mut __sk_buff);
+
+impl Bytes for Skb {
+    #[inline(always)]
+    fn load<const N: usize>(&self, at: u32, to: &mut [u8; N]) -> bool {
+        // SAFETY: a valid context, and room for as many bytes.
+        unsafe { bpf_skb_load_bytes(self.0.cast(), at, to.as_mut_ptr().cast(), N as u32) == 0 }
+    }
+
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        // SAFETY: a valid context. Volatile: the verifier must see each test of it.
+        unsafe { read_volatile(addr_of!((*self.0).len)) }
+    }
+}
+
+impl Skb {
+    /// The interface it is on.
+    #[inline(always)]
+    pub(crate) fn interface(self) -> u32 {
+        // SAFETY: a valid context.
+        unsafe { read_volatile(addr_of!((*self.0).ifindex)) }
+    }
+
+    /// The cookie of its network namespace.
+    #[inline(always)]
+    pub(crate) fn namespace(self) -> u64 {
+        // SAFETY: a valid context.
+        unsafe { bpf_get_netns_cookie(self.0.cast()) }
+    }
+
+    /// Its socket, or null.
+    #[inline(always)]
+    pub(crate) fn socket(self) -> *mut bpf_sock {
+        // SAFETY: a valid context; the union's only real member is the socket.
+        unsafe { (*self.0).__bindgen_anon_2.sk }
+    }
+
+    /// Copies up to `N` bytes from `at` to `to`, and says how many. None if there are fewer than
+    /// `least`, which must not be 0. `N` is a power of two.
+    #[inline(always)]
+    pub(crate) fn copy<const N: usize>(
+        self,
+        at: u32,
+        end: u32,
+        least: u64,
+        to: *mut [u8; N],
+    ) -> Option<usize> {
+        let raw = u64::from(end).wrapping_sub(u64::from(at));
+        if raw < least || raw > 0xffff {
+            return None;
+        }
+        let length = if raw > N as u64 { N as u64 } else { raw };
+        // In this form the bounds survive LLVM, which would drop tests it can prove, and the
+        // verifiers of Linux 6.1 to 7.2.
+        // SAFETY: a local.
+        let length =
+            (unsafe { read_volatile(&raw const length) }.wrapping_sub(1) & (N as u64 - 1)) + 1;
+        // SAFETY: a valid context, and room for `N` bytes.
+        let failed = unsafe { bpf_skb_load_bytes(self.0.cast(), at, to.cast(), length as u32) };
+        (failed == 0).then_some(length as usize)
+    }
+}
+
+/// Reads the packet whose network header begins at `at`.
+#[inline(always)]
+pub(crate) fn read(skb: Skb, at: u32) -> Result<Packet, u32> {
+    let mut packet = Packet::default();
+    match steer_read_packet(skb.0, at, &raw mut packet) {
+        0 => Ok(packet),
+        reason => Err(reason),
+    }
+}
+
+/// 0, or the number of a reason. A function of its own: the stack of its callers has no room for
+/// the headers.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn steer_read_packet(skb: *mut __sk_buff, at: u32, to: *mut Packet) -> u32 {
+    // SAFETY: null, which the verifier wants to see tested, or room for a packet.
+    let Some(to) = (unsafe { to.as_mut() }) else {
+        return Reason::PacketMalformed.index();
+    };
+    match packet::read(&Skb(skb), at, to) {
+        Ok(()) => 0,
+        Err(reason) => reason.index(),
+    }
+}

@@ -1,6 +1,6 @@
 //! What a socket dialled, kept beside the socket.
 
-use core::ptr;
+use core::ptr::{self, read_volatile};
 
 use aya_ebpf::{
     bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
@@ -41,6 +41,14 @@ pub(crate) fn load(sock: &impl Sock) -> Option<&'static Origin> {
 pub(crate) fn clear(sock: &impl Sock) {
     // SAFETY: the map's own address and the context's own socket.
     unsafe { bpf_sk_storage_delete((&raw const ORIGIN).cast_mut().cast(), socket(sock).cast()) };
+}
+
+/// Whether the socket has a peer. One that was disconnected (`connect` to AF_UNSPEC, which passes no
+/// hook) keeps what was noted, and it does not count.
+#[inline(always)]
+pub(crate) fn is_connected(sock: &impl Sock) -> bool {
+    // SAFETY: the context's own socket; dst_port is readable in each of these hooks.
+    unsafe { read_volatile(&raw const (*socket(sock)).dst_port) != 0 }
 }
 
 #[inline(always)]

@@ -48,6 +48,7 @@ fn restore<S: Sock>(sock: &S) {
 fn dialled<S: Sock>(sock: &S, from: Peer) -> Option<Peer> {
     if let Some(origin) = origin::load(sock)
         && origin.endpoint == from
+        && origin::is_connected(sock)
     {
         return Some(origin.dialled);
     }

@@ -19,6 +19,10 @@ pub(crate) fn tests() -> Vec<Trial> {
     let mut tests = vec![
         test("dialled::one_udp_socket_asks_several_services", udp_asks),
         test("dialled::a_udp_socket_connects_elsewhere", udp_connects),
+        test(
+            "dialled::a_disconnected_udp_socket_forgets",
+            udp_disconnects,
+        ),
         test("dialled::a_tcp_socket_dials_again", tcp_again),
         test("dialled::a_refused_udp_socket_keeps_its_peer", udp_refused),
         test("dialled::curl_sees_the_service", curl),
@@ -150,6 +154,28 @@ fn udp_asks() -> Result<()> {
             step(format!("sendto {}", face.service(3)), "ECONNREFUSED"),
             step(format!("sendto {two}"), "ok"),
             step("recvfrom", from(2, &two)),
+        ];
+        play(stage.client()?, &format!("udp{}", face.kind), &steps)?;
+    }
+    Ok(())
+}
+
+/// `connect` to AF_UNSPEC passes no hook: what the socket dialled before must not colour what an
+/// endpoint answers when it is asked by its own address.
+fn udp_disconnects() -> Result<()> {
+    let stage = stage("udp-disconnects")?;
+    for face in FACES {
+        let (one, plain) = (face.service(1), face.endpoint(1));
+        let from = |name: &str| format!("{} from {name}", face.line(1));
+        let steps = [
+            step(format!("connect {one}"), "ok"),
+            step("send", "ok"),
+            step("recvfrom", from(&one)),
+            step("disconnect", "ok"),
+            step(format!("sendto {plain}"), "ok"),
+            step("recvfrom", from(&plain)),
+            step(format!("sendto {one}"), "ok"),
+            step("recvfrom", from(&one)),
         ];
         play(stage.client()?, &format!("udp{}", face.kind), &steps)?;
     }

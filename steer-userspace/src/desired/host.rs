@@ -50,6 +50,15 @@ impl<T: Default> HostIndex<T> {
         }
     }
 
+    /// Forgets the value of exactly this pattern.
+    pub fn remove(&mut self, pattern: &str) {
+        match wildcard_suffix(pattern) {
+            // The lengths stay: one in vain costs a look-up.
+            Some(suffix) => drop(self.wildcard.remove(suffix)),
+            None => drop(self.exact.remove(pattern)),
+        }
+    }
+
     /// The value of exactly this pattern.
     pub fn get(&self, pattern: &str) -> Option<&T> {
         match wildcard_suffix(pattern) {

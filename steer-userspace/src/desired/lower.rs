@@ -148,7 +148,7 @@ impl Lowering {
                     changes.add(host::full_name(name, namespace, domain));
                 }
             }
-            self.virtual_services = VirtualServices::new(new, domain);
+            self.virtual_services.update(old, new, domain);
             self.written.virtual_services.clone_from(new);
         }
         let (old, new) = (&self.written.destination_rules, &snapshot.destination_rules);
@@ -329,7 +329,7 @@ impl Lowering {
 
     fn findings(&self, review: &Review) -> Vec<Finding> {
         let mut all: Vec<Finding> = review.findings().cloned().collect();
-        all.extend(self.virtual_services.findings.iter().cloned());
+        all.extend(self.virtual_services.findings().cloned());
         all.extend(self.egress.findings.iter().cloned());
         let told = self.told.iter().filter_map(|name| self.made.get(name));
         all.extend(told.flat_map(|made| made.findings.iter().cloned()));

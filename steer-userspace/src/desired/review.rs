@@ -9,7 +9,6 @@ mod service;
 mod virtual_service;
 
 use std::{
-    cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
@@ -20,7 +19,6 @@ use super::{
     host,
     report::Report,
     route::World,
-    virtual_services::Prepared,
 };
 use crate::{
     finding::Finding,
@@ -173,18 +171,11 @@ impl Review {
             .update(rules, Order::Age, changes, |object, consulted, report| {
                 destination_rule::review(world, object, consulted, report);
             });
-        let prepared: OnceCell<BTreeMap<*const Object<VirtualService>, &Prepared>> =
-            OnceCell::new();
         let written = &snapshot.virtual_services;
         self.virtual_services
             .update(written, Order::Age, changes, |object, consulted, report| {
-                let all = world.virtual_services.all.iter();
-                let prepared = prepared.get_or_init(|| {
-                    all.map(|prepared| (Arc::as_ptr(&prepared.object), prepared))
-                        .collect()
-                });
                 // One without hosts is reviewed with those that delegate to it.
-                if let Some(prepared) = prepared.get(&Arc::as_ptr(object)) {
+                if let Some(prepared) = world.virtual_services.prepared(object) {
                     virtual_service::review(world, prepared, consulted, report);
                 }
             });

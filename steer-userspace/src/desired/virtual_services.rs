@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    change::Difference,
     codes, delegate,
     export::Visibility,
     host::{self, HostIndex},
@@ -31,10 +32,15 @@ type Written = Arc<Object<VirtualService>>;
 #[derive(Clone, Debug, Default)]
 pub struct VirtualServices {
     /// The oldest first.
-    pub all: Vec<Prepared>,
-    by_host: HostIndex<Vec<usize>>,
-    /// What they have against each other.
-    pub(super) findings: Vec<Finding>,
+    pub all: Vec<Arc<Prepared>>,
+    /// Those of the mesh, by host pattern, the oldest first.
+    by_host: HostIndex<Vec<Arc<Prepared>>>,
+    /// What they have against each other, by the host pattern that they share.
+    conflicts: BTreeMap<String, Vec<Finding>>,
+    /// What is wrong with delegates.
+    delegation: Vec<Finding>,
+    /// Whether any is a delegate or has one: then one may change what others mean.
+    delegates: bool,
 }
 
 /// A VirtualService, its names made full and its delegates merged.
@@ -50,6 +56,14 @@ pub struct Prepared {
     pub mesh: bool,
     /// Its `http` rules, those of delegates in their place.
     pub http: Vec<HttpRule>,
+}
+
+impl Prepared {
+    /// The hosts under which clients of the mesh find it. `*` alone is for gateways.
+    fn mesh_hosts(&self) -> impl Iterator<Item = &String> {
+        let hosts = self.hosts.iter().filter(|host| *host != "*");
+        hosts.filter(|_| self.mesh)
+    }
 }
 
 /// An `http` rule.
@@ -87,29 +101,84 @@ impl VirtualServices {
     pub fn new(objects: &[Written], domain: &str) -> Self {
         let mut report = Report::default();
         let mut delegates = Delegates::new(objects);
-        let mut this = Self::default();
+        let mut this = Self {
+            delegates: objects.iter().any(delegates_or_is_delegate),
+            ..Self::default()
+        };
+        let mut patterns = BTreeSet::new();
         for object in objects
             .iter()
             .filter(|object| !object.spec.hosts.is_empty())
         {
-            let prepared = prepare(object, &mut delegates, domain, &mut report);
-            if prepared.mesh {
-                for host in prepared.hosts.iter().filter(|host| *host != "*") {
-                    this.by_host.entry(host).push(this.all.len());
-                }
+            let prepared = Arc::new(prepare(object, &mut delegates, domain, &mut report));
+            for host in prepared.mesh_hosts() {
+                this.by_host.entry(host).push(Arc::clone(&prepared));
+                patterns.insert(host.clone());
             }
             this.all.push(prepared);
         }
         delegates.note_unused(&mut report);
-        this.note_conflicts(&mut report);
-        this.findings = report.found;
+        this.delegation = report.found;
+        this.note_conflicts(patterns);
         this
+    }
+
+    /// What `new` would make of `new`, after `old` was sorted in.
+    pub(super) fn update(&mut self, old: &[Written], new: &[Written], domain: &str) {
+        let changed = Difference::new(old, new, |object| object.age_key());
+        if self.delegates
+            || changed
+                .added
+                .iter()
+                .any(|object| delegates_or_is_delegate(object))
+        {
+            *self = Self::new(new, domain);
+            return;
+        }
+        let mut patterns = BTreeSet::new();
+        for object in changed.removed {
+            let Ok(index) = place(&self.all, object) else {
+                continue;
+            };
+            let prepared = self.all.remove(index);
+            for host in prepared.mesh_hosts() {
+                let same = self.by_host.entry(host);
+                same.retain(|other| !Arc::ptr_eq(other, &prepared));
+                if same.is_empty() {
+                    self.by_host.remove(host);
+                }
+                patterns.insert(host.clone());
+            }
+        }
+        for object in changed.added {
+            let (mut none, mut report) = (Delegates::new(&[]), Report::default());
+            let prepared = Arc::new(prepare(object, &mut none, domain, &mut report));
+            for host in prepared.mesh_hosts() {
+                let same = self.by_host.entry(host);
+                let index = place(same, object).unwrap_or_else(|index| index);
+                // A host that is named twice stands there twice, as in `new`.
+                same.insert(index, Arc::clone(&prepared));
+                patterns.insert(host.clone());
+            }
+            let index = place(&self.all, object).unwrap_or_else(|index| index);
+            self.all.insert(index, prepared);
+        }
+        self.note_conflicts(patterns);
+    }
+
+    /// What was made of `object`, unless it has no hosts.
+    pub(super) fn prepared(&self, object: &Written) -> Option<&Prepared> {
+        place(&self.all, object).ok().map(|index| &*self.all[index])
+    }
+
+    /// What they have against each other.
+    pub(super) fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.conflicts.values().flatten().chain(&self.delegation)
     }
 
     /// Those of the mesh that `host` fits, in the order in which they are asked.
     pub fn of_host(&self, host: &str) -> impl Iterator<Item = &Prepared> {
-        let found = self.by_host.all(host).flatten();
-        found.map(|&index| &self.all[index])
+        self.by_host.all(host).flatten().map(Arc::as_ref)
     }
 
     /// Those that a client of `namespace` sees and that are bound to `gateway`, the oldest first.
@@ -118,7 +187,8 @@ impl VirtualServices {
         namespace: &'s str,
         gateway: &'s str,
     ) -> impl Iterator<Item = &'s Prepared> {
-        self.all.iter().filter(move |prepared| {
+        let all = self.all.iter().map(Arc::as_ref);
+        all.filter(move |prepared| {
             let gateways = &prepared.object.spec.gateways;
             let bound = if gateways.is_empty() {
                 gateway == MESH
@@ -129,37 +199,59 @@ impl VirtualServices {
         })
     }
 
-    /// Notes those that share a host pattern and some client with an older one.
-    fn note_conflicts(&self, report: &mut Report) {
-        for prepared in self.all.iter().filter(|prepared| prepared.mesh) {
-            for (index, host) in prepared.hosts.iter().enumerate() {
-                let same = self.by_host.get(host).into_iter().flatten();
-                let mut older = same
-                    .map(|&index| &self.all[index])
-                    .take_while(|other| !Arc::ptr_eq(&other.object, &prepared.object));
-                let Some(older) =
-                    older.find(|other| other.visibility.overlaps(&prepared.visibility))
-                else {
-                    continue;
-                };
-                let effect = if older.visibility.covers(&prepared.visibility) {
-                    "this rule has no effect on it"
-                } else {
-                    "for clients that see both this rule has no effect on it"
-                };
-                let message = format!(
-                    "{host} is decided by {}, which is older or, of the same age, comes first by name; {effect}",
-                    older.object.reference()
-                );
-                report.add(
-                    &*prepared.object,
-                    &format!("spec.hosts[{index}]"),
-                    codes::CONFLICTING_HOSTS,
-                    message,
-                    "join the rules in one VirtualService",
-                );
+    /// Notes those that share one of these host patterns and some client with an older one.
+    fn note_conflicts(&mut self, patterns: BTreeSet<String>) {
+        for pattern in patterns {
+            let mut report = Report::default();
+            let same = self.by_host.get(&pattern);
+            for (index, prepared) in same.into_iter().flatten().enumerate() {
+                let mut older = same.into_iter().flatten().take(index);
+                let older = older.find(|other| {
+                    !Arc::ptr_eq(other, prepared) && other.visibility.overlaps(&prepared.visibility)
+                });
+                if let Some(older) = older {
+                    note_conflict(prepared, older, &pattern, &mut report);
+                }
+            }
+            if report.found.is_empty() {
+                self.conflicts.remove(&pattern);
+            } else {
+                self.conflicts.insert(pattern, report.found);
             }
         }
+    }
+}
+
+/// Where an object is, or would be, among those that are sorted by age.
+fn place(all: &[Arc<Prepared>], object: &Written) -> Result<usize, usize> {
+    all.binary_search_by(|prepared| prepared.object.age_key().cmp(&object.age_key()))
+}
+
+fn delegates_or_is_delegate(object: &Written) -> bool {
+    let spec = &object.spec;
+    spec.hosts.is_empty() || spec.http.iter().any(|route| route.delegate.is_some())
+}
+
+fn note_conflict(prepared: &Prepared, older: &Prepared, host: &str, report: &mut Report) {
+    let effect = if older.visibility.covers(&prepared.visibility) {
+        "this rule has no effect on it"
+    } else {
+        "for clients that see both this rule has no effect on it"
+    };
+    let message = format!(
+        "{host} is decided by {}, which is older or, of the same age, comes first by name; {effect}",
+        older.object.reference()
+    );
+    let indices = (0..).zip(&prepared.hosts).filter(|(_, name)| *name == host);
+    for (index, _) in indices {
+        let index: usize = index;
+        report.add(
+            &*prepared.object,
+            &format!("spec.hosts[{index}]"),
+            codes::CONFLICTING_HOSTS,
+            message.clone(),
+            "join the rules in one VirtualService",
+        );
     }
 }
 

@@ -69,8 +69,7 @@ fn the_most_specific_host_is_asked_first_then_the_oldest() {
     );
     assert_eq!(names(all.of_host("catalog")), Vec::<String>::new());
     let found: Vec<_> = all
-        .findings
-        .iter()
+        .findings()
         .map(|found| (found.code, found.object.clone().unwrap().name))
         .collect();
     assert_eq!(found, [("IST0109", "young".to_owned())]);
@@ -85,7 +84,7 @@ fn those_that_no_client_sees_together_do_not_conflict() {
         ]
         .concat(),
     );
-    assert_eq!(all.findings, []);
+    assert_eq!(all.findings().count(), 0);
 }
 
 #[test]
@@ -140,8 +139,7 @@ spec:
         ]
     );
     let found: Vec<_> = all
-        .findings
-        .iter()
+        .findings()
         .map(|found| (found.code, found.field.as_str()))
         .collect();
     assert_eq!(

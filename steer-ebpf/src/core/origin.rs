@@ -43,7 +43,7 @@ pub(crate) fn clear(sock: &impl Sock) {
     unsafe { bpf_sk_storage_delete((&raw const ORIGIN).cast_mut().cast(), socket(sock).cast()) };
 }
 
-/// Whether the socket has a peer. One that was disconnected (`connect` to AF_UNSPEC, which passes no
+/// Whether the socket has a peer. One that was disconnected (`connect` to `AF_UNSPEC`, which passes no
 /// hook) keeps what was noted, and it does not count.
 #[inline(always)]
 pub(crate) fn is_connected(sock: &impl Sock) -> bool {

@@ -160,7 +160,7 @@ fn udp_asks() -> Result<()> {
     Ok(())
 }
 
-/// `connect` to AF_UNSPEC passes no hook: what the socket dialled before must not colour what an
+/// `connect` to `AF_UNSPEC` passes no hook: what the socket dialled before must not colour what an
 /// endpoint answers when it is asked by its own address.
 fn udp_disconnects() -> Result<()> {
     let stage = stage("udp-disconnects")?;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use steer_common::{
+    egress::{Learned, LearnedKey},
     endpoint::Endpoint,
     flow::{Affinity, Member, MemberKey, Recalled},
     index::Bucket,
@@ -11,6 +12,8 @@ use steer_common::{
     reason::Reason,
     service::{ClassId, Route, RowId, ServiceKey, Source, SplitId},
 };
+
+use crate::plan::EgressRows;
 
 /// What the maps hold, as far as a service leads to it.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +30,12 @@ pub struct Live {
     pub tickets: BTreeMap<SplitId, u64>,
     /// SOURCES, by network-namespace cookie.
     pub sources: BTreeMap<u64, Source>,
+    /// What the agent wrote into the maps of the egress guard.
+    pub egress: EgressRows,
+    /// `EGRESS_LEARNED`: what answers taught.
+    pub learned: BTreeMap<LearnedKey, Learned>,
+    /// `NAMES_SEEN`.
+    pub names_seen: BTreeMap<LearnedKey, String>,
     /// MEMBERS.
     pub members: BTreeMap<MemberKey, Member>,
     /// COUNTERS of the routes, by row, summed over the CPUs.

@@ -18,7 +18,8 @@ pub(super) fn run(args: args::Agent, instance: &args::Instance) -> anyhow::Resul
     };
     let settings = AgentSettings {
         config: args.config,
-        desired: args.naming.into(),
+        desired: args.egress.settings(args.naming.into()),
+        limits: args.egress.limits(),
         engine: EngineSettings {
             kernel: KernelSettings {
                 pins: Pins::new(&instance.pins),

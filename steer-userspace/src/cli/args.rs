@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub(super) use egress::Egress;
+
+mod egress;
+
 use crate::{control::DEFAULT_STATE, desired::Settings, kernel::DEFAULT_PINS};
 
 /// The traffic control of a service mesh inside the Linux kernel, with no sidecar.
@@ -350,6 +354,9 @@ pub struct Agent {
     /// How names are read.
     #[command(flatten)]
     pub naming: Naming,
+    /// What pods may reach.
+    #[command(flatten)]
+    pub egress: Egress,
     /// Log lines as JSON
     #[arg(long)]
     pub log_json: bool,

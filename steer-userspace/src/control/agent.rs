@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     io,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,7 +21,10 @@ use super::{
 use crate::{
     desired::{Desired, Lowering, Settings, model::PodRef},
     finding::{Finding, Severity},
-    image::Compiler,
+    image::{
+        Compiler, Node,
+        egress::{Limits, Port},
+    },
     kernel::{KernelError, privilege},
     node::{NodeError, discover::Scan},
     source::{Snapshot, files::Reader},
@@ -33,6 +37,8 @@ pub struct AgentSettings {
     pub config: Vec<PathBuf>,
     /// How names are read.
     pub desired: Settings,
+    /// How refusals look.
+    pub limits: Limits,
     /// The kernel's side.
     pub engine: EngineSettings,
 }
@@ -223,7 +229,8 @@ impl Agent {
         let local: BTreeSet<PodRef> = self.found.namespaces.values().cloned().collect();
         self.desired = self.lowering.lower(&self.snapshot, &local);
         self.clusters_changed = true;
-        let image = self.compiler.compile(&self.desired, &self.found.namespaces);
+        let node = self.node();
+        let image = self.compiler.compile_on(&self.desired, &node);
         match self.engine.apply(image) {
             Ok(applied) => {
                 self.refused.clear();
@@ -238,6 +245,29 @@ impl Agent {
                 }
             }
             Err(error) => self.refuse(vec![not_applied(&error)]),
+        }
+    }
+
+    /// What is known of this node. A pod may send from the addresses that Kubernetes gave it,
+    /// whatever others it gives itself.
+    fn node(&self) -> Node {
+        let given = self.snapshot.pod_addresses();
+        let ports = self.found.workloads.iter().map(|(pod, found)| {
+            let own = found.addresses.iter().copied();
+            let port = Port {
+                cookie: found.cookie,
+                pod: pod.clone(),
+                policy: String::new(),
+                addresses: own.filter(|one| given.get(one) == Some(pod)).collect(),
+            };
+            (found.host_index, port)
+        });
+        Node {
+            own: self.found.own,
+            pods: self.found.namespaces.clone(),
+            ports: ports.collect(),
+            found: Arc::default(),
+            limits: self.settings.limits,
         }
     }
 

@@ -7,18 +7,47 @@ use std::{
 };
 
 use steer_common::{
-    addr::{Addr, Port},
+    addr::{Addr, Port as Number},
     service::{CLASS_ANYONE, ClassId, Depth, ServiceKey},
 };
 
-use super::model::{Destination, DestinationName, Image, Route, ServiceName, Source};
-use crate::desired::model::{self as desired, Desired, Endpoint, PodRef, View};
+use super::{
+    egress::{Egress, Found, Limits, Port},
+    model::{Destination, DestinationName, Image, Route, ServiceName, Source},
+};
+use crate::desired::{
+    egress::model::{ANYONE, HOST},
+    model::{self as desired, Desired, Endpoint, PodRef, View},
+};
 
 /// Compiles what the node shall do. `pods` are the network namespaces that were found, by cookie.
 pub fn compile(desired: &Desired, pods: &BTreeMap<u64, PodRef>) -> Image {
     let mut compiler = Compiler::default();
     compiler.compile(desired, pods);
     compiler.image
+}
+
+/// What was found on the node.
+#[derive(Clone, Debug, Default)]
+pub struct Node {
+    /// The cookie of the node's own network namespace.
+    pub own: Option<u64>,
+    /// Pods by the cookie of their network namespace.
+    pub pods: BTreeMap<u64, PodRef>,
+    /// Pods by the index of the interface before them; their policies are not looked at.
+    pub ports: BTreeMap<u32, Port>,
+    /// Addresses of names.
+    pub found: Arc<Found>,
+    /// How refusals look.
+    pub limits: Limits,
+}
+
+/// Who the node's own processes are.
+fn node() -> PodRef {
+    PodRef {
+        namespace: String::new(),
+        name: "(node)".to_owned(),
+    }
 }
 
 /// Compiles one configuration after another; the rows of services that are the same are kept.
@@ -32,8 +61,17 @@ pub struct Compiler {
 }
 
 impl Compiler {
-    /// What the node shall do.
+    /// What a node of which only the pods are known shall do.
     pub fn compile(&mut self, desired: &Desired, pods: &BTreeMap<u64, PodRef>) -> &Image {
+        let node = Node {
+            pods: pods.clone(),
+            ..Node::default()
+        };
+        self.compile_on(desired, &node)
+    }
+
+    /// What the node shall do.
+    pub fn compile_on(&mut self, desired: &Desired, node: &Node) -> &Image {
         if self.contested {
             *self = Self::default();
         }
@@ -57,12 +95,23 @@ impl Compiler {
         let class = |pod: &PodRef| desired.classes.get(pod).copied().unwrap_or(CLASS_ANYONE);
         let source = |pod: &PodRef| Source {
             class: class(pod),
+            policy: policy(desired, pod),
             pod: pod.clone(),
         };
-        self.image.sources = pods
+        self.image.sources = node
+            .pods
             .iter()
             .map(|(&cookie, pod)| (cookie, source(pod)))
             .collect();
+        self.image.egress = egress(desired, node);
+        if let Some(cookie) = node.own.filter(|_| self.image.egress.is_on()) {
+            let own = Source {
+                class: CLASS_ANYONE,
+                policy: HOST.to_owned(),
+                pod: self::node(),
+            };
+            self.image.sources.insert(cookie, own);
+        }
         &self.image
     }
 
@@ -77,6 +126,41 @@ impl Compiler {
         }
         self.services
             .insert(Arc::as_ptr(service), (Arc::clone(service), keys));
+    }
+}
+
+/// The policy of a pod.
+fn policy(desired: &Desired, pod: &PodRef) -> String {
+    let named = desired.egress.pods.get(pod);
+    named.map_or_else(|| ANYONE.to_owned(), Clone::clone)
+}
+
+/// The egress guard; nothing while every policy is open.
+fn egress(desired: &Desired, node: &Node) -> Egress {
+    let wanted = Egress {
+        policies: desired.egress.policies.clone(),
+        resolvers: desired.egress.resolvers.clone(),
+        found: Arc::clone(&node.found),
+        ports: node
+            .ports
+            .iter()
+            .map(|(&index, port)| {
+                let policy = policy(desired, &port.pod);
+                (
+                    index,
+                    Port {
+                        policy,
+                        ..port.clone()
+                    },
+                )
+            })
+            .collect(),
+        limits: node.limits,
+    };
+    if wanted.is_on() {
+        wanted
+    } else {
+        Egress::default()
     }
 }
 
@@ -103,7 +187,7 @@ fn key(class: ClassId, address: IpAddr, port: &desired::Port) -> ServiceKey {
     ServiceKey::new(
         class,
         Addr::from(address),
-        Port::new(port.number),
+        Number::new(port.number),
         port.proto,
     )
 }

@@ -2,7 +2,9 @@
 //! Knows nothing of Istio. Row numbers come with the plan, which knows what is live.
 
 mod compile;
+pub mod egress;
 mod model;
 
-pub use compile::{Compiler, compile};
+pub use compile::{Compiler, Node, compile};
+pub use egress::Egress;
 pub use model::{Destination, DestinationName, Image, Route, ServiceName, Source};

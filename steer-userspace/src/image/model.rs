@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use steer_common::service::{ClassId, Depth, ServiceKey};
 
 use crate::{
-    desired::model::{Endpoint, PodRef, Rule, cluster_name},
+    desired::{
+        egress::model::ANYONE,
+        model::{Endpoint, PodRef, Rule, cluster_name},
+    },
     finding::ObjectRef,
 };
 
@@ -17,6 +20,8 @@ pub struct Image {
     pub routes: BTreeMap<ServiceKey, Arc<Route>>,
     /// SOURCES, by network-namespace cookie.
     pub sources: BTreeMap<u64, Source>,
+    /// The maps of the egress guard.
+    pub egress: super::Egress,
 }
 
 /// One row of ROUTES.
@@ -89,6 +94,19 @@ impl DestinationName {
 pub struct Source {
     /// Its class.
     pub class: ClassId,
+    /// Its egress policy; `*` is that of clients nobody knows.
+    pub policy: String,
     /// The pod.
     pub pod: PodRef,
+}
+
+impl Source {
+    /// A pod with the policy of clients nobody knows.
+    pub fn new(class: ClassId, pod: PodRef) -> Self {
+        Self {
+            class,
+            policy: ANYONE.to_owned(),
+            pod,
+        }
+    }
 }

@@ -14,6 +14,9 @@ impl Maps {
     pub fn read(&self) -> Result<Live, KernelError> {
         let mut live = Live {
             buckets: self.index().copy(),
+            egress: self.egress.read()?,
+            learned: self.egress.learned(),
+            names_seen: self.egress.names_seen(),
             ..Live::default()
         };
         for row in self.index().rows() {

@@ -30,6 +30,8 @@ use crate::{desired::model::PodRef, finding::Finding};
 /// What was found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Scan {
+    /// The cookie of the node's own network namespace.
+    pub own: Option<u64>,
     /// The pods, by the cookie of their network namespace.
     pub namespaces: BTreeMap<u64, PodRef>,
     /// The same, by pod.
@@ -116,6 +118,7 @@ impl Scanner {
             .map_err(NodeError::netlink("listing addresses"))?;
         let mut scan = self.matched(pods);
         scan.entered = entered;
+        scan.own = self.node.cookie().ok();
         let own: BTreeSet<IpAddr> = own.iter().map(|address| address.ip).collect();
         for (ip, pod) in pods.iter().filter(|&(ip, _)| own.contains(ip)) {
             scan.findings.push(findings::on_host_network(pod, *ip));

@@ -20,6 +20,7 @@ use crate::{
 
 mod adopt;
 mod capacity;
+mod egress;
 mod prepare;
 mod rounds;
 mod sources;
@@ -27,6 +28,7 @@ mod stages;
 mod tables;
 
 pub use capacity::Capacity;
+use egress::EgressLayout;
 use prepare::Prepared;
 use stages::Stages;
 use tables::Tables;
@@ -72,6 +74,7 @@ pub struct Layout {
     generation: u32,
     placed: BTreeMap<ServiceKey, Placed>,
     sources: BTreeMap<u64, (Source, SourceRow)>,
+    egress: EgressLayout,
     pools: BTreeMap<Arc<[Endpoint]>, Pool>,
     tables: Tables,
     rows: Slots,
@@ -91,6 +94,7 @@ impl Layout {
             generation: 0,
             placed: BTreeMap::new(),
             sources: BTreeMap::new(),
+            egress: EgressLayout::default(),
             pools: BTreeMap::new(),
             tables: Tables::default(),
             rows: Slots::new(capacity.rows),
@@ -114,7 +118,10 @@ impl Layout {
 
     /// What the numbers in the rows mean.
     pub fn names(&self) -> Names {
+        let (policies, hosts) = self.egress.names();
         Names {
+            policies,
+            hosts,
             services: self.tables.services.table(),
             rules: self.tables.rules.table(),
             destinations: self.tables.destinations.table(),
@@ -157,10 +164,13 @@ impl Layout {
         gone.into_iter()
             .for_each(|key| self.remove(key, &mut steps));
         self.plan_sources(image, &mut steps);
+        self.plan_egress(image, &mut steps);
+        let mut names = self.tables.fresh();
+        names.extend(self.egress.fresh());
         let plan = Plan {
             generation,
             steps: steps.in_order(),
-            names: self.tables.fresh(),
+            names,
         };
         if !plan.is_empty() {
             self.generation = generation;
@@ -211,7 +221,8 @@ impl Layout {
         fits("a row of ROUTES", destinations.unwrap_or_default(), most)?;
         fits("SERVICES", anyone, self.capacity.services)?;
         fits("SERVICES", image.routes.len(), self.capacity.keys)?;
-        fits("SOURCES", image.sources.len(), self.capacity.sources)
+        fits("SOURCES", image.sources.len(), self.capacity.sources)?;
+        Self::check_egress(image)
     }
 
     /// Puts prepared routes in force; what they replace is retired.

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::allocate::Slots;
 use crate::{
-    desired::model::{PodRef, Rule},
+    desired::{
+        egress::model::GroupName,
+        model::{PodRef, Rule},
+    },
     image::{DestinationName, ServiceName},
 };
 
@@ -22,6 +25,10 @@ pub enum Name {
     Destination(Arc<DestinationName>),
     /// A workload.
     Workload(Arc<PodRef>),
+    /// An egress policy.
+    Policy(Arc<String>),
+    /// What a group of ports belongs to.
+    Host(Arc<GroupName>),
 }
 
 /// What the numbers in the rows mean.
@@ -35,6 +42,10 @@ pub struct Names {
     pub destinations: BTreeMap<u32, Arc<DestinationName>>,
     /// Number -> workload.
     pub workloads: BTreeMap<u32, Arc<PodRef>>,
+    /// Number -> egress policy.
+    pub policies: BTreeMap<u32, Arc<String>>,
+    /// Number -> what a group of ports belongs to.
+    pub hosts: BTreeMap<u32, Arc<GroupName>>,
 }
 
 impl Names {
@@ -45,6 +56,8 @@ impl Names {
             Name::Rule(name) => drop(self.rules.insert(number, name)),
             Name::Destination(name) => drop(self.destinations.insert(number, name)),
             Name::Workload(name) => drop(self.workloads.insert(number, name)),
+            Name::Policy(name) => drop(self.policies.insert(number, name)),
+            Name::Host(name) => drop(self.hosts.insert(number, name)),
         }
     }
 
@@ -66,7 +79,84 @@ impl Names {
             .workloads
             .iter()
             .map(|(&n, name)| (n, Name::Workload(Arc::clone(name))));
-        services.chain(rules).chain(destinations).chain(workloads)
+        let policies = self
+            .policies
+            .iter()
+            .map(|(&n, name)| (n, Name::Policy(Arc::clone(name))));
+        let hosts = self
+            .hosts
+            .iter()
+            .map(|(&n, name)| (n, Name::Host(Arc::clone(name))));
+        let routes = services.chain(rules).chain(destinations).chain(workloads);
+        routes.chain(policies).chain(hosts)
+    }
+}
+
+/// Numbers that are never given to another name: sockets and learned addresses remember them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Lasting<T> {
+    by_name: BTreeMap<Arc<T>, u32>,
+    next: u32,
+    fresh: Vec<(u32, Arc<T>)>,
+}
+
+impl<T: Ord> Lasting<T> {
+    /// The first number that is given.
+    pub(super) fn new(next: u32) -> Self {
+        Self {
+            by_name: BTreeMap::new(),
+            next,
+            fresh: Vec::new(),
+        }
+    }
+
+    /// Takes over a number, whether or not it is in use.
+    pub(super) fn adopt(&mut self, number: u32, name: &Arc<T>) {
+        self.by_name.insert(Arc::clone(name), number);
+        self.pass(number);
+    }
+
+    /// A number that was given to somebody, and is given to nobody else.
+    pub(super) fn pass(&mut self, number: u32) {
+        self.next = self.next.max(number.saturating_add(1));
+    }
+
+    /// The number of a name.
+    pub(super) fn number(&mut self, name: &Arc<T>) -> u32 {
+        if let Some(&number) = self.by_name.get(name) {
+            return number;
+        }
+        let number = self.next;
+        self.next = self.next.saturating_add(1);
+        self.by_name.insert(Arc::clone(name), number);
+        self.fresh.push((number, Arc::clone(name)));
+        number
+    }
+
+    /// Forgets the names that `is_used` does not know, but for the last one, by which an agent
+    /// that takes over sees how many numbers were given.
+    pub(super) fn keep(&mut self, is_used: impl Fn(u32) -> bool) {
+        let last = self.next.saturating_sub(1);
+        self.by_name
+            .retain(|_, &mut number| number == last || is_used(number));
+    }
+
+    /// How many names have a number.
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// The numbers given since this was last asked.
+    pub(super) fn take_fresh(&mut self) -> Vec<(u32, Arc<T>)> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// Number -> name.
+    pub(super) fn table(&self) -> BTreeMap<u32, Arc<T>> {
+        self.by_name
+            .iter()
+            .map(|(name, &number)| (number, Arc::clone(name)))
+            .collect()
     }
 }
 
@@ -117,6 +207,11 @@ impl<T: Ord> Numbers<T> {
         self.by_name.insert(Arc::clone(name), (number, 1));
         self.fresh.push((number, Arc::clone(name)));
         number
+    }
+
+    /// The number of a name that is in use; 0 if it is not.
+    pub(super) fn known(&self, name: &T) -> u32 {
+        self.by_name.get(name).map_or(0, |(number, _)| *number)
     }
 
     /// One use less; a name without uses is forgotten, its number may name another.

@@ -121,6 +121,19 @@ pub enum PlanError {
         /// What is needed, at least.
         needed: u64,
     },
+    /// A map of the egress guard is too small.
+    #[error(
+        "{map} holds {capacity} rows and what may be reached needs {needed}; remove ServiceEntries or \
+         services, or what makes policies differ: Sidecars, exportTo"
+    )]
+    Egress {
+        /// The map.
+        map: &'static str,
+        /// What it holds.
+        capacity: u32,
+        /// What is needed.
+        needed: u64,
+    },
     /// Enough rows exist, but rows that were just replaced are not free yet.
     #[error("{map} has no free row before the next grace period")]
     Busy {

@@ -3,10 +3,13 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use steer::{
-    desired::model::{Desired, Endpoint, Port, Route, Rule, View},
+    desired::{
+        egress::model::{Egress, Group, Mode},
+        model::{Desired, Endpoint, Port, Route, Rule, View},
+    },
     finding::Finding,
     image::DestinationName,
-    plan::{Name, Names, Plan, Step},
+    plan::{Change, EgressStep, Name, Names, Plan, Step},
 };
 use steer_common::{
     Proto,
@@ -35,7 +38,54 @@ pub(crate) fn desired(desired: &Desired) -> String {
         let name = class_name(*class, &desired.class_names);
         line(out, 0, &format!("pod {pod}  {name}"));
     }
+    egress(&mut text, &desired.egress);
     text + &findings(&desired.findings)
+}
+
+/// What pods may reach, if that is not everything.
+fn egress(out: &mut String, egress: &Egress) {
+    let mut policies = egress.policies.values();
+    if policies.all(|policy| policy.mode == Mode::Open) {
+        return;
+    }
+    for found in egress.policies.values() {
+        let (mode, rule) = (found.mode.name(), rule(&found.rule));
+        line(out, 0, &format!("policy {}  {mode} by {rule}", found.name));
+        for (net, row) in &found.nets {
+            let never = if row.never_learned {
+                "  never learned"
+            } else {
+                ""
+            };
+            let ports = row
+                .group
+                .as_ref()
+                .map_or_else(String::new, |group| ports(group));
+            line(out, 1, &format!("net {net}{ports}{never}"));
+        }
+        for (name, group) in &found.names {
+            line(out, 1, &format!("name {name}{}", ports(group)));
+        }
+    }
+    for (pod, policy) in &egress.pods {
+        line(out, 0, &format!("pod {pod}  policy {policy}"));
+    }
+    for resolver in &egress.resolvers {
+        line(out, 0, &format!("resolver {resolver}"));
+    }
+    for name in &egress.resolve {
+        line(out, 0, &format!("resolve {name}"));
+    }
+}
+
+/// `  a.example 443/TCP/sni`.
+fn ports(group: &Group) -> String {
+    let mut text = format!("  {}", group.name.text());
+    for (key, rule) in &group.ports {
+        let (port, proto, check) = (key.port, key.proto, rule.check.name());
+        text += &format!(" {port}/{proto}/{check}");
+    }
+    text
 }
 
 /// One line for each finding.
@@ -221,7 +271,7 @@ fn step(out: &mut String, step: &Step, names: &Names) {
                 &format!("publish {key} -> {row}{}", old.unwrap_or_default()),
             );
         }
-        Step::Egress(step) => line(out, 0, &format!("{} {step:?}", step.map())),
+        Step::Egress(step) => egress_step(out, step, names),
         Step::SetSource { cookie, source } => {
             let pod = names.workloads.get(&source.workload);
             let pod = pod.map_or_else(|| "-".to_owned(), ToString::to_string);
@@ -282,4 +332,43 @@ fn socket_of(addr: Addr, port: u16) -> String {
 fn line(out: &mut String, depth: usize, text: &str) {
     // Writing to a String does not fail.
     let _ = writeln!(out, "{:indent$}{}", "", text.trim_end(), indent = 2 * depth);
+}
+
+fn egress_step(out: &mut String, step: &EgressStep, names: &Names) {
+    let host = |number: &u32| {
+        let name = names.hosts.get(number).map(|name| name.text());
+        name.unwrap_or_else(|| "-".to_owned())
+    };
+    let map = step.map();
+    let text = match step {
+        EgressStep::Settings(settings) => format!("switch {map} {}", settings.on),
+        EgressStep::Policy(id, row) => {
+            format!(
+                "set {map} {id}: {} generation {}",
+                row.mode().name(),
+                row.generation
+            )
+        }
+        EgressStep::Net(Change::Set((key, bits), row)) => format!(
+            "set {map} {}: {}/{bits} {} flags {}",
+            key.policy,
+            key.addr,
+            host(&row.host),
+            row.flags
+        ),
+        EgressStep::Host(Change::Set(key, row)) => format!(
+            "set {map} {}: {} {}/{} {}",
+            key.policy,
+            host(&key.host),
+            key.port.number(),
+            key.proto,
+            row.check().name()
+        ),
+        EgressStep::Name(Change::Set(key, row)) => {
+            format!("set {map} {:?} {}", key.0, host(&row.host))
+        }
+        EgressStep::Resolver(Change::Set(addr, ())) => format!("set {map} {addr}"),
+        other => format!("{map} {other:?}"),
+    };
+    line(out, 0, &text);
 }

@@ -141,7 +141,7 @@ impl World {
         let mut image = image(self.services.iter().flat_map(Churning::rows));
         for ((cookie, pod), &class) in self.pods.iter().zip(&self.classes) {
             let pod = pod.clone();
-            image.sources.insert(*cookie, Source { class, pod });
+            image.sources.insert(*cookie, Source::new(class, pod));
         }
         image
     }

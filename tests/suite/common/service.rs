@@ -138,6 +138,6 @@ pub(crate) fn identity(pod: &Pod) -> Result<(u64, PodRef)> {
 /// Says in `image` that `pod` is of a class.
 pub(crate) fn classify(image: &mut Image, pod: &Pod, class: ClassId) -> Result<()> {
     let (cookie, pod) = identity(pod)?;
-    image.sources.insert(cookie, Source { class, pod });
+    image.sources.insert(cookie, Source::new(class, pod));
     Ok(())
 }

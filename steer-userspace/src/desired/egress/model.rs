@@ -9,10 +9,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 use steer_common::Proto;
 
-use crate::{
-    desired::model::{PodRef, Rule},
-    source::subnet::Subnet,
-};
+pub use crate::source::subnet::Subnet;
+
+use crate::desired::model::{PodRef, Rule};
 
 /// The egress policies of this node.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -12,7 +12,7 @@ use steer_common::{
     },
 };
 
-use super::{Capacity, Layout, Placed, Pool};
+use super::{Capacity, EgressLayout, Layout, Placed, Pool};
 use crate::{
     desired::model::{Endpoint, PodRef, Rule},
     image::{Destination, Route, ServiceName, Source},
@@ -43,12 +43,14 @@ impl Layout {
             let own = own.collect();
             layout.adopt_route(key, row, found, live, unknown(), own);
         }
+        layout.egress = EgressLayout::adopt(live.egress.clone(), names);
         for (&cookie, &found) in &live.sources {
             // Who cannot be named is nobody's pod: it goes, or is told anew, with the first plan.
             let owner = names.workloads.get(&found.workload);
             let owner = owner.filter(|pod| layout.tables.workloads.adopt(found.workload, pod));
             let source = Source {
                 class: found.class.number(),
+                policy: layout.egress.policy_name(found.policy.number()),
                 pod: owner.map_or_else(nobody, |pod| (**pod).clone()),
             };
             layout.sources.insert(cookie, (source, found));

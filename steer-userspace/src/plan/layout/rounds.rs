@@ -91,6 +91,7 @@ impl Layout {
             sources: sources
                 .map(|(&cookie, (source, _))| (cookie, source.clone()))
                 .collect(),
+            egress: self.egress.image.clone(),
         }
     }
 }

@@ -30,7 +30,8 @@ impl Layout {
                 continue;
             }
             let workload = self.tables.workloads.hold(&Arc::new(source.pod.clone()));
-            let row = SourceRow::new(cookie, source.class, 0, workload);
+            let policy = self.egress.policy(&source.policy);
+            let row = SourceRow::new(cookie, source.class, policy, workload);
             if let Some((old, _)) = self.sources.insert(cookie, (source.clone(), row)) {
                 self.tables.workloads.release(&old.pod);
             }

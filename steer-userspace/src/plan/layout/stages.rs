@@ -10,12 +10,18 @@ use crate::plan::step::Step;
 /// after it; a namespace joins its class when the rows of that class are there.
 #[derive(Default)]
 pub(super) struct Stages {
+    /// The egress guard is switched off before its rows go.
+    pub(super) off: Vec<Step>,
     pub(super) mend: Vec<Step>,
     pub(super) fill: Vec<Step>,
+    /// What may be reached from now on: before anybody is led there.
+    pub(super) allow: Vec<Step>,
     pub(super) publish: Vec<(ServiceKey, RowId, Option<RowId>)>,
     pub(super) sources: Vec<Step>,
     pub(super) unpublish: BTreeSet<(ServiceKey, RowId)>,
     pub(super) clear: Vec<Step>,
+    /// What may be reached no longer: after nobody is led there.
+    pub(super) refuse: Vec<Step>,
 }
 
 impl Stages {
@@ -25,8 +31,10 @@ impl Stages {
             .publish
             .iter()
             .partition(|(key, ..)| key.class == CLASS_ANYONE);
-        let mut steps = self.mend;
+        let mut steps = self.off;
+        steps.extend(self.mend);
         steps.extend(self.fill);
+        steps.extend(self.allow);
         steps.extend(classes.iter().map(publish));
         steps.extend(self.sources);
         steps.extend(anyone.iter().map(publish));
@@ -36,6 +44,7 @@ impl Stages {
                 .map(|(key, row)| Step::Unpublish { key, row }),
         );
         steps.extend(self.clear);
+        steps.extend(self.refuse);
         steps
     }
 }

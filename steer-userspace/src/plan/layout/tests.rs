@@ -204,6 +204,7 @@ fn image(routes: &[(ServiceKey, Arc<Route>)]) -> Image {
     Image {
         routes: routes.iter().cloned().collect(),
         sources: BTreeMap::new(),
+        ..Image::default()
     }
 }
 
@@ -351,7 +352,7 @@ fn any_image() -> impl Strategy<Value = Image> {
                     namespace: "shop".to_owned(),
                     name: format!("pod{cookie}"),
                 };
-                image.sources.insert(cookie, Source { class, pod });
+                image.sources.insert(cookie, Source::new(class, pod));
             }
             image
         })

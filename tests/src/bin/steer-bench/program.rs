@@ -195,7 +195,7 @@ fn many(count: u32) -> Image {
     };
     Image {
         routes: (0..count).map(route).collect(),
-        sources: BTreeMap::new(),
+        ..Image::default()
     }
 }
 
@@ -220,7 +220,7 @@ fn by_class(cookie: u64) -> Image {
         namespace: "bench".to_owned(),
         name: "client".to_owned(),
     };
-    image.sources = BTreeMap::from([(cookie, Source { class: CLASS, pod })]);
+    image.sources = BTreeMap::from([(cookie, Source::new(CLASS, pod))]);
     image
 }
 

@@ -1,7 +1,6 @@
 //! How exact the split is, over real TCP connections; beside it a random pick, and Envoy.
 
 use std::{
-    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Instant,
 };
@@ -141,7 +140,7 @@ impl Stage {
         let routes = splits.iter().map(route).collect();
         engine.apply(&Image {
             routes,
-            sources: BTreeMap::new(),
+            ..Image::default()
         })?;
         Ok(())
     }

@@ -1,0 +1,413 @@
+//! The rows of the egress guard: names become numbers, and the way from row to row is planned in two
+//! stages, so that nobody is refused on the way who is not refused at its end.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use steer_common::{
+    Addr, Port as Number, Proto,
+    egress::{
+        Check as CheckWord, Grant, HostKey, HostRule, Learned, LearnedKey, Mode as ModeWord,
+        NameKey, NameRule, NetKey, NetRule, Policy as PolicyRow, PolicyId, PortRow,
+        learned::GRANTS, net::NET_NEVER_LEARNED, policy::POLICY_DEFAULT, port::PORT_ADDRS,
+    },
+    limits,
+};
+
+use super::{Layout, Stages};
+use crate::{
+    desired::{
+        egress::model::{ANYONE, Check, Group, GroupName, Mode, Policy, PortKey, Subnet},
+        model::Rule,
+    },
+    image::{Egress, Image},
+    plan::{
+        egress::{EgressRows, EgressSettings, EgressStep},
+        names::{Lasting, Name, Names},
+        step::{PlanError, Step},
+    },
+};
+
+/// The egress guard as it is in force.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct EgressLayout {
+    /// What it was made from.
+    pub(super) image: Egress,
+    rows: EgressRows,
+    /// What the maps hold was not made by this layout: the image says nothing about it.
+    adopted: bool,
+    policies: Lasting<String>,
+    hosts: Lasting<GroupName>,
+    /// Rules whose numbers the rows use.
+    rules: Vec<Arc<Rule>>,
+}
+
+impl Default for EgressLayout {
+    fn default() -> Self {
+        Self {
+            image: Egress::default(),
+            rows: EgressRows::default(),
+            adopted: false,
+            policies: Lasting::new(POLICY_DEFAULT + 1),
+            hosts: Lasting::new(1),
+            rules: Vec::new(),
+        }
+    }
+}
+
+impl EgressLayout {
+    /// Takes over what an earlier agent left.
+    pub(super) fn adopt(rows: EgressRows, names: &Names) -> Self {
+        let mut this = Self {
+            adopted: rows != EgressRows::default(),
+            ..Self::default()
+        };
+        for (&number, name) in names.policies.iter().filter(|(number, _)| **number != 0) {
+            this.policies.adopt(number, name);
+        }
+        for (&number, name) in &names.hosts {
+            this.hosts.adopt(number, name);
+        }
+        rows.policies.keys().for_each(|&id| this.policies.pass(id));
+        rows.hosts.keys().for_each(|key| this.hosts.pass(key.host));
+        this.rows = rows;
+        this
+    }
+
+    /// The number of a policy.
+    pub(super) fn policy(&mut self, name: &str) -> PolicyId {
+        if name == ANYONE {
+            return POLICY_DEFAULT;
+        }
+        self.policies.number(&Arc::new(name.to_owned()))
+    }
+
+    /// The name of a policy's number, as far as it is known.
+    pub(super) fn policy_name(&self, id: PolicyId) -> String {
+        if id == POLICY_DEFAULT {
+            return ANYONE.to_owned();
+        }
+        let table = self.policies.table();
+        table.get(&id).map_or_else(String::new, ToString::to_string)
+    }
+
+    pub(super) fn names(&self) -> (BTreeMap<u32, Arc<String>>, BTreeMap<u32, Arc<GroupName>>) {
+        let mut policies = self.policies.table();
+        if self.rows.settings.on {
+            policies.insert(POLICY_DEFAULT, Arc::new(ANYONE.to_owned()));
+        }
+        (policies, self.hosts.table())
+    }
+
+    pub(super) fn fresh(&mut self) -> Vec<(u32, Name)> {
+        let policies = self.policies.take_fresh().into_iter();
+        let hosts = self.hosts.take_fresh().into_iter();
+        policies
+            .map(|(number, name)| (number, Name::Policy(name)))
+            .chain(hosts.map(|(number, name)| (number, Name::Host(name))))
+            .collect()
+    }
+}
+
+/// Hosts that nothing uses are forgotten when there are so many.
+const IDLE_HOSTS_MAX: usize = 100_000;
+
+impl Layout {
+    /// Whether the rows fit.
+    pub(super) fn check_egress(image: &Image) -> Result<(), PlanError> {
+        let policies = || image.egress.policies.values();
+        let sum = |count: fn(&Policy) -> usize| policies().map(|policy| count(policy)).sum();
+        let ports = |policy: &Policy| groups(policy).map(|group| group.ports.len()).sum::<usize>();
+        let found = image
+            .egress
+            .found
+            .values()
+            .map(BTreeMap::len)
+            .sum::<usize>();
+        let rows: [(&'static str, usize, u32); 6] = [
+            ("POLICIES", policies().count(), limits::POLICIES_MAX),
+            (
+                "EGRESS_NETS",
+                sum(|policy| policy.nets.len() + 1),
+                limits::EGRESS_NETS_MAX,
+            ),
+            (
+                "EGRESS_NAMES",
+                sum(|policy| policy.names.len()),
+                limits::EGRESS_NAMES_MAX,
+            ),
+            (
+                "EGRESS_HOSTS",
+                policies().map(|policy| ports(policy)).sum(),
+                limits::EGRESS_HOSTS_MAX,
+            ),
+            (
+                "EGRESS_RESOLVED",
+                found * policies().count(),
+                limits::EGRESS_RESOLVED_MAX,
+            ),
+            (
+                "RESOLVERS",
+                image.egress.resolvers.len(),
+                limits::RESOLVERS_MAX,
+            ),
+        ];
+        let over = rows
+            .into_iter()
+            .find(|&(_, needed, capacity)| needed > capacity as usize);
+        match over {
+            None => Ok(()),
+            Some((map, needed, capacity)) => Err(PlanError::Egress {
+                map,
+                capacity,
+                needed: needed as u64,
+            }),
+        }
+    }
+
+    /// Plans the way to what `image` lets be reached.
+    pub(super) fn plan_egress(&mut self, image: &Image, steps: &mut Stages) {
+        let wanted = &image.egress;
+        if !self.egress.adopted && self.egress.image == *wanted {
+            return;
+        }
+        let old_rules = std::mem::take(&mut self.egress.rules);
+        let rows = self.rows_of(wanted);
+        old_rules
+            .iter()
+            .for_each(|rule| self.tables.rules.release(rule));
+        let live = std::mem::take(&mut self.egress.rows);
+        self.egress.rows = if rows.settings.on {
+            let both = together(&live, &rows);
+            let (between, allow) = advance(&live, both);
+            let (end, refuse) = advance(&between, rows);
+            steps.allow.extend(allow.into_iter().map(Step::Egress));
+            steps.refuse.extend(refuse.into_iter().map(Step::Egress));
+            end
+        } else {
+            let off = EgressRows {
+                settings: rows.settings,
+                ..live.clone()
+            };
+            steps
+                .off
+                .extend(live.steps(&off).into_iter().map(Step::Egress));
+            let (end, refuse) = advance(&off, rows);
+            steps.refuse.extend(refuse.into_iter().map(Step::Egress));
+            end
+        };
+        self.egress.image = wanted.clone();
+        self.egress.adopted = false;
+        if self.egress.hosts.len() > IDLE_HOSTS_MAX {
+            let rows = &self.egress.rows.hosts;
+            let used: BTreeSet<u32> = rows.keys().map(|key| key.host).collect();
+            self.egress.hosts.keep(|number| used.contains(&number));
+        }
+    }
+
+    fn rows_of(&mut self, wanted: &Egress) -> EgressRows {
+        let mut rows = EgressRows {
+            settings: EgressSettings {
+                on: wanted.is_on(),
+                errno: wanted.limits.errno,
+                ttl_min_secs: wanted.limits.ttl_min_secs,
+                ttl_max_secs: wanted.limits.ttl_max_secs,
+                ..EgressSettings::default()
+            },
+            ..EgressRows::default()
+        };
+        rows.resolvers = wanted
+            .resolvers
+            .iter()
+            .map(|&one| Addr::from(one))
+            .collect();
+        for (name, policy) in &wanted.policies {
+            let id = self.egress.policy(name);
+            self.policy_rows(id, policy, wanted, &mut rows);
+        }
+        for (&index, port) in &wanted.ports {
+            let mut addrs = [Addr::default(); PORT_ADDRS];
+            for (place, &address) in addrs.iter_mut().zip(&port.addresses) {
+                *place = address.into();
+            }
+            let row = PortRow {
+                client: port.cookie,
+                policy: self.egress.policy(&port.policy),
+                // Its network namespace is in SOURCES, which holds the name.
+                workload: self.tables.workloads.known(&port.pod),
+                addrs,
+            };
+            rows.ports.insert(index, row);
+        }
+        rows
+    }
+
+    fn policy_rows(
+        &mut self,
+        id: PolicyId,
+        policy: &Policy,
+        wanted: &Egress,
+        rows: &mut EgressRows,
+    ) {
+        let rule = self.rule(&Arc::new(policy.rule.clone()));
+        let row = PolicyRow {
+            rule,
+            ..PolicyRow::new(mode(policy.mode), 0)
+        };
+        rows.policies.insert(id, row);
+        let mut numbers: BTreeMap<*const Group, u32> = BTreeMap::new();
+        for group in groups(policy) {
+            let host = self.egress.hosts.number(&group.name);
+            numbers.insert(group, host);
+            for (key, allowed) in &group.ports {
+                let key = host_key(id, host, *key);
+                let rule = self.rule(&allowed.rule);
+                let check = check(allowed.check) as u32;
+                rows.hosts.insert(key, HostRule { key, check, rule });
+            }
+        }
+        let number = |group: &Arc<Group>| numbers.get(&Arc::as_ptr(group)).copied();
+        for (net, found) in &policy.nets {
+            let (key, bits) = net_key(id, *net);
+            let host = found.group.as_ref().and_then(number).unwrap_or_default();
+            let flags = if found.never_learned {
+                NET_NEVER_LEARNED
+            } else {
+                0
+            };
+            rows.nets.insert((key, bits), NetRule { host, flags });
+        }
+        mapped(id, policy, rows);
+        for (name, group) in &policy.names {
+            let host = number(group).unwrap_or_default();
+            if let Some((bits, key)) = NameKey::new(id, name) {
+                rows.names.insert((key, bits), NameRule { host, flags: 0 });
+            }
+            for (&address, &until) in wanted.found.get(name).into_iter().flatten() {
+                let addr = Addr::from(address);
+                let net = Subnet::of(address);
+                let never = policy
+                    .nets
+                    .iter()
+                    .any(|(wide, row)| row.never_learned && wide.covers(net));
+                if !never {
+                    grant(
+                        rows,
+                        LearnedKey { policy: id, addr },
+                        Grant::new(host, until),
+                    );
+                }
+            }
+        }
+    }
+
+    fn rule(&mut self, rule: &Arc<Rule>) -> u32 {
+        let number = self.tables.rules.hold(rule);
+        self.egress.rules.push(Arc::clone(rule));
+        number
+    }
+}
+
+/// The groups of a policy, each once.
+fn groups(policy: &Policy) -> impl Iterator<Item = &Group> {
+    let nets = policy.nets.values().filter_map(|net| net.group.as_ref());
+    let all: BTreeMap<*const Group, &Arc<Group>> = nets
+        .chain(policy.names.values())
+        .map(|group| (Arc::as_ptr(group), group))
+        .collect();
+    // By name: numbers must not depend on where groups are in memory.
+    let mut sorted: Vec<&Group> = all.into_values().map(|group| &**group).collect();
+    sorted.sort_by(|a, b| a.name.cmp(&b.name));
+    sorted.into_iter()
+}
+
+fn host_key(policy: PolicyId, host: u32, key: PortKey) -> HostKey {
+    HostKey {
+        policy,
+        host,
+        port: Number::new(key.port),
+        proto: match key.proto {
+            Proto::Tcp => 6,
+            Proto::Udp => 17,
+        },
+        pad: 0,
+    }
+}
+
+fn net_key(policy: PolicyId, net: Subnet) -> (NetKey, u32) {
+    let addr = Addr::from(net.network().address());
+    (NetKey { policy, addr }, NetKey::prefix(addr, net.bits()))
+}
+
+/// IPv4 is a part of IPv6's numbers here, but no network of IPv6 means it.
+fn mapped(policy: PolicyId, content: &Policy, rows: &mut EgressRows) {
+    let first = Subnet::of(std::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().into());
+    let wide = |net: &Subnet| net.bits() <= 96 && net.covers(first);
+    if content.nets.keys().any(wide) {
+        let all = Subnet::new(std::net::Ipv4Addr::UNSPECIFIED.into(), 0);
+        rows.nets.entry(net_key(policy, all)).or_default();
+    }
+}
+
+/// Adds a grant; one too many is left out, the address stands for as many hosts as fit.
+fn grant(rows: &mut EgressRows, key: LearnedKey, grant: Grant) {
+    let row = rows.resolved.entry(key).or_insert_with(|| Learned {
+        key,
+        pad: 0,
+        grants: [Grant::default(); GRANTS],
+    });
+    if let Some(free) = row.grants.iter_mut().find(|found| found.host() == 0) {
+        *free = grant;
+    }
+}
+
+fn mode(mode: Mode) -> ModeWord {
+    match mode {
+        Mode::Open => ModeWord::Open,
+        Mode::Audit => ModeWord::Audit,
+        Mode::Enforce => ModeWord::Enforce,
+    }
+}
+
+fn check(check: Check) -> CheckWord {
+    match check {
+        Check::Address => CheckWord::Address,
+        Check::Sni => CheckWord::Sni,
+        Check::Host => CheckWord::Host,
+    }
+}
+
+/// What both let be reached. Settings stay: the guard is switched on last of all.
+fn together(live: &EgressRows, wanted: &EgressRows) -> EgressRows {
+    let mut both = live.clone();
+    let new = wanted.clone();
+    both.policies.extend(new.policies);
+    both.nets.extend(new.nets);
+    both.hosts.extend(new.hosts);
+    both.names.extend(new.names);
+    both.resolved.extend(new.resolved);
+    both.resolvers.extend(new.resolvers);
+    both.ports.extend(new.ports);
+    both
+}
+
+/// The steps to `wanted`, and what the maps hold then: generations are made on the way.
+fn advance(live: &EgressRows, mut wanted: EgressRows) -> (EgressRows, Vec<EgressStep>) {
+    let steps = live.steps(&wanted);
+    for (id, row) in &mut wanted.policies {
+        row.generation = live.policies.get(id).map_or(0, |live| live.generation);
+    }
+    for step in &steps {
+        if let EgressStep::Policy(id, row) = step
+            && let Some(known) = wanted.policies.get_mut(id)
+        {
+            *known = *row;
+        }
+    }
+    (wanted, steps)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+use std::collections::BTreeMap;
+
+use steer_common::egress::Policy as PolicyRow;
+
+use super::*;
+use crate::{
+    desired::{
+        egress::model::{Net, PortRule},
+        model::PodRef,
+    },
+    image::{Source, egress::Port},
+    plan::{Capacity, egress::Change},
+};
+
+fn group(host: &str, port: u16) -> Arc<Group> {
+    let rule = Arc::new(Rule::Setting {
+        name: host.to_owned(),
+    });
+    let key = PortKey {
+        proto: Proto::Tcp,
+        port,
+    };
+    let check = Check::Address;
+    let ports = BTreeMap::from([(key, PortRule { check, rule })]);
+    Arc::new(Group::of_addresses([host.to_owned()].into(), ports))
+}
+
+/// An image in which the policy of everyone reaches these networks, and `web` has its own.
+fn image(nets: &[(&str, u16)], mode: Mode) -> Image {
+    let net = |(text, port): &(&str, u16)| {
+        let net = Net {
+            group: Some(group(text, *port)),
+            never_learned: false,
+        };
+        (Subnet::parse(text).unwrap(), net)
+    };
+    let policy = |name: &str| {
+        let policy = Policy {
+            name: name.to_owned(),
+            mode,
+            rule: Rule::Service,
+            nets: nets.iter().map(net).collect(),
+            names: BTreeMap::new(),
+        };
+        (name.to_owned(), Arc::new(policy))
+    };
+    let pod = PodRef {
+        namespace: "shop".to_owned(),
+        name: "web".to_owned(),
+    };
+    let source = Source {
+        policy: "web".to_owned(),
+        ..Source::new(0, pod.clone())
+    };
+    let port = Port {
+        cookie: 7,
+        pod,
+        policy: "web".to_owned(),
+        addresses: vec!["10.0.0.1".parse().unwrap()],
+    };
+    Image {
+        sources: BTreeMap::from([(7, source)]),
+        egress: Egress {
+            policies: [policy(ANYONE), policy("web")].into(),
+            ports: BTreeMap::from([(3, port)]),
+            ..Egress::default()
+        },
+        ..Image::default()
+    }
+}
+
+fn write<K: Ord, V>(rows: &mut BTreeMap<K, V>, change: Change<K, V>) {
+    match change {
+        Change::Set(key, value) => drop(rows.insert(key, value)),
+        Change::Remove(key) => drop(rows.remove(&key)),
+    }
+}
+
+/// What the maps hold after the steps, and what SOURCES says of the pod meanwhile.
+fn apply(rows: &mut EgressRows, steps: &[Step], check: impl Fn(&EgressRows, &Step)) {
+    for step in steps {
+        if let Step::Egress(step) = step {
+            match step.clone() {
+                EgressStep::Settings(settings) => rows.settings = settings,
+                EgressStep::Policy(id, policy) if policy == PolicyRow::default() => {
+                    rows.policies.remove(&id);
+                }
+                EgressStep::Policy(id, policy) => drop(rows.policies.insert(id, policy)),
+                EgressStep::Net(change) => write(&mut rows.nets, change),
+                EgressStep::Host(change) => write(&mut rows.hosts, change),
+                EgressStep::Port(Change::Set(index, row)) => drop(rows.ports.insert(index, *row)),
+                EgressStep::Port(Change::Remove(index)) => drop(rows.ports.remove(&index)),
+                _ => {}
+            }
+        }
+        check(rows, step);
+    }
+}
+
+fn layout() -> Layout {
+    Layout::new(Capacity::for_services(100))
+}
+
+#[test]
+fn the_maps_become_what_is_wanted_and_only_then_the_guard_is_on() {
+    let (mut layout, mut rows) = (layout(), EgressRows::default());
+    let first = image(&[("192.0.2.0/24", 80)], Mode::Enforce);
+    let plan = layout.plan(&first).unwrap();
+    let last = plan.steps.last().unwrap();
+    assert!(matches!(last, Step::Egress(EgressStep::Settings(settings)) if settings.on));
+    apply(&mut rows, &plan.steps, |rows, step| {
+        if let Step::SetSource { source, .. } = step {
+            assert!(rows.policies.contains_key(&source.policy.number()));
+        }
+    });
+    assert_eq!(rows, layout.egress.rows);
+    assert_eq!(layout.plan(&first).unwrap().steps, []);
+    // What both let be reached is reached on the way.
+    let second = image(&[("192.0.2.0/24", 80), ("192.0.2.7", 443)], Mode::Enforce);
+    let plan = layout.plan(&second).unwrap();
+    let policy = layout.egress.policy("web");
+    let wide = net_key(policy, Subnet::parse("192.0.2.0/24").unwrap());
+    apply(&mut rows, &plan.steps, |rows, _| {
+        let host = rows.nets[&wide].host;
+        assert!(
+            rows.hosts
+                .keys()
+                .any(|key| key.host == host && key.policy == policy)
+        );
+    });
+    assert_eq!(rows, layout.egress.rows);
+}
+
+#[test]
+fn the_guard_is_off_before_its_rows_go() {
+    let (mut layout, mut rows) = (layout(), EgressRows::default());
+    let plan = layout
+        .plan(&image(&[("192.0.2.1", 80)], Mode::Audit))
+        .unwrap();
+    apply(&mut rows, &plan.steps, |_, _| {});
+    let plan = layout.plan(&Image::default()).unwrap();
+    apply(&mut rows, &plan.steps, |rows, _| assert!(!rows.settings.on));
+    assert_eq!(rows, EgressRows::default());
+}
+
+#[test]
+fn numbers_outlive_the_agent() {
+    let first = image(&[("192.0.2.1", 80)], Mode::Enforce);
+    let mut before = layout();
+    before.plan(&first).unwrap();
+    let live = crate::live::Live {
+        egress: before.egress.rows.clone(),
+        sources: before
+            .sources
+            .iter()
+            .map(|(&key, (_, row))| (key, *row))
+            .collect(),
+        ..crate::live::Live::default()
+    };
+    let names = before.names();
+    let mut after = Layout::adopt(Capacity::for_services(100), &live, &names);
+    assert_eq!(after.plan(&first).unwrap().steps, []);
+    // A host that is new gets a number that nobody had.
+    after
+        .plan(&image(&[("192.0.2.2", 80)], Mode::Enforce))
+        .unwrap();
+    let host = |layout: &Layout| {
+        let rows = layout.egress.rows.hosts.keys();
+        rows.map(|key| key.host).max()
+    };
+    assert!(host(&after) > host(&before));
+}
+
+#[test]
+fn a_wide_network_of_ipv6_means_no_ipv4() {
+    let mut layout = layout();
+    layout.plan(&image(&[("::/0", 80)], Mode::Enforce)).unwrap();
+    let zero = Subnet::parse("0.0.0.0/0").unwrap();
+    assert_eq!(
+        layout.egress.rows.nets.get(&net_key(0, zero)),
+        Some(&NetRule::default())
+    );
+}
+
+#[test]
+fn what_does_not_fit_is_refused_as_a_whole() {
+    let mut image = image(&[], Mode::Enforce);
+    let count = limits::RESOLVERS_MAX + 1;
+    image.egress.resolvers = (0..count)
+        .map(|one| std::net::Ipv4Addr::from(one).into())
+        .collect();
+    let error = layout().plan(&image).unwrap_err();
+    assert!(matches!(
+        error,
+        PlanError::Egress {
+            map: "RESOLVERS",
+            ..
+        }
+    ));
+}

@@ -11,6 +11,7 @@ pub(crate) mod kernel_maps;
 pub(crate) mod learn;
 pub(crate) mod origin;
 pub(crate) mod packet_guard;
+pub(crate) mod reset;
 pub(crate) mod scratch;
 pub(crate) mod skb;
 pub(crate) mod sock;

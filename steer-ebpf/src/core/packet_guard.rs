@@ -41,6 +41,16 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// At the host's side of the pod's veth.
+    #[inline(always)]
+    pub(crate) fn veth(client: &'a Client, generation: u32) -> Self {
+        Self {
+            client,
+            generation,
+            layer: Layer::Veth,
+        }
+    }
+
     /// Whether the policy only wants to know.
     #[inline(always)]
     fn audits(&self) -> bool {
@@ -85,13 +95,19 @@ impl<'a> Place<'a> {
     /// of the link pass, fragments and the like are refused.
     #[inline(always)]
     pub(crate) fn odd(&self, packet: &Packet) -> Option<Fate> {
-        if packet.is_neighbour() || is_listener_report(packet) {
+        if is_of_link(packet) {
             count::reason(Reason::Neighbour);
             return Some(Fate::Pass);
         }
         let reason = packet.oddity()?;
         Some(self.refuse(packet.target, u32::from(packet.proto), reason.index()))
     }
+}
+
+/// What concerns the link only: neighbour discovery, and reports of multicast listeners.
+#[inline(always)]
+pub(crate) fn is_of_link(packet: &Packet) -> bool {
+    packet.is_neighbour() || is_listener_report(packet)
 }
 
 /// Reports of multicast listeners carry a hop-by-hop option and go to the link, not beyond: to

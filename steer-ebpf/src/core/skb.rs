@@ -37,6 +37,19 @@ impl Skb {
         unsafe { read_volatile(addr_of!((*self.0).ifindex)) }
     }
 
+    /// What the frame carries, in host order; `None` if it is tagged.
+    #[inline(always)]
+    pub(crate) fn ether_type(self) -> Option<u16> {
+        // SAFETY: a valid context.
+        let (tagged, kind) = unsafe {
+            (
+                read_volatile(addr_of!((*self.0).vlan_present)),
+                read_volatile(addr_of!((*self.0).protocol)),
+            )
+        };
+        (tagged == 0).then_some(u16::from_be(kind as u16))
+    }
+
     /// The cookie of its network namespace.
     #[inline(always)]
     pub(crate) fn namespace(self) -> u64 {

@@ -49,6 +49,15 @@ pub(crate) enum Fate {
 }
 
 impl Fate {
+    /// For tcx: what passes goes on to whoever else is attached.
+    #[inline(always)]
+    pub(crate) fn tcx_literal(self) -> i32 {
+        match self {
+            Self::Pass => TCX_NEXT,
+            Self::Drop => TCX_DROP,
+        }
+    }
+
     /// For `cgroup_skb`: the sender of a dropped packet sees EPERM.
     #[inline(always)]
     pub(crate) fn cgroup_literal(self) -> i32 {
@@ -58,3 +67,6 @@ impl Fate {
         }
     }
 }
+
+const TCX_NEXT: i32 = -1;
+const TCX_DROP: i32 = 2;

@@ -7,3 +7,4 @@ mod getpeername;
 mod recvmsg;
 mod sendmsg;
 mod steer;
+mod veth;

@@ -95,6 +95,11 @@ impl Engine {
         &self.layout
     }
 
+    /// The kernel's side, to attach to veths and to try programs.
+    pub fn kernel_mut(&mut self) -> &mut Kernel {
+        &mut self.kernel
+    }
+
     /// The kernel's side.
     pub fn kernel(&self) -> &Kernel {
         &self.kernel

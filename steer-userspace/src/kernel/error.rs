@@ -109,6 +109,12 @@ pub enum KernelError {
         /// Why not.
         source: Box<aya::maps::MapError>,
     },
+    /// The veth of a pod is gone.
+    #[error("interface {index} is not there; its pod may be gone")]
+    NoInterface {
+        /// Its index.
+        index: u32,
+    },
     /// The table of services has no slot where one is needed.
     #[error("SERVICES is too full in one place; start the agent with a larger --max-services")]
     IndexFull,

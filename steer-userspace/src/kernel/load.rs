@@ -10,7 +10,7 @@ use aya::{
 };
 
 use super::{
-    KernelError, Maps, Pins, attach, cgroup,
+    KernelError, Maps, Pins, Ports, attach, cgroup,
     object::{MAPS, OBJECT, PROGRAMS},
 };
 use crate::plan::Capacity;
@@ -30,6 +30,7 @@ pub struct KernelSettings {
 /// The kernel's side of a running agent.
 pub struct Kernel {
     maps: Maps,
+    ports: Ports,
     adopted: bool,
 }
 
@@ -51,7 +52,12 @@ impl Kernel {
         }
         let mut maps = Maps::open(&settings.pins)?;
         maps.egress.start_meta()?;
-        Ok(Self { maps, adopted })
+        let ports = Ports::new(loaded, &settings.pins)?;
+        Ok(Self {
+            maps,
+            ports,
+            adopted,
+        })
     }
 
     /// The maps.
@@ -62,6 +68,11 @@ impl Kernel {
     /// The maps, to write to.
     pub fn maps_mut(&mut self) -> &mut Maps {
         &mut self.maps
+    }
+
+    /// The veths of pods.
+    pub fn ports_mut(&mut self) -> &mut Ports {
+        &mut self.ports
     }
 
     /// Whether the maps are those of an earlier agent.
@@ -121,6 +132,7 @@ pub(super) fn load_program(program: &mut Program) -> Result<(), ProgramError> {
     match program {
         Program::CgroupSockAddr(program) => program.load(),
         Program::CgroupSkb(program) => program.load(),
+        Program::SchedClassifier(program) => program.load(),
         _ => Err(ProgramError::UnexpectedProgramType),
     }
 }

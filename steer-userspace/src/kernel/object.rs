@@ -59,6 +59,9 @@ pub const PROGRAMS: [&str; 10] = [
     "steer_skb_ingress",
 ];
 
+/// The program at the host's side of each pod's veth.
+pub(super) const PORT_PROGRAM: &str = "steer_veth";
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -96,5 +99,7 @@ mod tests {
                 .any(|kind| section.starts_with(kind))
         };
         assert_eq!(symbols(programs), names(&PROGRAMS));
+        let port = |section: &str| section == "classifier";
+        assert_eq!(symbols(port), names(&[PORT_PROGRAM]));
     }
 }

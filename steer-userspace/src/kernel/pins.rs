@@ -1,4 +1,5 @@
-//! Where maps and links are pinned: `DIR/v<ABI>/maps/NAME` and `DIR/v<ABI>/links/NAME`.
+//! Where maps and links are pinned: `DIR/v<ABI>/maps/NAME`, `DIR/v<ABI>/links/NAME`, and for the
+//! veths of pods `DIR/v<ABI>/ports/INTERFACE`.
 
 use std::{
     fs, io,
@@ -45,6 +46,14 @@ impl Pins {
         self.versioned().join("links").join(name)
     }
 
+    pub(super) fn ports(&self) -> PathBuf {
+        self.versioned().join("ports")
+    }
+
+    pub(super) fn port(&self, index: u32) -> PathBuf {
+        self.ports().join(index.to_string())
+    }
+
     /// Whether an agent has pinned its maps here.
     pub fn exist(&self) -> bool {
         self.map("SERVICES").exists()
@@ -68,7 +77,7 @@ impl Pins {
     /// Creates the directories, mounting the BPF file system at its usual place if it is missing.
     pub(super) fn create(&self) -> Result<(), KernelError> {
         mount_bpffs()?;
-        for kind in ["maps", "links"] {
+        for kind in ["maps", "links", "ports"] {
             let path = self.versioned().join(kind);
             fs::create_dir_all(&path).map_err(|source| not_bpffs_or(&self.root, &path, source))?;
         }
@@ -96,6 +105,7 @@ impl Pins {
                 continue;
             }
             // Links first: a program must not run on maps that are half gone.
+            removed.links += unpin(&version.join("ports"))?;
             removed.links += unpin(&version.join("links"))?;
             removed.maps += unpin(&version.join("maps"))?;
             remove_empty(&version)?;

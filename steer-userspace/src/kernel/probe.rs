@@ -8,7 +8,7 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use super::{
     KernelError, MAPS, PROGRAMS, cgroup,
     load::load_program,
-    object::{FIXED_SIZE, OBJECT},
+    object::{FIXED_SIZE, OBJECT, PORT_PROGRAM},
     sys,
 };
 
@@ -28,13 +28,14 @@ pub fn load() -> Result<usize, KernelError> {
     let mut object = loader.load(OBJECT).map_err(|source| KernelError::Load {
         source: Box::new(source),
     })?;
-    for name in PROGRAMS {
+    let ports = [PORT_PROGRAM];
+    for name in PROGRAMS.into_iter().chain(ports) {
         let program = object
             .program_mut(name)
             .ok_or(KernelError::Missing { name })?;
         load_program(program).map_err(KernelError::program(name))?;
     }
-    Ok(PROGRAMS.len())
+    Ok(PROGRAMS.len() + ports.len())
 }
 
 /// Programs on the hooks of a cgroup, inherited ones among them, that are not steer's: name ->

@@ -13,6 +13,7 @@ mod hooks;
 mod refuse;
 mod restart;
 mod split;
+mod veth;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         dialled::tests(),
         counters::tests(),
         egress::tests(),
+        veth::tests(),
         restart::tests(),
     ];
     harness::main(tests.into_iter().flatten().collect())

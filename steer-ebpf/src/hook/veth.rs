@@ -1,0 +1,137 @@
+//! tcx ingress at the host's side of a pod's veth: what has no socket, what comes from an address
+//! that is not the pod's, and what cannot be judged. Refused TCP is answered with a reset.
+//!
+//! Fails closed: a frame that cannot be judged is dropped, unless the policy is open or audits.
+
+use aya_ebpf::{macros::classifier, programs::TcContext};
+use steer_common::{
+    egress::{PortRow, dns::DNS_PORT, policy::POLICY_DEFAULT},
+    logic::EgressMaps as _,
+    parse::packet::{Bytes as _, Packet, TCP, TCP_RST, UDP},
+    reason::Reason,
+};
+
+use crate::{
+    core::{
+        count,
+        egress_maps::{Client, KernelEgress, guard},
+        packet_guard::{self, Known, Place},
+        reset::{self, ETHERNET},
+        skb::{Skb, read},
+        verdict::Fate,
+    },
+    maps::PORTS,
+};
+
+const IPV4: u16 = 0x0800;
+const ARP: u16 = 0x0806;
+const IPV6: u16 = 0x86dd;
+
+/// Frames on their way out of a pod.
+#[classifier]
+pub fn steer_veth(ctx: TcContext) -> i32 {
+    let skb = Skb(ctx.skb.skb);
+    if guard().is_none() {
+        return Fate::Pass.tcx_literal();
+    }
+    // SAFETY: an element of the map; an interface keeps its row as long as it lives.
+    let port = PORTS.get_ptr(skb.interface()).map(|port| unsafe { &*port });
+    let client = client(port);
+    match skb.ether_type() {
+        Some(IPV4 | IPV6) => judge(skb, port, &client),
+        Some(ARP) => neighbour(skb, port, &client).tcx_literal(),
+        Some(_) | None => match client.judged() {
+            Some(generation) => Place::veth(&client, generation)
+                .refuse_unread(Reason::EtherType.index())
+                .tcx_literal(),
+            None => Fate::Pass.tcx_literal(),
+        },
+    }
+}
+
+/// Who is behind the interface. One that nobody knows is judged by the default policy.
+#[inline(always)]
+fn client(port: Option<&PortRow>) -> Client {
+    if let Some(port) = port {
+        return Client {
+            cookie: port.client,
+            policy: port.policy,
+            workload: port.workload,
+        };
+    }
+    count::reason(Reason::PortUnknown);
+    Client {
+        cookie: 0,
+        policy: POLICY_DEFAULT,
+        workload: 0,
+    }
+}
+
+#[inline(always)]
+fn judge(skb: Skb, port: Option<&PortRow>, client: &Client) -> i32 {
+    let judged = client.judged();
+    let place = Place::veth(client, judged.unwrap_or(0));
+    let packet = match read(skb, ETHERNET) {
+        Ok(packet) => packet,
+        Err(reason) if judged.is_some() => return place.refuse_unread(reason).tcx_literal(),
+        Err(_) => return Fate::Pass.tcx_literal(),
+    };
+    let fate = whole(&place, port, judged.is_some(), &packet);
+    if fate == Fate::Drop
+        && packet.proto == TCP
+        && packet.odd == 0
+        && packet.flags & TCP_RST == 0
+        && let Some(sent) = reset::answer(skb, &packet)
+    {
+        count::reason(Reason::ResetSent);
+        return sent;
+    }
+    fate.tcx_literal()
+}
+
+#[inline(always)]
+fn whole(place: &Place<'_>, port: Option<&PortRow>, judged: bool, packet: &Packet) -> Fate {
+    if packet_guard::is_of_link(packet) {
+        count::reason(Reason::Neighbour);
+        return Fate::Pass;
+    }
+    // Whatever the policy: as somebody else a pod could answer questions that others asked.
+    if port.is_some_and(|port| !port.owns(&packet.source.addr)) {
+        return place.refuse(
+            packet.target,
+            u32::from(packet.proto),
+            Reason::SourceForeign.index(),
+        );
+    }
+    if !judged {
+        return Fate::Pass;
+    }
+    if let Some(fate) = place.odd(packet) {
+        return fate;
+    }
+    if packet.target.port == DNS_PORT
+        && matches!(packet.proto, TCP | UDP)
+        && KernelEgress.is_resolver(&packet.target.addr)
+    {
+        count::reason(Reason::ToResolver);
+        return Fate::Pass;
+    }
+    packet_guard::judge(place, packet, Known::Counts)
+}
+
+/// ARP, from an address of the pod's own, or from none to find out whether one is taken.
+#[inline(always)]
+fn neighbour(skb: Skb, port: Option<&PortRow>, client: &Client) -> Fate {
+    let Some(port) = port else {
+        return Fate::Pass;
+    };
+    let mut sender = [0; 4];
+    let known = skb.load(ETHERNET + 14, &mut sender);
+    let addr = steer_common::Addr::from_v4_word(u32::from_ne_bytes(sender));
+    if known && (port.owns(&addr) || sender == [0; 4]) {
+        count::reason(Reason::Neighbour);
+        return Fate::Pass;
+    }
+    let place = Place::veth(client, 0);
+    place.refuse_unread(Reason::SourceForeign.index())
+}

@@ -14,7 +14,7 @@ use crate::cgroup;
 pub const NO_SKIP: &str = "STEER_NO_SKIP";
 
 /// Programs that labs run.
-const PROGRAMS: [&str; 4] = ["sleep", "nginx", "dnsmasq", "curl"];
+const PROGRAMS: [&str; 5] = ["sleep", "nginx", "dnsmasq", "curl", "openssl"];
 
 /// Says what is missing for a lab.
 pub fn check() -> Result<()> {

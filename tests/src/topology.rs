@@ -28,6 +28,12 @@ pub const OUTSIDE_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 pub const OUTSIDE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10);
 /// A name of it.
 pub const OUTSIDE_NAME: &str = "jsonplaceholder.typicode.com";
+/// Another address of it, which nobody declares.
+pub const ELSEWHERE_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 11);
+/// The same in IPv6.
+pub const ELSEWHERE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x11);
+/// The name of that.
+pub const ELSEWHERE_NAME: &str = "httpbin.org";
 /// The server that knows the names.
 pub const DNS_POD: &str = "kube-dns";
 
@@ -90,15 +96,18 @@ pub fn raise(
     change: impl FnOnce(Builder) -> Builder,
 ) -> Result<Lab> {
     let outside: [IpAddr; 2] = [OUTSIDE_V4.into(), OUTSIDE_V6.into()];
+    let elsewhere: [IpAddr; 2] = [ELSEWHERE_V4.into(), ELSEWHERE_V6.into()];
     let builder = Lab::builder(name)
         .hosts(manifest.pods.iter().map(|plan| plan.host.clone()))
-        .host(HostSpec::outside(OUTSIDE, outside));
+        .host(HostSpec::outside(OUTSIDE, [outside, elsewhere].concat()));
     let lab = change(builder).build()?;
     let mut names = manifest.names.clone();
-    names.push(Name {
-        name: OUTSIDE_NAME.to_owned(),
-        addresses: outside.to_vec(),
-    });
+    for (name, addresses) in [(OUTSIDE_NAME, outside), (ELSEWHERE_NAME, elsewhere)] {
+        names.push(Name {
+            name: name.to_owned(),
+            addresses: addresses.to_vec(),
+        });
+    }
     for plan in &manifest.pods {
         serve(lab.pod(&plan.host.name)?, plan, &names)
             .with_context(|| format!("start the server of {}", plan.host.name))?;

@@ -48,7 +48,7 @@ struct Need {
     found: fn() -> bool,
 }
 
-const NEEDS: [Need; 12] = [
+const NEEDS: [Need; 13] = [
     Need {
         group: Group::Build,
         name: "a Rust compiler with its library's sources",
@@ -114,6 +114,13 @@ const NEEDS: [Need; 12] = [
         why: "a real DNS server in the lab",
         packages: &["dnsmasq-base"],
         found: || find("dnsmasq").is_some(),
+    },
+    Need {
+        group: Group::Test,
+        name: "openssl",
+        why: "certificates for the lab's TLS servers",
+        packages: &["openssl"],
+        found: || find("openssl").is_some(),
     },
     Need {
         group: Group::Bench,

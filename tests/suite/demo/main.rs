@@ -39,7 +39,9 @@ fn holds() -> Result<()> {
     let text = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{text}{complaint}");
-    for step in ["S2", "S3", "S4", "S8", "S9", "live", "broken", "rollback"] {
+    for step in [
+        "S2", "S3", "S4", "S8", "S9", "live", "broken", "rollback", "S11", "S12",
+    ] {
         let shown = text
             .lines()
             .any(|line| line.contains(&format!(" s  {step}  ")));

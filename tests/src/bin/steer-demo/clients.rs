@@ -181,7 +181,7 @@ impl Drop for Steady {
     }
 }
 
-fn now_ns() -> Result<u64> {
+pub(crate) fn now_ns() -> Result<u64> {
     let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);
     u64::try_from(now.as_nanos()).context("the clock is past its end")
 }

@@ -2,6 +2,8 @@
 
 mod change;
 mod clients;
+mod egress;
+mod knock;
 mod play;
 mod report;
 mod stage;

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
-use steer_tests::{agent::Agent, bins, lab::Lab, pod::Pod, topology};
+use steer_tests::{agent::Agent, bins, lab::Lab, pod::Pod, server::names, topology};
 
 /// The file that holds the VirtualService: every step replaces it.
 pub(crate) const VIRTUAL_SERVICE: &str = "virtual-service.yaml";
@@ -61,6 +61,26 @@ impl Stage {
         self.lab.configure(name, &example(file)?)
     }
 
+    /// Like `apply`, and waits until the agent says that what is written is in force. Says how long that
+    /// took.
+    pub(crate) fn apply_and_wait(&self, file: &str) -> Result<Duration> {
+        let before = self.status()?;
+        let started = Instant::now();
+        self.apply(file)?;
+        self.told_after(&before, "applied")?;
+        Ok(started.elapsed())
+    }
+
+    /// Takes a file back, if it is there, and waits until the agent says that what is left is in force.
+    pub(crate) fn take_back(&self, name: &str) -> Result<()> {
+        if !self.lab.dirs().config().join(name).exists() {
+            return Ok(());
+        }
+        let before = self.status()?;
+        self.lab.unconfigure(name)?;
+        self.told_after(&before, "applied")
+    }
+
     /// Replaces the VirtualService, and waits until the agent says that what is written is in force.
     /// Says how long that took.
     pub(crate) fn route(&self, text: &str) -> Result<Duration> {
@@ -76,11 +96,15 @@ impl Stage {
         let before = self.status()?;
         let started = Instant::now();
         self.lab.configure(VIRTUAL_SERVICE, text)?;
+        self.told_after(&before, state)?;
+        Ok(started.elapsed())
+    }
+
+    fn told_after(&self, before: &Value, state: &str) -> Result<()> {
         wait_for(&format!("the agent to say {state:?}"), || {
             let now = self.status()?;
             Ok(now["state"] == state && now["written"] != before["written"])
-        })?;
-        Ok(started.elapsed())
+        })
     }
 
     /// What the agent says of itself. It is replaced whole, so that it can always be read.
@@ -121,7 +145,10 @@ pub(crate) fn example(file: &str) -> Result<String> {
 /// Raises the bookstore; what an earlier run kept or left is taken down.
 pub(crate) fn raise(name: &str) -> Result<Lab> {
     Lab::sweep(name)?;
-    topology::bookstore(name)
+    let lab = topology::bookstore(name)?;
+    let outside = lab.pod(topology::OUTSIDE)?;
+    names::start(outside, &[topology::ELSEWHERE_NAME], &[443])?;
+    Ok(lab)
 }
 
 /// Waits until `held` does.

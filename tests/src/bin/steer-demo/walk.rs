@@ -15,7 +15,7 @@ use crate::{
 pub(crate) const CATALOG: &str = "http://catalog/";
 /// The web application, which calls the catalog for each request.
 const WEBAPP: &str = "http://webapp/api/catalog";
-const STEPS: &str = "examples/bookstore/steps";
+pub(crate) const STEPS: &str = "examples/bookstore/steps";
 
 /// The walk: where it is shown, and on which lab.
 pub(crate) struct Walk<'a> {
@@ -31,7 +31,8 @@ impl Walk<'_> {
         self.one_version()?;
         self.one_version_through_webapp()?;
         self.weights()?;
-        self.change_while_connections_flow()
+        self.change_while_connections_flow()?;
+        self.egress()
     }
 
     fn without_rules(&mut self) -> Result<()> {

@@ -1,0 +1,164 @@
+//! S11 and S12: pods reach what the registry names and nothing else, and a name is added.
+
+use std::{
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use steer_tests::topology::{ELSEWHERE_NAME, OUTSIDE_NAME};
+
+use crate::{
+    clients::{self, Connections, now_ns},
+    knock::Knock,
+    tally::Tally,
+    walk::{CATALOG, STEPS, Walk},
+};
+
+/// What curl exits with when it could not connect.
+const NOT_CONNECTED: i32 = 7;
+/// From a file that changes to a first connection that is let through.
+const IN_FORCE_MAX: Duration = Duration::from_millis(10);
+
+/// How long a client is refused before the file comes.
+const KNOCKING: Duration = Duration::from_millis(100);
+
+/// Rounds of which the fastest counts.
+const ROUNDS: usize = 5;
+
+/// How an attempt of curl's went.
+struct Attempt {
+    code: i32,
+    took: Duration,
+}
+
+impl Walk<'_> {
+    /// Egress, refused and then allowed.
+    pub(crate) fn egress(&mut self) -> Result<()> {
+        self.registry_only()?;
+        self.service_entry()
+    }
+
+    fn registry_only(&mut self) -> Result<()> {
+        self.report.step(
+            "S11",
+            "outboundTrafficPolicy REGISTRY_ONLY: webapp calls a host that nobody declared",
+        )?;
+        let elsewhere = format!("https://{ELSEWHERE_NAME}/");
+        let before = self.tried("webapp", &elsewhere)?;
+        let file = format!("{STEPS}/registry-only.yaml");
+        let took = self.stage.apply_and_wait(&file)?;
+        self.in_force(&file, took)?;
+        let after = self.tried("webapp", &elsewhere)?;
+        self.report.check(
+            "before the file it answers, after it the connection is refused",
+            before.code == 0 && after.code == NOT_CONNECTED,
+        )?;
+        self.report.check(
+            "the refusal comes at once",
+            after.took < Duration::from_secs(1),
+        )?;
+        let curl = clients::curl(self.client()?, CATALOG, 20, Connections::Fresh)?;
+        self.measured("curl, client -> catalog", &curl)?;
+        self.report.check(
+            "what the registry names is reached as before",
+            Tally::of(&curl).total() == 20,
+        )
+    }
+
+    fn service_entry(&mut self) -> Result<()> {
+        self.report.step(
+            "S12",
+            "a ServiceEntry names one host outside, on port 80: forum reaches it",
+        )?;
+        let url = format!("http://{OUTSIDE_NAME}/");
+        let before = self.tried("forum", &url)?;
+        let mut rounds = Vec::new();
+        for _ in 0..ROUNDS {
+            self.stage.take_back("service-entry.yaml")?;
+            rounds.push(self.knock(&format!("{STEPS}/service-entry.yaml"))?);
+        }
+        rounds.sort();
+        let median = rounds.get(ROUNDS / 2).copied().unwrap_or(Duration::MAX);
+        let fastest = rounds.first().copied().unwrap_or(Duration::MAX);
+        self.report.measured(&format!(
+            "of {ROUNDS} rounds, the file taken back between them: the fastest {:.1} ms, the median {:.1} ms",
+            milliseconds(fastest),
+            milliseconds(median)
+        ))?;
+        // A busy machine makes single rounds slow; what waits or polls makes all of them slow.
+        self.report.check(
+            "let through within 10 ms of the write, by the fastest round",
+            fastest <= IN_FORCE_MAX,
+        )?;
+        let after = self.tried("forum", &url)?;
+        self.report.check(
+            "refused before the file, answered after it",
+            before.code == NOT_CONNECTED && after.code == 0,
+        )?;
+        let mut others = Vec::new();
+        for url in [
+            format!("https://{OUTSIDE_NAME}/"),
+            format!("https://{ELSEWHERE_NAME}/"),
+            format!("http://{ELSEWHERE_NAME}/"),
+        ] {
+            others.push(self.tried("forum", &url)?.code);
+        }
+        self.report.check(
+            "everything else is still refused: the same host on another port, another host on the same",
+            others == [NOT_CONNECTED; 3],
+        )
+    }
+
+    /// Writes a file while a client in forum resolves and connects all the time. Says how long after the
+    /// write it was let through.
+    fn knock(&mut self, file: &str) -> Result<Duration> {
+        // The last dot: no search domain is tried before.
+        let knock = Knock::start(self.stage.pod("forum")?, &format!("{OUTSIDE_NAME}."), 80)?;
+        thread::sleep(KNOCKING);
+        let written_ns = now_ns()?;
+        let took = self.stage.apply_and_wait(file)?;
+        self.in_force(file, took)?;
+        let through = knock.wait()?;
+        let first = Duration::from_nanos(through.through_ns.saturating_sub(written_ns));
+        self.report.measured(&format!(
+            "python3 in forum, which resolves and connects all the time: refused {} times, let through \
+             {:.1} ms after the write",
+            through.refused,
+            milliseconds(first)
+        ))?;
+        Ok(first)
+    }
+
+    fn in_force(&mut self, file: &str, took: Duration) -> Result<()> {
+        self.report.applied(&format!(
+            "{file}; the agent reported it in force {:.1} ms after the write",
+            milliseconds(took)
+        ))
+    }
+
+    /// One request of curl's from a pod.
+    fn tried(&mut self, pod: &str, url: &str) -> Result<Attempt> {
+        let mut command = self.stage.pod(pod)?.command("curl")?;
+        command.args(["-sS", "-k", "--max-time", "5", "-o", "/dev/null"]);
+        let started = Instant::now();
+        let output = command.arg(url).stdin(Stdio::null()).output()?;
+        let took = started.elapsed();
+        let code = output.status.code().context("curl was ended by a signal")?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        let said = if code == 0 {
+            "answered"
+        } else {
+            complaint.trim_end()
+        };
+        let milliseconds = milliseconds(took);
+        self.report
+            .measured(&format!("{pod}, curl {url}: {said} ({milliseconds:.0} ms)"))?;
+        Ok(Attempt { code, took })
+    }
+}
+
+fn milliseconds(took: Duration) -> f64 {
+    took.as_secs_f64() * 1e3
+}

@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
@@ -34,6 +34,11 @@ pub(crate) struct Birth<'a> {
 pub(crate) fn pause(birth: &Birth<'_>) -> Result<Child> {
     let mut procs = open_procs(birth.cgroup)?;
     let hostname = birth.hostname.to_owned();
+    for (_, onto) in birth.files {
+        let message =
+            "pods get a file of their own in the place of this one: create it, empty if need be";
+        ensure!(onto.exists(), "{} is missing; {message}", onto.display());
+    }
     let files: Vec<(CString, CString)> = birth
         .files
         .iter()

@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{
     Engine, EngineError, EngineSettings, Lock, LockError, Watch, clusters_file,
+    resolve::{self, Resolver, Wanted},
     scan::Scans,
     status::{State, Status},
 };
@@ -23,7 +24,7 @@ use crate::{
     finding::{Finding, Severity},
     image::{
         Compiler, Node,
-        egress::{Limits, Port},
+        egress::{Found, Limits, Port},
     },
     kernel::{KernelError, privilege},
     node::{NodeError, discover::Scan},
@@ -87,6 +88,8 @@ pub struct Agent {
     snapshot: Snapshot,
     /// The pods of this node.
     found: Scan,
+    /// The addresses of names.
+    names: Arc<Found>,
     lowering: Lowering,
     compiler: Compiler,
     /// What the last configuration means.
@@ -114,6 +117,7 @@ impl Agent {
             scans,
             snapshot: Snapshot::default(),
             found: Scan::default(),
+            names: Arc::default(),
             compiler: Compiler::default(),
             lowering: Lowering::new(settings.desired.clone()),
             desired: Desired::default(),
@@ -136,6 +140,7 @@ impl Agent {
         let mut reload = signal(SignalKind::hangup()).map_err(failed)?;
         let mut read = timer(READ_EVERY);
         let mut settle = timer(SETTLE_EVERY);
+        let mut resolver = Resolver::start();
         // Files that are as young as the agent are read as they are.
         let first = self.reader.read();
         if self.take(first) {
@@ -148,6 +153,10 @@ impl Agent {
         self.rest()?;
         tracing::info!(generation = self.engine.generation(), "agent is ready");
         loop {
+            resolver.look_for(Wanted {
+                names: self.desired.egress.resolve.clone(),
+                resolvers: self.desired.egress.resolvers.clone(),
+            });
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
@@ -157,6 +166,10 @@ impl Agent {
                 found = self.scans.next() => {
                     self.found = found;
                     self.apply();
+                    self.tell()?;
+                }
+                names = resolver.next() => {
+                    self.resolved(names);
                     self.tell()?;
                 }
                 _ = settle.tick() => self.rest()?,
@@ -248,6 +261,16 @@ impl Agent {
         }
     }
 
+    /// Names have other addresses, or have them for longer.
+    fn resolved(&mut self, names: Found) {
+        let addresses = resolve::addresses(&names);
+        if addresses != resolve::addresses(&self.names) {
+            self.lowering.resolved(Arc::new(addresses));
+        }
+        self.names = Arc::new(names);
+        self.apply();
+    }
+
     /// What is known of this node. A pod may send from the addresses that Kubernetes gave it,
     /// whatever others it gives itself.
     fn node(&self) -> Node {
@@ -266,7 +289,7 @@ impl Agent {
             own: self.found.own,
             pods: self.found.namespaces.clone(),
             ports: ports.collect(),
-            found: Arc::default(),
+            found: Arc::clone(&self.names),
             limits: self.settings.limits,
         }
     }

@@ -5,6 +5,7 @@ mod clusters_file;
 mod engine;
 mod lock;
 mod names_file;
+mod resolve;
 mod scan;
 mod status;
 mod watch;

@@ -15,6 +15,10 @@ use steer_common::{
 
 use crate::plan::EgressRows;
 
+mod egress;
+
+pub use egress::AskedEgress;
+
 /// What the maps hold, as far as a service leads to it.
 #[derive(Clone, Debug, Default)]
 pub struct Live {

@@ -10,6 +10,7 @@ use steer_common::{
 
 use super::{
     allocate::{Ranges, Slots},
+    egress::EgressRows,
     names::Names,
     step::{Plan, PlanError, Step},
 };
@@ -127,6 +128,11 @@ impl Layout {
             destinations: self.tables.destinations.table(),
             workloads: self.tables.workloads.table(),
         }
+    }
+
+    /// The rows of the egress guard.
+    pub fn egress(&self) -> &EgressRows {
+        self.egress.rows()
     }
 
     /// How many rows wait for a grace period.

@@ -101,6 +101,11 @@ impl EgressLayout {
         (policies, self.hosts.table())
     }
 
+    /// What the maps hold, or will hold once the last plan is applied.
+    pub(super) fn rows(&self) -> &EgressRows {
+        &self.rows
+    }
+
     pub(super) fn fresh(&mut self) -> Vec<(u32, Name)> {
         let policies = self.policies.take_fresh().into_iter();
         let hosts = self.hosts.take_fresh().into_iter();

@@ -3,6 +3,7 @@
 //! One line per table: how many cases passed, failed, and need something that steer refuses.
 
 mod names;
+mod outbound;
 mod resources;
 mod routes;
 mod rules;
@@ -21,7 +22,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
-use steer_tests::exit;
+use steer_tests::{exit, figure::Figure};
 
 use table::{Outcome, Table, Tally};
 
@@ -57,6 +58,7 @@ fn run() -> Result<()> {
         bail!("{unknown} is not a table of {}", args.data.display());
     }
     let mut failed = 0;
+    let mut figures = Vec::new();
     for entry in &index {
         if !args.tables.is_empty() && !args.tables.contains(&entry.table) {
             continue;
@@ -64,7 +66,18 @@ fn run() -> Result<()> {
         let table = Table::read(&args.data, entry)?;
         let tally = table.run(judge(&entry.table));
         failed += tally.failed.len();
+        if entry.table == "routing/outbound-traffic-policy-matrix" {
+            figures.extend([
+                Figure::count("egress.matrix_cells", tally.cases()),
+                Figure::count("egress.matrix_agree", tally.passed as u64),
+            ]);
+        }
         tell(&args, entry, &tally).context("write to standard output")?;
+    }
+    if !args.json {
+        for figure in &figures {
+            writeln!(io::stdout(), "{figure}").context("write to standard output")?;
+        }
     }
     if failed > 0 {
         bail!("{failed} cases failed");
@@ -86,6 +99,7 @@ fn judge(table: &str) -> fn(&Table, &table::Case) -> Result<Outcome> {
         "semantics/destinationrule-lookup" => rules::lookup,
         "semantics/destinationrule-merge" => rules::merge,
         "semantics/virtualservice-exportto" => rules::export_to,
+        "routing/outbound-traffic-policy-matrix" => outbound::matrix,
         "samples/cases" => samples::judge,
         table if table.starts_with("validation/") => validation::judge,
         table if table.starts_with("routing/simulation-") => routes::simulation,

@@ -138,6 +138,11 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// How many cases there are.
+    pub(crate) fn cases(&self) -> u64 {
+        (self.passed + self.failed.len() + self.unsupported.len()) as u64
+    }
+
     /// As one JSON object.
     pub(crate) fn json(&self, table: &str) -> Value {
         let failures: Vec<Value> = self

@@ -21,7 +21,9 @@ pub(crate) fn judge(table: &Table, case: &Case) -> Result<Outcome> {
         return unsupported("steer check runs all of its checks at once, not one analyzer");
     }
     if case.get("mode").is_some() {
-        return unsupported("outbound traffic policy: what no rule names is left as dialled");
+        return unsupported(
+            "calls over real connections, and what metrics say of them: steer has no metrics yet",
+        );
     }
     let mut read = Read::values(list(&case["resources"]));
     for file in files(case) {

@@ -147,6 +147,22 @@ SPLIT ERROR      the largest distance of a destination's connections from its ex
     /// Pods of this node that the kernel knows as clients
     #[command(visible_alias = "workload")]
     Workloads(Listing),
+    /// What may be reached, by egress policy
+    #[command(after_help = "\
+POLICY       * is that of clients nobody knows, and of pods about which nothing else is said
+MODE         enforce, audit, open; off while no policy enforces or audits
+CHECK        what a connection's first bytes must say: nothing (ip), an allowed server name (sni), an
+             allowed host of HTTP (host)
+ALLOWED BY   the object; -o wide adds its file and line")]
+    Egress(Listing),
+    /// Addresses of allowed names, and for how long they hold
+    #[command(
+        visible_alias = "name",
+        after_help = "\
+FROM         answer: learned from a DNS answer to a pod; agent: asked by the agent itself
+LEFT         how long new connections are allowed; established ones go on"
+    )]
+    Names(Listing),
 }
 
 /// `steer check`.

@@ -26,9 +26,10 @@ use super::{
 use crate::{kernel::memories, live::Asked};
 
 mod ask;
+mod egress;
 
 use ask::Question;
-pub(super) use ask::question;
+pub(super) use ask::{name_question, question};
 
 /// The answer.
 #[derive(Serialize)]
@@ -41,6 +42,9 @@ pub(super) struct Explained {
     service: Option<Service>,
     route: Option<Decided>,
     drawn: Option<Drawn>,
+    /// What the egress guard says, unless the connection is steered: what the registry leads to is
+    /// not judged again.
+    egress: Option<egress::Judged>,
     outcome: &'static str,
     reason: &'static str,
     explanation: &'static str,
@@ -84,6 +88,18 @@ struct Drawn {
 /// Explains one connection.
 pub(super) fn run(args: &Explain, instance: &Instance) -> anyhow::Result<Exit> {
     let seen = instance.read()?;
+    if let Some(question) = name_question(&seen, args)? {
+        let explained = egress::explain_name(&seen, &question);
+        let format = args.output.output;
+        output::write(&output::answer(&explained, format, |found, _| {
+            found.text()
+        })?)?;
+        return Ok(if explained.is_refused() {
+            Exit::No
+        } else {
+            Exit::Done
+        });
+    }
     let question = question(&seen, args)?;
     let memories = match question.cookie {
         Some(cookie) => memories(&instance.pins(), cookie)?,
@@ -100,6 +116,12 @@ pub(super) fn run(args: &Explain, instance: &Instance) -> anyhow::Result<Exit> {
     } else {
         Exit::Done
     })
+}
+
+/// The explanation of a name, as text.
+#[cfg(test)]
+pub(super) fn name_text(seen: &Seen, question: &ask::NameQuestion) -> String {
+    egress::explain_name(seen, question).text()
 }
 
 /// The clock of `bpf_ktime_get_coarse_ns`.
@@ -133,6 +155,14 @@ pub(super) fn explain(
         Decision::Steer(steer) => (steer.reason, Some(drawn(seen, steer))),
     };
     let found = route(seen, &dialled, question);
+    let judged = match &decision {
+        Decision::Pass(_) => egress::judged(seen, question),
+        _ => None,
+    };
+    let reason = judged
+        .as_ref()
+        .and_then(egress::Judged::refused)
+        .unwrap_or(reason);
     Explained {
         source: question.source.clone(),
         client: question
@@ -143,6 +173,7 @@ pub(super) fn explain(
         service: found.and_then(|route| service(seen, route)),
         route: found.map(|route| decided(seen, route)),
         drawn,
+        egress: judged,
         outcome: match reason.outcome() {
             Outcome::Steered => "steered",
             Outcome::Refused => "refused",
@@ -252,6 +283,9 @@ pub(super) fn text(explained: &Explained) -> String {
             ),
         });
         steps.push(format!("its turn is {}{whose}", drawn.endpoint));
+    }
+    if let Some(judged) = &explained.egress {
+        steps.extend(judged.steps());
     }
     let mut text = Text::default();
     for (number, step) in (1..).zip(&steps) {

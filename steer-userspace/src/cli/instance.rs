@@ -11,7 +11,7 @@ use crate::{
     control::{read_clusters, read_names, read_status},
     desired::model::Cluster,
     image::{DestinationName, ServiceName},
-    kernel::{Maps, Pins},
+    kernel::{Maps, Pins, now_secs},
     live::Live,
     plan::Names,
 };
@@ -27,6 +27,8 @@ pub(super) struct Seen {
     pub(super) clusters: Vec<Cluster>,
     /// What the agent says.
     pub(super) status: serde_json::Value,
+    /// The second of the monotonic clock at which it was read.
+    pub(super) now_secs: u32,
 }
 
 impl Instance {
@@ -47,6 +49,7 @@ impl Instance {
             names,
             clusters,
             status: self.status()?.unwrap_or_default(),
+            now_secs: now_secs(),
         })
     }
 

@@ -20,6 +20,8 @@ use crate::{
     source::{Snapshot, files::parse_text},
 };
 
+mod egress;
+
 /// The pods of the node, by the cookies of their namespaces.
 const PODS: [(u64, &str, &str); 2] = [(11, "shop", "webapp"), (12, "kube-system", "client")];
 /// A moment.
@@ -104,6 +106,7 @@ fn seen() -> Seen {
             "classes": desired.class_names,
             "findings": desired.findings,
         }),
+        now_secs: 0,
     };
     let addr = |text: &str| text.parse::<std::net::IpAddr>().unwrap().into();
     let webapp = seen.live.sources[&11].class.number();

@@ -27,11 +27,11 @@ use crate::{desired::Resolved, image::egress::Found, kernel::now_secs};
 /// A name is asked for again after its TTL, and not more often than this.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 /// However long its TTL is, it is asked for again after this.
-const ASK_AT_LEAST_EVERY: Duration = Duration::from_secs(300);
+const ASK_AT_LEAST_EVERY: Duration = Duration::from_mins(5);
 /// How long an answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 /// What was found outlives its TTL by this: a resolver may be away for a while.
-const GRACE: Duration = Duration::from_secs(600);
+const GRACE: Duration = Duration::from_mins(10);
 /// So many questions are open at a time.
 const QUESTIONS_MAX: usize = 64;
 
@@ -236,19 +236,18 @@ async fn lookup(resolver: &TokioResolver, name: &str) -> Option<(BTreeSet<IpAddr
 mod tests {
     use super::*;
 
-    fn answer(addresses: &[&str], ttl: u64) -> Option<(BTreeSet<IpAddr>, Duration)> {
-        let addresses = addresses.iter().map(|text| text.parse().unwrap());
-        Some((addresses.collect(), Duration::from_secs(ttl)))
+    fn answer(address: &str, ttl: u64) -> (BTreeSet<IpAddr>, Duration) {
+        ([address.parse().unwrap()].into(), Duration::from_secs(ttl))
     }
 
     #[test]
     fn the_same_answer_is_not_told_twice() {
         let mut book = Book::default();
-        book.take("a".to_owned(), answer(&["192.0.2.1"], 60));
+        book.take("a".to_owned(), Some(answer("192.0.2.1", 60)));
         assert!(book.tell() && !book.tell());
-        book.take("a".to_owned(), answer(&["192.0.2.1"], 60));
+        book.take("a".to_owned(), Some(answer("192.0.2.1", 60)));
         assert!(!book.tell());
-        book.take("a".to_owned(), answer(&["192.0.2.2"], 60));
+        book.take("a".to_owned(), Some(answer("192.0.2.2", 60)));
         assert!(book.tell());
         assert_eq!(addresses(&book.found)["a"].len(), 1);
     }
@@ -256,7 +255,7 @@ mod tests {
     #[test]
     fn what_was_found_outlives_a_resolver_that_is_away() {
         let mut book = Book::default();
-        book.take("a".to_owned(), answer(&["192.0.2.1"], 1));
+        book.take("a".to_owned(), Some(answer("192.0.2.1", 1)));
         book.take("a".to_owned(), None);
         assert_eq!(addresses(&book.found)["a"].len(), 1);
         let wait = book.due["a"].saturating_duration_since(Instant::now());

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use steer_common::{Port, Proto, service::ClassId};
+use steer_common::{Port, Proto, egress::PolicyId, service::ClassId};
 
 use crate::{
     cli::{
@@ -24,8 +24,55 @@ pub(in crate::cli) struct Question {
     pub(super) class: Option<ClassId>,
     /// The cookie of its network namespace, if it is known.
     pub(super) cookie: Option<u64>,
+    /// Its egress policy.
+    pub(super) policy: PolicyId,
     pub(super) dialled: SocketAddr,
     pub(super) proto: Proto,
+}
+
+/// A name outside that is asked about, with no address of a service behind it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::cli) struct NameQuestion {
+    /// The client, as it is told.
+    pub(super) source: String,
+    pub(super) policy: PolicyId,
+    pub(super) name: String,
+    pub(super) port: u16,
+    pub(super) proto: Proto,
+}
+
+/// The question about a name, if it is that of no service, and names are looked at.
+pub(in crate::cli) fn name_question(
+    seen: &Seen,
+    args: &Explain,
+) -> anyhow::Result<Option<NameQuestion>> {
+    let text = args.destination.as_str();
+    let parts = text.rsplit_once(':');
+    let parts = parts.and_then(|(name, port)| Some((name, port.parse::<u16>().ok()?)));
+    let Some((name, port)) = parts.filter(|_| text.parse::<SocketAddr>().is_err()) else {
+        return Ok(None);
+    };
+    let routes = seen.routes();
+    let mut services = routes.iter().filter_map(|found| found.service);
+    let is_outside = name.contains('.') && !services.any(|service| is_called(service, name));
+    if !seen.live.egress.settings.on || !is_outside {
+        return Ok(None);
+    }
+    let client = client(seen, &args.source)?;
+    Ok(Some(NameQuestion {
+        source: told(client.as_ref()),
+        policy: client.map_or(0, |client| client.policy),
+        name: name.to_ascii_lowercase(),
+        port,
+        proto: if args.udp { Proto::Udp } else { Proto::Tcp },
+    }))
+}
+
+fn told(client: Option<&Client>) -> String {
+    client.map_or_else(
+        || "a client that is not known".to_owned(),
+        |client| format!("{}/{}", client.namespace, client.pod),
+    )
 }
 
 /// Finds what was typed in what there is to be seen.
@@ -34,13 +81,11 @@ pub(in crate::cli) fn question(seen: &Seen, args: &Explain) -> anyhow::Result<Qu
     let client = client(seen, &args.source)?;
     let namespace = client.as_ref().map(|client| client.namespace.as_str());
     let dialled = destination(seen, &args.destination, proto, namespace)?;
-    let source = client.as_ref().map_or_else(
-        || "a client that is not known".to_owned(),
-        |client| format!("{}/{}", client.namespace, client.pod),
-    );
+    let source = told(client.as_ref());
     Ok(Question {
         source,
         class: client.as_ref().map(|client| client.class),
+        policy: client.as_ref().map_or(0, |client| client.policy),
         cookie: client.map(|client| client.cookie),
         dialled,
         proto,
@@ -51,6 +96,7 @@ struct Client {
     namespace: String,
     pod: String,
     class: ClassId,
+    policy: PolicyId,
     cookie: u64,
 }
 
@@ -72,6 +118,7 @@ fn client(seen: &Seen, text: &str) -> anyhow::Result<Option<Client>> {
                 namespace: pod.namespace.clone(),
                 pod: pod.name.clone(),
                 class: source.class.number(),
+                policy: source.policy.number(),
                 cookie,
             })
         })

@@ -1,11 +1,14 @@
 //! `steer get`: what the kernel holds, read from its maps.
 
 mod clusters;
+mod egress;
 mod endpoints;
+mod names;
 mod routes;
 mod services;
 mod workloads;
 
+pub(super) use egress::told;
 pub(super) use routes::{Share, field, position, shares, virtual_service};
 
 use super::{
@@ -29,6 +32,8 @@ pub(super) fn text(what: &Get, seen: &Seen) -> anyhow::Result<String> {
         Get::Endpoints(args) => list(args, seen, endpoints::rows),
         Get::Routes(args) => list(args, seen, routes::rows),
         Get::Workloads(args) => list(args, seen, workloads::rows),
+        Get::Egress(args) => list(args, seen, egress::rows),
+        Get::Names(args) => list(args, seen, names::rows),
     }
 }
 

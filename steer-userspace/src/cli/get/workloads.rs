@@ -14,6 +14,8 @@ pub(super) struct Workload {
     class: u32,
     /// Of its network namespace.
     cookie: u64,
+    /// Its egress policy.
+    egress: String,
 }
 
 /// One row for each network namespace.
@@ -27,6 +29,7 @@ pub(super) fn rows(seen: &Seen, filter: &Filter<'_>) -> Vec<Workload> {
             client: seen.class(source.class.number()),
             class: source.class.number(),
             cookie,
+            egress: seen.policy(source.policy.number()),
         }
     };
     let mut rows: Vec<Workload> = seen
@@ -44,7 +47,7 @@ impl Row for Workload {
     fn headers(wide: bool) -> Vec<&'static str> {
         let mut headers = vec!["NAMESPACE", "POD NAME", "CLIENT"];
         if wide {
-            headers.extend(["CLASS", "NETNS COOKIE"]);
+            headers.extend(["CLASS", "NETNS COOKIE", "EGRESS"]);
         }
         headers
     }
@@ -56,7 +59,11 @@ impl Row for Workload {
             self.client.clone(),
         ];
         if wide {
-            cells.extend([self.class.to_string(), self.cookie.to_string()]);
+            cells.extend([
+                self.class.to_string(),
+                self.cookie.to_string(),
+                self.egress.clone(),
+            ]);
         }
         cells
     }

@@ -1,0 +1,305 @@
+//! What the egress guard says: the kernel's own judgement, over a copy of its maps.
+
+use serde::Serialize;
+use steer_common::{
+    Port, Proto, Reason,
+    addr::Peer,
+    egress::{Check, HostId, HostKey, LearnedKey, PolicyId},
+    logic::egress::{EgressMaps as _, Judgement, Wish, judge},
+};
+
+use super::ask::{NameQuestion, Question};
+use crate::{
+    cli::{
+        get::told,
+        instance::Seen,
+        output::{BAD, CAREFUL, GOOD, paint},
+        text::Text,
+    },
+    live::AskedEgress,
+};
+
+/// The judgement about an address.
+#[derive(Serialize)]
+pub(in crate::cli) struct Judged {
+    policy: String,
+    mode: &'static str,
+    /// What made the policy.
+    policy_rule: Option<String>,
+    outcome: &'static str,
+    reason: &'static str,
+    explanation: &'static str,
+    /// What the first bytes must say.
+    check: Option<&'static str>,
+    /// The host that allows it.
+    host: Option<String>,
+    rule: Option<String>,
+    position: Option<String>,
+    /// The last name that was answered with the address.
+    name: Option<String>,
+    #[serde(skip)]
+    refused: Option<Reason>,
+}
+
+/// The judgement; none while the guard is off.
+pub(super) fn judged(seen: &Seen, question: &Question) -> Option<Judged> {
+    if !seen.live.egress.settings.on {
+        return None;
+    }
+    let asked = asked(seen);
+    let addr = question.dialled.ip().into();
+    let peer = Peer::new(addr, Port::new(question.dialled.port()));
+    let wish = Wish {
+        policy: question.policy,
+        peer,
+        proto: number(question.proto).into(),
+    };
+    let (outcome, reason, grounds) = match judge(&asked, &wish) {
+        Judgement::Allow(grounds) => ("allowed", grounds.reason, Some(grounds)),
+        Judgement::Audit(reason) => ("let through, and told", reason, None),
+        Judgement::Refuse(reason) => ("refused", reason, None),
+    };
+    let host = grounds
+        .map(|grounds| grounds.host)
+        .filter(|&host| host != 0);
+    let port = host.and_then(|host| port(seen, question.policy, host, peer.port, question.proto));
+    let policy = seen.live.egress.policies.get(&question.policy);
+    let policy_rule = policy.and_then(|policy| seen.names.rules.get(&policy.rule));
+    let key = LearnedKey {
+        policy: question.policy,
+        addr,
+    };
+    Some(Judged {
+        policy: seen.policy(question.policy),
+        mode: seen.mode(question.policy),
+        policy_rule: policy_rule.and_then(|rule| told(rule).0),
+        outcome,
+        reason: reason.name(),
+        explanation: reason.help(),
+        check: grounds.map(|grounds| grounds.check.name()),
+        host: host.map(|host| seen.host(host)),
+        rule: port.as_ref().and_then(|port| port.rule.clone()),
+        position: port.and_then(|port| port.position),
+        name: seen.live.names_seen.get(&key).cloned(),
+        refused: (outcome == "refused").then_some(reason),
+    })
+}
+
+impl Judged {
+    /// Why it is refused, if it is.
+    pub(super) fn refused(&self) -> Option<Reason> {
+        self.refused
+    }
+
+    /// As steps of an explanation.
+    pub(super) fn steps(&self) -> Vec<String> {
+        let rule = self.policy_rule.as_ref();
+        let rule = rule.map_or_else(String::new, |rule| format!(", by {rule}"));
+        let mut steps = vec![format!(
+            "its egress policy is {} ({}{rule})",
+            self.policy, self.mode
+        )];
+        if let Some(name) = &self.name {
+            steps.push(format!(
+                "the last name that DNS gave this address is {name}"
+            ));
+        }
+        if let Some(host) = &self.host {
+            steps.push(format!("{host} may be reached there{}", self.by()));
+        }
+        if let Some(needs) = self.check.and_then(needs) {
+            steps.push(needs.to_owned());
+        }
+        if self.outcome != "refused" {
+            let why = self.explanation;
+            let why = why.strip_suffix(": refused").unwrap_or(why);
+            steps.push(format!("egress: {}: {why}", self.outcome));
+        }
+        steps
+    }
+
+    fn by(&self) -> String {
+        by(self.rule.as_ref(), self.position.as_ref())
+    }
+}
+
+fn by(rule: Option<&String>, position: Option<&String>) -> String {
+    let place = position.map_or_else(String::new, |place| format!(", at {place}"));
+    rule.map_or_else(String::new, |rule| format!(" by {rule}{place}"))
+}
+
+fn needs(check: &str) -> Option<&'static str> {
+    match check {
+        "sni" => Some("the TLS hello must carry an allowed name"),
+        "host" => Some("the first HTTP request must be for an allowed host"),
+        _ => None,
+    }
+}
+
+/// What may be done with a name that is no service's.
+#[derive(Serialize)]
+pub(in crate::cli) struct ExplainedName {
+    source: String,
+    name: String,
+    port: u16,
+    transport: &'static str,
+    policy: String,
+    mode: &'static str,
+    /// The entry that the name fits.
+    host: Option<String>,
+    check: Option<&'static str>,
+    rule: Option<String>,
+    position: Option<String>,
+    /// What it is known to resolve to, and for how many seconds.
+    addresses: Vec<Address>,
+    outcome: &'static str,
+}
+
+#[derive(Serialize)]
+struct Address {
+    address: String,
+    left_secs: u32,
+}
+
+/// Explains a name.
+pub(super) fn explain_name(seen: &Seen, question: &NameQuestion) -> ExplainedName {
+    let policy = question.policy;
+    let host = seen.live.name(policy, &question.name);
+    let number = Port::new(question.port);
+    let port = host.and_then(|host| port(seen, policy, host, number, question.proto));
+    let mode = seen.mode(policy);
+    let outcome = match (mode, &port) {
+        ("open" | "off", _) | (_, Some(_)) => "allowed",
+        ("audit", None) => "let through, and told",
+        _ => "refused",
+    };
+    ExplainedName {
+        source: question.source.clone(),
+        name: question.name.clone(),
+        port: question.port,
+        transport: question.proto.name(),
+        policy: seen.policy(policy),
+        mode,
+        host: host.map(|host| seen.host(host)),
+        check: port.as_ref().map(|port| port.check.name()),
+        rule: port.as_ref().and_then(|port| port.rule.clone()),
+        position: port.and_then(|port| port.position),
+        addresses: host.map_or_else(Vec::new, |host| {
+            addresses(seen, policy, host, &question.name)
+        }),
+        outcome,
+    }
+}
+
+/// The addresses that a name is known to have.
+fn addresses(seen: &Seen, policy: PolicyId, host: HostId, name: &str) -> Vec<Address> {
+    let exact = seen.host(host) == name;
+    let rows = seen.live.egress.resolved.iter().chain(&seen.live.learned);
+    let mut found: Vec<Address> = rows
+        .filter(|(key, _)| {
+            let asked = seen.live.names_seen.get(key);
+            key.policy == policy && (exact || asked.is_some_and(|asked| asked == name))
+        })
+        .filter_map(|(key, learned)| {
+            let grants = learned.grants.iter().filter(|grant| grant.host() == host);
+            let left = grants
+                .map(|grant| grant.until_secs().saturating_sub(seen.now_secs))
+                .max()?;
+            (left > 0).then(|| Address {
+                address: key.addr.to_string(),
+                left_secs: left,
+            })
+        })
+        .collect();
+    found.sort_by(|a, b| a.address.cmp(&b.address));
+    found.dedup_by(|a, b| a.address == b.address);
+    found
+}
+
+impl ExplainedName {
+    pub(super) fn is_refused(&self) -> bool {
+        self.outcome == "refused"
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut steps = vec![
+            format!(
+                "{} dials {}:{} over {}; its egress policy is {} ({})",
+                self.source, self.name, self.port, self.transport, self.policy, self.mode
+            ),
+            match &self.host {
+                Some(host) => format!("the registry names {host}"),
+                None => "the registry does not name it".to_owned(),
+            },
+        ];
+        match self.check {
+            Some(check) => {
+                let by = by(self.rule.as_ref(), self.position.as_ref());
+                steps.push(format!("port {} may be reached{by}", self.port));
+                steps.extend(needs(check).map(str::to_owned));
+            }
+            None if self.host.is_some() => {
+                steps.push(format!("it does not name port {}", self.port));
+            }
+            None => {}
+        }
+        for known in &self.addresses {
+            let (address, left) = (&known.address, known.left_secs);
+            steps.push(format!("DNS gave it {address}, good for {left} s more"));
+        }
+        if self.addresses.is_empty() && self.check.is_some() {
+            steps.push("its addresses are learned when the client asks for them".to_owned());
+        }
+        let mut text = Text::default();
+        for (number, step) in (1..).zip(&steps) {
+            text.line(format_args!("{number}. {step}"));
+        }
+        let style = match self.outcome {
+            "allowed" => GOOD,
+            "refused" => BAD,
+            _ => CAREFUL,
+        };
+        text.line(format_args!("{}", paint(style, self.outcome)));
+        text.finish()
+    }
+}
+
+/// A port of a host, and what allows it.
+struct Allowed {
+    check: Check,
+    rule: Option<String>,
+    position: Option<String>,
+}
+
+fn port(seen: &Seen, policy: PolicyId, host: HostId, port: Port, proto: Proto) -> Option<Allowed> {
+    let key = HostKey {
+        policy,
+        host,
+        port,
+        proto: number(proto),
+        pad: 0,
+    };
+    let asked = asked(seen);
+    let row = asked.host(&key)?;
+    let rule = seen.names.rules.get(&row.rule);
+    let (rule, position) = rule.map_or((None, None), |rule| told(rule));
+    Some(Allowed {
+        check: row.check(),
+        rule,
+        position,
+    })
+}
+
+fn asked(seen: &Seen) -> AskedEgress<'_> {
+    AskedEgress {
+        live: &seen.live,
+        now_secs: seen.now_secs,
+    }
+}
+
+const fn number(proto: Proto) -> u8 {
+    match proto {
+        Proto::Tcp => 6,
+        Proto::Udp => 17,
+    }
+}

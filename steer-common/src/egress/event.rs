@@ -63,4 +63,15 @@ pub struct Event {
     pub pad: u32,
 }
 
+impl Event {
+    /// A record as the ring holds it; None if it has another size.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() != size_of::<Self>() {
+            return None;
+        }
+        // SAFETY: as long as the record, which is made of integers: every content is valid.
+        Some(unsafe { bytes.as_ptr().cast::<Self>().read_unaligned() })
+    }
+}
+
 const _: () = assert!(size_of::<Event>() == 152);

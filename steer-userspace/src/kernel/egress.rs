@@ -12,8 +12,8 @@ use aya::{
 use steer_common::{
     Addr,
     egress::{
-        HostKey, HostRule, Learned, LearnedKey, Meta, NameKey, NameRule, NetKey, NetRule, Policy,
-        PortRow, Resolver, SeenName,
+        Flow, FlowKey, FlowState, HostKey, HostRule, Learned, LearnedKey, Meta, NameKey, NameRule,
+        NetKey, NetRule, Policy, PortRow, Resolver, SeenName,
     },
     limits,
 };
@@ -37,6 +37,7 @@ pub struct EgressMaps {
     seen: HashMap<MapData, LearnedKey, SeenName>,
     resolvers: HashMap<MapData, Addr, Resolver>,
     ports: HashMap<MapData, u32, PortRow>,
+    flows: HashMap<MapData, FlowKey, Flow>,
 }
 
 impl EgressMaps {
@@ -52,6 +53,7 @@ impl EgressMaps {
             seen: hash(pins, "NAMES_SEEN", Map::LruHashMap)?,
             resolvers: hash(pins, "RESOLVERS", Map::HashMap)?,
             ports: hash(pins, "PORTS", Map::HashMap)?,
+            flows: hash(pins, "FLOWS", Map::LruHashMap)?,
         })
     }
 
@@ -160,6 +162,16 @@ impl EgressMaps {
         live.steps(wanted)
             .iter()
             .try_for_each(|step| self.step(step))
+    }
+
+    /// Lets a connection be that was there before the policy. For the moment between the rows and
+    /// the switch: later, programs write FLOWS too.
+    pub fn seed(&mut self, key: &FlowKey) -> Result<(), KernelError> {
+        let flow = Flow {
+            state: FlowState::Seeded as u32,
+            ..Flow::default()
+        };
+        set("FLOWS", &mut self.flows, key, &flow)
     }
 
     /// `EGRESS_LEARNED`: what the kernel learned from answers. Entries that go meanwhile are left

@@ -6,6 +6,7 @@ mod attach;
 pub mod cgroup;
 mod egress;
 mod error;
+mod events;
 mod fill;
 mod grace;
 mod index;
@@ -24,6 +25,7 @@ mod trial;
 
 pub use egress::{EgressMaps, now_secs};
 pub use error::KernelError;
+pub use events::Events;
 pub use fill::{Attached, attached, memories, remembered, unpinned};
 pub use grace::Grace;
 pub use load::{Kernel, KernelSettings};

@@ -8,13 +8,13 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Trial;
 use steer::{
-    kernel::Maps,
+    kernel::{Events, Maps},
     plan::{EgressRows, EgressSettings},
 };
 use steer_common::{
     Addr, Port,
     egress::{
-        Check, HostKey, HostRule, Mode, NameKey, NameRule, NetKey, NetRule, Policy,
+        Check, EventKind, HostKey, HostRule, Mode, NameKey, NameRule, NetKey, NetRule, Policy,
         net::NET_NEVER_LEARNED,
     },
     reason::Reason,
@@ -28,7 +28,7 @@ use steer_tests::{
 use crate::{
     check::{landed, ways},
     common::{
-        service::{Service, image},
+        service::{Service, identity, image},
         stage::{PORT, Stage, v4, v6},
     },
 };
@@ -142,6 +142,7 @@ fn refused() -> Result<()> {
         let counted = count(&mut stage, reason)? - before;
         ensure!(counted == 5, "{way:?}: {reason:?} counts {counted}");
     }
+    events(&stage)?;
     // Off again, and on with the agent gone.
     Rules(EgressRows::default()).put(&stage)?;
     for way in ways() {
@@ -159,6 +160,25 @@ fn refused() -> Result<()> {
             "{attempts:?}"
         );
     }
+    Ok(())
+}
+
+/// Who was refused what, as the ring tells it.
+fn events(stage: &Stage) -> Result<()> {
+    let mut ring = Events::open(&stage.settings().kernel.pins)?;
+    let (client, _) = identity(stage.client()?)?;
+    let mut told = 0;
+    while let Some(event) = ring.next_event() {
+        ensure!(event.kind == EventKind::Refused as u32, "{event:?}");
+        ensure!(event.reason == Reason::NotInRegistry.index(), "{event:?}");
+        ensure!(event.client == client && event.pid != 0, "{event:?}");
+        ensure!(
+            [v4(1), v6(1)].contains(&event.peer.to_socket_addr()),
+            "{event:?}"
+        );
+        told += 1;
+    }
+    ensure!(told == 30, "{told} of 30");
     Ok(())
 }
 

@@ -12,6 +12,7 @@ mod bpf;
 mod cluster;
 mod cold;
 mod dialler;
+mod egress;
 mod envoy;
 mod images;
 mod latency;
@@ -61,6 +62,8 @@ enum Bench {
     Throughput,
     /// How fast a configuration is in the kernel
     Apply,
+    /// What the egress guard costs
+    Egress,
     /// Dials on command, for `connect`
     #[value(hide = true)]
     Worker,
@@ -94,6 +97,7 @@ fn measure(args: &Args) -> Result<()> {
             cold::run(args.full, &mut report)?;
             agent::run(args.full, &mut report)?;
         }
+        Bench::Egress => egress::run(args.full, &mut report)?,
         Bench::Worker => {}
     }
     figure::print(io::stdout().lock(), report.figures())?;

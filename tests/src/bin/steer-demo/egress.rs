@@ -12,6 +12,7 @@ use steer_tests::topology::{ELSEWHERE_NAME, OUTSIDE_NAME};
 use crate::{
     clients::{self, Connections, now_ns},
     knock::Knock,
+    stage::wait_for,
     tally::Tally,
     walk::{CATALOG, STEPS, Walk},
 };
@@ -97,6 +98,7 @@ impl Walk<'_> {
             "refused before the file, answered after it",
             before.code == NOT_CONNECTED && after.code == 0,
         )?;
+        self.listed()?;
         let mut others = Vec::new();
         for url in [
             format!("https://{OUTSIDE_NAME}/"),
@@ -129,6 +131,37 @@ impl Walk<'_> {
             milliseconds(first)
         ))?;
         Ok(first)
+    }
+
+    /// What listings say of the name.
+    fn listed(&mut self) -> Result<()> {
+        // The agent resolves it as well, and not within the milliseconds above.
+        wait_for("the endpoints of the ServiceEntry", || {
+            Ok(!self.stage.get("endpoints", OUTSIDE_NAME)?.is_empty())
+        })?;
+        self.asked(&["get", "endpoints", OUTSIDE_NAME])?;
+        self.asked(&["get", "egress", OUTSIDE_NAME])?;
+        self.asked(&["get", "names", OUTSIDE_NAME])?;
+        self.asked(&[
+            "explain",
+            "istioinaction/forum",
+            &format!("{OUTSIDE_NAME}:80"),
+        ])?;
+        self.asked(&[
+            "explain",
+            "istioinaction/forum",
+            &format!("{ELSEWHERE_NAME}:443"),
+        ])?;
+        let cluster = format!("outbound|80||{OUTSIDE_NAME}");
+        let endpoints = self.stage.get("endpoints", OUTSIDE_NAME)?;
+        let healthy = |row: &&serde_json::Value| {
+            row["cluster"] == cluster.as_str() && row["status"] == "HEALTHY"
+        };
+        let healthy = endpoints.iter().filter(healthy).count();
+        self.report.check(
+            &format!("{cluster} has the addresses that the name resolves to"),
+            healthy == 2,
+        )
     }
 
     fn in_force(&mut self, file: &str, took: Duration) -> Result<()> {

@@ -54,6 +54,8 @@ pub enum Command {
     Get(Get),
     /// How the kernel decides for one client and one destination, step by step
     Explain(Explain),
+    /// ServiceEntries that would have allowed what was refused, or would have been
+    Learn(Learn),
     /// Whether the kernel does what was asked
     Status(Status),
     /// Whether this machine can run steer
@@ -243,6 +245,23 @@ pub struct Explain {
     /// UDP instead of TCP
     #[arg(long)]
     pub udp: bool,
+    /// Format.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `steer learn`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  steer learn                    of everything that was seen since the agent started
+  steer learn -n shop > egress.yaml
+
+Names come from DNS answers and first bytes; what has none is named by its address. Protocols are
+guessed from the ports: read them before you apply them.")]
+pub struct Learn {
+    /// Only of pods of this namespace
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
     /// Format.
     #[command(flatten)]
     pub output: Output,

@@ -11,6 +11,7 @@ mod get;
 #[cfg(test)]
 mod golden;
 mod instance;
+mod learn;
 mod output;
 mod plan;
 mod status;
@@ -43,6 +44,7 @@ fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Plan(args) => plan::run(&args, &instance),
         Command::Get(what) => get::run(&what, &instance),
         Command::Explain(args) => explain::run(&args, &instance),
+        Command::Learn(args) => learn::run(&args, &instance),
         Command::Status(args) => status::run(&args, &instance),
         Command::Doctor(args) => doctor::run(&args),
         Command::Unload(args) => unload::run(&args, &instance),

@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod egress;
+mod learn;
 
 /// The pods of the node, by the cookies of their namespaces.
 const PODS: [(u64, &str, &str); 2] = [(11, "shop", "webapp"), (12, "kube-system", "client")];

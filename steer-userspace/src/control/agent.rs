@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use steer_common::egress::LearnedKey;
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{MissedTickBehavior, interval},
@@ -15,6 +16,7 @@ use tokio::{
 
 use super::{
     Engine, EngineError, EngineSettings, Lock, LockError, Watch, clusters_file,
+    refusals::{self, Refusals},
     resolve::{self, Resolver, Wanted},
     scan::Scans,
     status::{State, Status},
@@ -26,7 +28,7 @@ use crate::{
         Compiler, Node,
         egress::{Found, Limits, Port},
     },
-    kernel::{KernelError, privilege},
+    kernel::{Events, KernelError, privilege},
     node::{NodeError, discover::Scan},
     source::{Snapshot, files::Reader},
 };
@@ -98,6 +100,8 @@ pub struct Agent {
     refused: Vec<Finding>,
     told: Option<Status>,
     clusters_changed: bool,
+    events: Events,
+    refusals: Refusals,
     _lock: Lock,
 }
 
@@ -108,6 +112,7 @@ impl Agent {
         let lock = Lock::take(&settings.engine.state)?;
         let scans = Scans::start(&settings.engine.kernel.cgroup)?;
         let engine = Engine::start(settings.engine.clone())?;
+        let events = Events::open(&settings.engine.kernel.pins)?;
         let watch = Watch::new(&settings.config)?;
         let reader = Reader::new(settings.config.clone());
         Ok(Self {
@@ -124,6 +129,8 @@ impl Agent {
             refused: Vec::new(),
             told: None,
             clusters_changed: false,
+            events,
+            refusals: Refusals::default(),
             settings,
             _lock: lock,
         })
@@ -182,6 +189,7 @@ impl Agent {
     /// What can wait until nothing else is to be done.
     fn rest(&mut self) -> Result<(), AgentError> {
         self.engine.settle()?;
+        self.take_events()?;
         if std::mem::take(&mut self.clusters_changed) {
             let failed = |source| AgentError::Io {
                 action: "writing the clusters file",
@@ -195,6 +203,26 @@ impl Agent {
             clusters_file::write(&self.settings.engine.state, clusters).map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// What the egress guard reported.
+    fn take_events(&mut self) -> Result<(), AgentError> {
+        while let Some(event) = self.events.next_event() {
+            let key = LearnedKey {
+                policy: event.policy,
+                addr: event.peer.addr,
+            };
+            let pod = self.found.namespaces.get(&event.client).cloned();
+            let policy = self.engine.layout().policy_name(event.policy);
+            let seen = self.engine.kernel().maps().egress.name_seen(&key);
+            let (refusal, process) = refusals::refusal(&event, pod, policy, seen);
+            self.refusals.take(refusal, process);
+        }
+        let written = self.refusals.write(&self.settings.engine.state);
+        written.map_err(|source| AgentError::Io {
+            action: "writing the refusals",
+            source,
+        })
     }
 
     /// The configuration may have changed.

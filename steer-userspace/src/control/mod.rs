@@ -5,6 +5,7 @@ mod clusters_file;
 mod engine;
 mod lock;
 mod names_file;
+mod refusals;
 mod resolve;
 mod scan;
 mod status;
@@ -15,6 +16,7 @@ pub use clusters_file::read_clusters;
 pub use engine::{Applied, Engine, EngineError, EngineSettings};
 pub use lock::{Lock, LockError};
 pub use names_file::{NamesFile, read_names};
+pub use refusals::{Counted, Refusal, read_refusals};
 pub use status::{State, Status, read_status};
 pub use watch::Watch;
 

@@ -135,6 +135,11 @@ impl Layout {
         self.egress.rows()
     }
 
+    /// The name of an egress policy; empty if its number was never given.
+    pub fn policy_name(&self, id: steer_common::egress::PolicyId) -> String {
+        self.egress.policy_name(id)
+    }
+
     /// How many rows wait for a grace period.
     pub fn waiting(&self) -> usize {
         self.retired.rows.len() + self.retired.endpoints.len()

@@ -179,7 +179,11 @@ impl Layout {
             return;
         }
         let old_rules = std::mem::take(&mut self.egress.rules);
-        let rows = self.rows_of(wanted);
+        let mut rows = self.rows_of(wanted);
+        if self.egress.adopted && wanted.found.is_empty() && rows.settings.on {
+            // An agent that has just started has not asked yet. These end by themselves.
+            rows.resolved = self.egress.rows.resolved.clone();
+        }
         old_rules
             .iter()
             .for_each(|rule| self.tables.rules.release(rule));

@@ -172,6 +172,32 @@ fn numbers_outlive_the_agent() {
 }
 
 #[test]
+fn what_was_resolved_stays_until_the_agent_has_asked_again() {
+    let key = LearnedKey {
+        policy: 0,
+        addr: Addr::default(),
+    };
+    let first = image(&[("192.0.2.1", 80)], Mode::Enforce);
+    let mut before = layout();
+    before.plan(&first).unwrap();
+    let mut live = crate::live::Live {
+        egress: before.egress.rows.clone(),
+        ..crate::live::Live::default()
+    };
+    live.egress
+        .resolved
+        .insert(key, Learned::one(key, Grant::new(1, 9)));
+    let mut after = Layout::adopt(Capacity::for_services(100), &live, &before.names());
+    after.plan(&first).unwrap();
+    assert!(after.egress.rows.resolved.contains_key(&key));
+    let mut asked = first.clone();
+    let name = ("a".to_owned(), BTreeMap::new());
+    asked.egress.found = Arc::new([name].into());
+    after.plan(&asked).unwrap();
+    assert!(after.egress.rows.resolved.is_empty());
+}
+
+#[test]
 fn a_wide_network_of_ipv6_means_no_ipv4() {
     let mut layout = layout();
     layout.plan(&image(&[("::/0", 80)], Mode::Enforce)).unwrap();

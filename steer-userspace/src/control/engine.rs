@@ -1,6 +1,7 @@
 //! The engine: images in, generations in force out.
 
 use std::{
+    collections::BTreeSet,
     io,
     path::PathBuf,
     time::{Duration, Instant},
@@ -123,12 +124,31 @@ impl Engine {
             self.settle()?;
         };
         self.write(&last)?;
+        self.guard()?;
         Ok(Applied {
             generation: self.layout.generation(),
             steps: steps + last.steps.len(),
             services_changed: services_changed + last.services_changed(),
             took: started.elapsed(),
         })
+    }
+
+    /// Attaches the guard to the interfaces whose pods are known by now, and takes it from others.
+    fn guard(&mut self) -> Result<(), EngineError> {
+        let rows = self.layout.egress();
+        let wanted: BTreeSet<u32> = rows.ports.keys().copied().collect();
+        let ports = self.kernel.ports_mut();
+        let guarded = ports.guarded()?;
+        for &index in wanted.difference(&guarded) {
+            // An interface that is gone, or that cannot be guarded, must not keep others from it.
+            if let Err(error) = ports.guard(index) {
+                tracing::warn!(index, %error, "the interface of a pod is not guarded");
+            }
+        }
+        for &index in guarded.difference(&wanted) {
+            ports.release(index)?;
+        }
+        Ok(())
     }
 
     /// Plans the way to `image`, with all rows that can be had.

@@ -166,11 +166,20 @@ impl Engine {
             .names
             .append(&plan.names)
             .map_err(EngineError::Names)
-            .and_then(|()| Ok(self.kernel.maps_mut().apply(plan)?));
+            .and_then(|()| Ok(self.put_in_force(plan)?));
         if done.is_err() {
             self.resume()?;
         }
         done
+    }
+
+    fn put_in_force(&mut self, plan: &Plan) -> Result<(), KernelError> {
+        if self.layout.judges() {
+            self.kernel.judge_packets(true)?;
+            return self.kernel.maps_mut().apply(plan);
+        }
+        self.kernel.maps_mut().apply(plan)?;
+        self.kernel.judge_packets(false)
     }
 
     /// Waits for a grace period and takes replaced rows back. About 11 ms: for idle moments.

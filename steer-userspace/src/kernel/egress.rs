@@ -157,7 +157,7 @@ impl EgressMaps {
     }
 
     /// Leads from what the maps hold to `wanted`.
-    pub fn put(&mut self, wanted: &EgressRows) -> Result<(), KernelError> {
+    pub(super) fn put(&mut self, wanted: &EgressRows) -> Result<(), KernelError> {
         let live = self.read()?;
         live.steps(wanted)
             .iter()

@@ -8,7 +8,9 @@ use steer_common::{
     service::SplitId,
 };
 
-use super::{KernelError, MAPS, Maps, PROGRAMS, Pins, cgroup, maps, sys};
+use super::{
+    EgressMaps, KernelError, MAPS, Maps, PROGRAMS, Pins, cgroup, maps, object::PACKET_PROGRAMS, sys,
+};
 use crate::plan::Capacity;
 
 impl Maps {
@@ -51,7 +53,8 @@ pub struct Attached {
     pub effective: bool,
 }
 
-/// Which programs are attached to a cgroup by pinned links.
+/// Which programs are attached to a cgroup by pinned links. Those that see packets are left out
+/// while no policy judges and they are not attached.
 pub fn attached(pins: &Pins, target: &Path) -> Result<Vec<Attached>, KernelError> {
     let wanted = fs::File::open(target)
         .and_then(|file| cgroup::id(&file))
@@ -71,7 +74,12 @@ pub fn attached(pins: &Pins, target: &Path) -> Result<Vec<Attached>, KernelError
             },
         }
     };
-    Ok(PROGRAMS.into_iter().map(look).collect())
+    let judges = EgressMaps::open(pins)?.meta()?.egress != 0;
+    let rests = |found: &Attached| {
+        !judges && found.program.is_none() && PACKET_PROGRAMS.contains(&found.name)
+    };
+    let all = PROGRAMS.into_iter().map(look);
+    Ok(all.filter(|found| !rests(found)).collect())
 }
 
 /// The maps that are not pinned.

@@ -1,7 +1,7 @@
 //! Loads the programs, with maps of the wanted size or those of an earlier agent, and puts them
 //! in force.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
@@ -11,9 +11,9 @@ use aya::{
 
 use super::{
     KernelError, Maps, Pins, Ports, attach, cgroup,
-    object::{MAPS, OBJECT, PROGRAMS},
+    object::{MAPS, OBJECT, PACKET_PROGRAMS, PROGRAMS},
 };
-use crate::plan::Capacity;
+use crate::plan::{Capacity, EgressRows};
 use steer_common::index::buckets;
 
 /// Where and how large.
@@ -32,6 +32,8 @@ pub struct Kernel {
     maps: Maps,
     ports: Ports,
     adopted: bool,
+    target: fs::File,
+    pins: Pins,
 }
 
 impl Kernel {
@@ -46,7 +48,8 @@ impl Kernel {
         }
         let mut loaded = load(settings, &btf)?;
         let names = programs(&mut loaded, &btf)?;
-        for name in names {
+        let rests = |name| PACKET_PROGRAMS.contains(&name) && !settings.pins.link(name).exists();
+        for name in names.into_iter().filter(|&name| !rests(name)) {
             let program = program(&mut loaded, name)?;
             attach::attach(name, program, &target, &settings.pins)?;
         }
@@ -57,6 +60,8 @@ impl Kernel {
             maps,
             ports,
             adopted,
+            target,
+            pins: settings.pins.clone(),
         })
     }
 
@@ -68,6 +73,34 @@ impl Kernel {
     /// The maps, to write to.
     pub fn maps_mut(&mut self) -> &mut Maps {
         &mut self.maps
+    }
+
+    /// Puts the programs that see packets in force, or takes them away. Before any policy judges,
+    /// and after the last one did.
+    pub fn judge_packets(&mut self, judge: bool) -> Result<(), KernelError> {
+        for name in PACKET_PROGRAMS {
+            let path = self.pins.link(name);
+            match (judge, path.exists()) {
+                (true, false) => {
+                    let program = program(self.ports.loaded_mut(), name)?;
+                    attach::attach(name, program, &self.target, &self.pins)?;
+                }
+                (false, true) => {
+                    fs::remove_file(&path).map_err(KernelError::io("removing", &path))?;
+                }
+                (true, true) | (false, false) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts rows of the egress guard in force without a plan: for tests and benches.
+    pub fn put_egress(&mut self, rows: &EgressRows) -> Result<(), KernelError> {
+        if rows.settings.on {
+            self.judge_packets(true)?;
+        }
+        self.maps.egress.put(rows)?;
+        self.judge_packets(rows.settings.on)
     }
 
     /// The veths of pods.

@@ -59,6 +59,9 @@ pub const PROGRAMS: [&str; 10] = [
     "steer_skb_ingress",
 ];
 
+/// Those that see packets: in force only while some policy judges, because each costs every packet.
+pub(super) const PACKET_PROGRAMS: [&str; 2] = ["steer_skb_egress", "steer_skb_ingress"];
+
 /// The program at the host's side of each pod's veth.
 pub(super) const PORT_PROGRAM: &str = "steer_veth";
 

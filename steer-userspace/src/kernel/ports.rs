@@ -80,6 +80,11 @@ impl Ports {
         program.ok_or(KernelError::Missing { name })
     }
 
+    /// The object.
+    pub(super) fn loaded_mut(&mut self) -> &mut Ebpf {
+        &mut self.loaded
+    }
+
     fn program(&mut self) -> Result<&mut SchedClassifier, KernelError> {
         let name = PORT_PROGRAM;
         let program = self.loaded.program_mut(name);

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{KernelError, PROGRAMS, Pins, sys};
+use super::{KernelError, PROGRAMS, Pins, object::PACKET_PROGRAMS, sys};
 
 /// What the kernel counted of one program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -35,6 +35,9 @@ impl Programs {
                     source,
                 }
             };
+            if PACKET_PROGRAMS.contains(&name) && !pins.link(name).exists() {
+                continue;
+            }
             let link = sys::open_pin(&pins.link(name)).map_err(failed("OBJ_GET"))?;
             let info = sys::link_info(link.as_fd()).map_err(failed("OBJ_GET_INFO_BY_FD"))?;
             let program =

@@ -45,6 +45,7 @@ pub(crate) fn tests() -> Vec<Trial> {
             learned,
         ),
         test("egress::what_must_not_be_learned_is_not", rebinding),
+        test("egress::packets_pass_freely_while_nobody_judges", resting),
     ]
 }
 
@@ -106,8 +107,8 @@ impl Rules {
         self
     }
 
-    fn put(&self, stage: &Stage) -> Result<()> {
-        Ok(maps(stage)?.egress.put(&self.0)?)
+    fn put(&self, stage: &mut Stage) -> Result<()> {
+        Ok(stage.engine()?.kernel_mut().put_egress(&self.0)?)
     }
 }
 
@@ -119,6 +120,22 @@ fn count(stage: &mut Stage, reason: Reason) -> Result<u64> {
     Ok(stage.live()?.reasons[&reason])
 }
 
+/// A program at a packet hook costs every packet: it is there with the first policy that judges,
+/// and goes with the last.
+fn resting() -> Result<()> {
+    let mut stage = Stage::raise("egress-resting", 1)?;
+    hooks::ensure_packets(&stage.lab, 0)?;
+    Rules::new(Mode::Audit).put(&mut stage)?;
+    hooks::ensure_packets(&stage.lab, 1)?;
+    // By its pins, while nobody runs; the next agent puts its own in its place.
+    stage.end();
+    hooks::ensure_packets(&stage.lab, 1)?;
+    stage.begin()?;
+    hooks::ensure_packets(&stage.lab, 1)?;
+    Rules(EgressRows::default()).put(&mut stage)?;
+    hooks::ensure_packets(&stage.lab, 0)
+}
+
 fn refused() -> Result<()> {
     let mut stage = Stage::raise("egress-refused", 1)?;
     for way in ways() {
@@ -127,7 +144,7 @@ fn refused() -> Result<()> {
             .iter()
             .try_for_each(|attempt| landed(attempt).map(drop))?;
     }
-    Rules::new(Mode::Enforce).put(&stage)?;
+    Rules::new(Mode::Enforce).put(&mut stage)?;
     for way in ways() {
         let reason = match way.manner {
             Manner::UdpConnected => Reason::UdpConnect,
@@ -144,14 +161,14 @@ fn refused() -> Result<()> {
     }
     events(&stage)?;
     // Off again, and on with the agent gone.
-    Rules(EgressRows::default()).put(&stage)?;
+    Rules(EgressRows::default()).put(&mut stage)?;
     for way in ways() {
         let attempts = way.storm(way.endpoint(1), 2).run(stage.client()?)?;
         attempts
             .iter()
             .try_for_each(|attempt| landed(attempt).map(drop))?;
     }
-    Rules::new(Mode::Enforce).put(&stage)?;
+    Rules::new(Mode::Enforce).put(&mut stage)?;
     stage.end();
     for way in ways() {
         let attempts = way.storm(way.endpoint(1), 2).run(stage.client()?)?;
@@ -192,7 +209,7 @@ fn named() -> Result<()> {
         .net(v6(1).ip(), 128, 1, 0)
         .net(v4(2).ip(), 32, 2, 0)
         .net(v6(2).ip(), 128, 2, 0)
-        .put(&stage)?;
+        .put(&mut stage)?;
     for way in ways() {
         let attempts = way.storm(way.endpoint(1), 5).run(stage.client()?)?;
         for attempt in &attempts {
@@ -212,7 +229,7 @@ fn named() -> Result<()> {
 
 fn audited() -> Result<()> {
     let mut stage = Stage::raise("egress-audited", 1)?;
-    Rules::new(Mode::Audit).put(&stage)?;
+    Rules::new(Mode::Audit).put(&mut stage)?;
     for way in ways() {
         let before = count(&mut stage, Reason::Audited)?;
         let attempts = way.storm(way.endpoint(1), 5).run(stage.client()?)?;
@@ -234,7 +251,7 @@ fn services() -> Result<()> {
         .host(1, PORT, UDP)
         .net(v4(1).ip(), 32, 1, 0)
         .net(v6(1).ip(), 128, 1, 0)
-        .put(&stage)?;
+        .put(&mut stage)?;
     for way in ways() {
         let attempts = way.storm(way.service(1), 5).run(stage.client()?)?;
         attempts
@@ -245,7 +262,7 @@ fn services() -> Result<()> {
 }
 
 fn errno() -> Result<()> {
-    let stage = Stage::raise("egress-errno", 1)?;
+    let mut stage = Stage::raise("egress-errno", 1)?;
     let errnos = [
         (113, "EHOSTUNREACH"),
         (101, "ENETUNREACH"),
@@ -258,7 +275,7 @@ fn errno() -> Result<()> {
             errno,
             ..rules.0.settings
         };
-        rules.put(&stage)?;
+        rules.put(&mut stage)?;
         for way in ways() {
             let attempts = way.storm(way.endpoint(1), 1).run(stage.client()?)?;
             ensure!(attempts[0].outcome() == name, "{way:?}: {attempts:?}");
@@ -324,7 +341,7 @@ fn learned() -> Result<()> {
         .host(7, PORT, TCP)
         .host(8, PORT + 1, TCP)
         .host(9, PORT, TCP)
-        .put(&stage)?;
+        .put(&mut stage)?;
     let mut maps = maps(&stage)?;
     for (how, is_v4) in [("udp", true), ("udp", false), ("tcp", true), ("tcp", false)] {
         for name in ["api.example.test", "many.example.test", "Api.EXAMPLE.test"] {
@@ -366,7 +383,7 @@ fn rebinding() -> Result<()> {
         .host(7, PORT, TCP)
         .net(v4(1).ip(), 32, 0, NET_NEVER_LEARNED)
         .net(v6(1).ip(), 128, 0, NET_NEVER_LEARNED)
-        .put(&stage)?;
+        .put(&mut stage)?;
     for is_v4 in [true, false] {
         let came = ask(&stage, "udp", "inside.example.test", is_v4, 3)?;
         ensure!(

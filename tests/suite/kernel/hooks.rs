@@ -11,6 +11,8 @@ use steer_tests::lab::Lab;
 
 /// `BPF_CGROUP_*` of linux/bpf.h: connect, sendmsg, recvmsg and getpeername, of both families.
 const HOOKS: [u32; 8] = [10, 11, 14, 15, 19, 20, 29, 30];
+/// `BPF_CGROUP_INET_INGRESS` and `BPF_CGROUP_INET_EGRESS`.
+const PACKET_HOOKS: [u32; 2] = [0, 1];
 const PROG_QUERY: libc::c_long = 16;
 
 /// The start of the kernel's attribute of `BPF_PROG_QUERY`.
@@ -31,6 +33,19 @@ pub(crate) fn ensure_one_each(lab: &Lab) -> Result<()> {
     for hook in HOOKS {
         let count = programs(&cgroup, hook).context("ask for the programs of a hook")?;
         ensure!(count == 1, "hook {hook} has {count} programs");
+    }
+    Ok(())
+}
+
+/// Each hook that sees packets has `wanted` programs.
+pub(crate) fn ensure_packets(lab: &Lab, wanted: u32) -> Result<()> {
+    let cgroup = File::open(lab.dirs().cluster_cgroup().path())?;
+    for hook in PACKET_HOOKS {
+        let count = programs(&cgroup, hook).context("ask for the programs of a hook")?;
+        ensure!(
+            count == wanted,
+            "hook {hook} has {count} programs, not {wanted}"
+        );
     }
     Ok(())
 }

@@ -316,12 +316,7 @@ fn run(stage: &mut Stage, frame: &[u8]) -> Result<Tried> {
 
 fn frames() -> Result<()> {
     let mut stage = Stage::raise("veth-frames", 1)?;
-    stage
-        .engine()?
-        .kernel_mut()
-        .maps_mut()
-        .egress
-        .put(&rules())?;
+    stage.engine()?.kernel_mut().put_egress(&rules())?;
     for (name, frame, verdict, reason) in table() {
         let before = stage.live()?.reasons[&reason];
         let tried = run(&mut stage, &frame).context(name)?;
@@ -361,7 +356,7 @@ fn off() -> Result<()> {
     let mut stage = Stage::raise("veth-off", 1)?;
     let mut rows = rules();
     rows.settings.on = false;
-    stage.engine()?.kernel_mut().maps_mut().egress.put(&rows)?;
+    stage.engine()?.kernel_mut().put_egress(&rows)?;
     for (name, frame, ..) in table() {
         let tried = run(&mut stage, &frame).context(name)?;
         ensure!(
@@ -381,7 +376,7 @@ fn real() -> Result<()> {
     port.addrs[0] = stage.client()?.v4()?.into();
     port.addrs[1] = stage.client()?.v6()?.into();
     rows.ports.insert(index, port);
-    stage.engine()?.kernel_mut().maps_mut().egress.put(&rows)?;
+    stage.engine()?.kernel_mut().put_egress(&rows)?;
     let dial = |stage: &Stage, to: SocketAddr| {
         stage.client()?.in_network(|| {
             let begun = Instant::now();
@@ -410,7 +405,7 @@ fn real() -> Result<()> {
     ensure!(stage.live()?.reasons[&Reason::ResetSent] >= 2);
     let port = rows.ports.get_mut(&index).context("a row")?;
     port.policy = 0;
-    stage.engine()?.kernel_mut().maps_mut().egress.put(&rows)?;
+    stage.engine()?.kernel_mut().put_egress(&rows)?;
     for to in [stage::v4(1), stage::v6(1)] {
         ensure!(dial(&stage, to)?.0 == Ok(()), "an open policy");
     }

@@ -172,6 +172,11 @@ impl Layout {
         }
     }
 
+    /// Whether any policy audits or enforces.
+    pub fn judges(&self) -> bool {
+        self.egress.rows.settings.on
+    }
+
     /// Plans the way to what `image` lets be reached.
     pub(super) fn plan_egress(&mut self, image: &Image, steps: &mut Stages) {
         let wanted = &image.egress;

@@ -31,6 +31,7 @@ use crate::{
         service::{Service, identity, image},
         stage::{PORT, Stage, v4, v6},
     },
+    hooks,
 };
 
 pub(crate) fn tests() -> Vec<Trial> {
@@ -130,7 +131,7 @@ fn resting() -> Result<()> {
     // By its pins, while nobody runs; the next agent puts its own in its place.
     stage.end();
     hooks::ensure_packets(&stage.lab, 1)?;
-    stage.begin()?;
+    stage.start()?;
     hooks::ensure_packets(&stage.lab, 1)?;
     Rules(EgressRows::default()).put(&mut stage)?;
     hooks::ensure_packets(&stage.lab, 0)

@@ -91,7 +91,7 @@ fn name(number: u32) -> String {
 }
 
 fn put(engine: &mut Engine, rows: &EgressRows) -> Result<()> {
-    Ok(engine.kernel_mut().maps_mut().egress.put(rows)?)
+    Ok(engine.kernel_mut().put_egress(rows)?)
 }
 
 fn ns(engine: &mut Engine, program: &'static str, trial: &Trial<'_>) -> Result<(i32, f64)> {

@@ -1,0 +1,126 @@
+//! The guard of a ground: programs loaded, and the policy in force.
+
+use std::env;
+
+use anyhow::Result;
+use steer::{
+    kernel::{Kernel, KernelSettings, Maps, Pins, netns},
+    plan::{Capacity, EgressRows, Plan, Step},
+};
+use steer_common::{
+    Addr,
+    egress::PortRow,
+    service::{CLASS_ANYONE, Source},
+};
+use steer_tests::{lab::Lab, link, pod::Pod, record::Kind};
+
+use crate::{
+    ground::ATTACKER,
+    rows::{FREE, HELD, rows},
+};
+
+/// Set to `off`, nothing guards: every attack must escape.
+const GUARD: &str = "STEER_EGRESS_GUARD";
+
+/// A guard. When this is dropped no process keeps it any more, and it stays in force.
+pub(crate) struct Guard {
+    kernel: Kernel,
+    rows: EgressRows,
+}
+
+impl Guard {
+    /// Puts the policy in force.
+    pub(crate) fn start(lab: &Lab) -> Result<Option<Self>> {
+        Self::start_without(lab, "nobody")
+    }
+
+    /// The same, with one pod that nobody knows.
+    pub(crate) fn start_without(lab: &Lab, unknown: &str) -> Result<Option<Self>> {
+        if env::var(GUARD).is_ok_and(|value| value == "off") {
+            return Ok(None);
+        }
+        let mut rows = rows()?;
+        let mut sources = Vec::new();
+        for host in lab.hosts().iter().filter(|host| host.name() != unknown) {
+            let cookie = cookie(host)?;
+            let policy = if host.name() == ATTACKER { HELD } else { FREE };
+            let source = Source::new(cookie, CLASS_ANYONE, policy, 0);
+            sources.push(Step::SetSource { cookie, source });
+        }
+        let pods = lab.hosts().iter();
+        let known = |host: &&Pod| host.record().kind == Kind::Pod && host.name() != unknown;
+        for pod in pods.filter(known) {
+            let (index, row) = port(lab, pod)?;
+            rows.ports.insert(index, row);
+        }
+        let dirs = lab.dirs();
+        let mut guard = Self {
+            kernel: Kernel::start(&KernelSettings {
+                pins: Pins::new(dirs.pins()),
+                cgroup: dirs.cluster_cgroup().path().to_owned(),
+                capacity: Capacity::for_services(100),
+            })?,
+            rows: EgressRows::default(),
+        };
+        let interfaces: Vec<u32> = rows.ports.keys().copied().collect();
+        guard.apply(sources)?;
+        guard.put(rows)?;
+        let ports = guard.kernel.ports_mut();
+        lab.node()?.in_network(|| {
+            for index in interfaces {
+                ports.guard(index)?;
+            }
+            Ok(())
+        })?;
+        Ok(Some(guard))
+    }
+
+    /// Puts other rows in force.
+    pub(crate) fn put(&mut self, rows: EgressRows) -> Result<()> {
+        self.kernel.put_egress(&rows)?;
+        self.rows = self.kernel.maps().egress.read()?;
+        Ok(())
+    }
+
+    /// The rows in force.
+    pub(crate) fn rows(&self) -> EgressRows {
+        self.rows.clone()
+    }
+
+    fn apply(&mut self, steps: Vec<Step>) -> Result<()> {
+        let plan = Plan {
+            generation: 1,
+            steps,
+            names: Vec::new(),
+        };
+        Ok(self.kernel.maps_mut().apply(&plan)?)
+    }
+}
+
+/// Forgets what answers have taught, whether or not anybody keeps the guard.
+pub(crate) fn forget(lab: &Lab) -> Result<()> {
+    let mut maps = Maps::open(&Pins::new(lab.dirs().pins()))?;
+    Ok(maps.egress.forget_learned()?)
+}
+
+fn cookie(pod: &Pod) -> Result<u64> {
+    pod.in_network(|| {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+        Ok(netns::cookie(&socket)?)
+    })
+}
+
+/// The node's end of a pod's pair of interfaces, and whose it is.
+fn port(lab: &Lab, pod: &Pod) -> Result<(u32, PortRow)> {
+    let name = format!("veth-{}", pod.name());
+    let index = lab.node()?.in_network(|| link::index(&name))?;
+    let mut row = PortRow {
+        client: cookie(pod)?,
+        policy: if pod.name() == ATTACKER { HELD } else { FREE },
+        ..PortRow::default()
+    };
+    for (slot, &address) in row.addrs.iter_mut().zip(&pod.record().addresses) {
+        *slot = Addr::from(address);
+    }
+    Ok((index, row))
+}

@@ -1,0 +1,126 @@
+//! What comes to an end: names by their time, permissions by the policy, and who keeps the policy.
+
+use std::{thread, time::Duration};
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+use steer_common::{Port, egress::HostKey};
+
+use crate::{
+    case::{By, Case, Verdict},
+    ground::{ATTACKER, Ground, play},
+    guard::Guard,
+    list::CASES,
+    registry,
+    rows::{GOOD_HOST, HELD},
+    stage::judged,
+};
+
+/// Longer than the least time of a name in the ground's policy, and than that of its answers.
+const ENDED: Duration = Duration::from_millis(4200);
+/// A number that no case has.
+const NUMBER: usize = 250;
+
+/// A name's time ends for new connections, and for those alone.
+pub(crate) fn name_ends() -> Result<()> {
+    let mut ground = Ground::raise("ends")?;
+    let _guard = Guard::start(&ground.lab)?;
+    expect(&mut ground, "lasting.learn", true)?;
+    thread::sleep(ENDED);
+    expect(&mut ground, "lasting.kept", true)?;
+    expect(&mut ground, "lasting.again", false)
+}
+
+/// What the policy no longer allows is cut off, also where it flows already.
+pub(crate) fn taken_away() -> Result<()> {
+    let mut ground = Ground::raise("taken")?;
+    let Some(mut guard) = Guard::start(&ground.lab)? else {
+        return Ok(());
+    };
+    expect(&mut ground, "lasting.known", true)?;
+    let whole = guard.rows();
+    let mut less = whole.clone();
+    less.hosts.remove(&HostKey {
+        policy: HELD,
+        host: GOOD_HOST,
+        port: Port::new(7000),
+        proto: 6,
+        pad: 0,
+    });
+    guard.put(less)?;
+    expect(&mut ground, "lasting.kept", false)?;
+    expect(&mut ground, "lasting.again_known", false)?;
+    guard.put(whole)?;
+    expect(&mut ground, "lasting.again_known", true)
+}
+
+/// Every attack once more, by a process whose cgroup no program is attached to: what is left is the
+/// guard at the veth.
+pub(crate) fn veth_alone() -> Result<()> {
+    let mut ground = Ground::raise("alone")?;
+    let elsewhere = ground.lab.dirs().outside_cgroup();
+    ground.attacker.move_to(&elsewhere)?;
+    play(&mut ground.attacker, "flows.serve", 0, true, &Value::Null)?;
+    let _guard = Guard::start(&ground.lab)?;
+    // Who called is known at the cgroup, so nobody can be called back here.
+    attack(&mut ground, |case| case.by != By::Called)
+}
+
+/// Every attack once more, after the agent was killed.
+pub(crate) fn orphaned() -> Result<()> {
+    let mut ground = Ground::raise("orphaned")?;
+    play(&mut ground.attacker, "flows.serve", 0, true, &Value::Null)?;
+    registry::start(&ground.lab)?.kill()?;
+    attack(&mut ground, |_| true)
+}
+
+/// Every attack once more, on a node where no agent has run since the pod came: it has the default
+/// policy, which no program at its veth helps to hold.
+pub(crate) fn unseen() -> Result<()> {
+    let mut ground = Ground::raise("unseen")?;
+    play(&mut ground.attacker, "flows.serve", 0, true, &Value::Null)?;
+    drop(Guard::start_without(&ground.lab, ATTACKER)?);
+    attack(&mut ground, |case| !NEEDS_VETH.contains(&case.play))
+}
+
+/// Attacks without a socket, or in which another pod takes part by a source address that is not its.
+const NEEDS_VETH: [&str; 3] = ["raw.frames", "raw.tagged", "raw.source"];
+
+/// Plays every attack that can be played where nothing was played before.
+fn attack(ground: &mut Ground, fits: impl Fn(&Case) -> bool) -> Result<()> {
+    let mut complaints = Vec::new();
+    let chosen = |case: &Case| needs_no_past(case) && fits(case);
+    for (number, case) in (1..).zip(CASES).filter(|(_, case)| chosen(case)) {
+        let outcomes = match case.run(ground, number, false) {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                complaints.push(format!("{}: {error:#}", case.name));
+                continue;
+            }
+        };
+        let told = judged(case, &outcomes).into_iter();
+        complaints.extend(told.map(|told| format!("{}: {told}", case.name)));
+    }
+    ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
+    Ok(())
+}
+
+/// Whether a case can be played where nothing was played before.
+fn needs_no_past(case: &Case) -> bool {
+    let past = ["sockets.early", "flows.opened", "flows.inbound"];
+    case.verdict == Verdict::Refused && !past.contains(&case.play)
+}
+
+fn expect(ground: &mut Ground, what: &str, through: bool) -> Result<()> {
+    let said = play(&mut ground.attacker, what, NUMBER, false, &Value::Null)?;
+    for said in said {
+        let was = said.answered == Some(true);
+        ensure!(
+            was == through,
+            "{what}: {}: {was}, {}",
+            said.label,
+            said.words
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! The egress guard, attacked. Each attempt is made twice: without a policy, where it must get
+//! through, and under `REGISTRY_ONLY`, where it must not.
+
+mod case;
+mod ground;
+mod guard;
+mod lasting;
+mod list;
+mod open;
+mod player;
+mod race;
+mod registry;
+mod rows;
+mod stage;
+mod tally;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Failed, Trial};
+use steer_tests::harness::{self, test};
+
+use crate::stage::Way;
+
+fn main() -> ExitCode {
+    let trials = [("rows", Way::Rows), ("agent", Way::Agent)];
+    let trials = trials.into_iter().flat_map(|(name, way)| {
+        (1..).zip(list::CASES).map(move |(number, case)| {
+            Trial::test(format!("{name}::{}", case.name), move || {
+                let tried = stage::try_case(way, number);
+                tried.map_err(|error| Failed::from(format!("{error:#}")))
+            })
+        })
+    });
+    let trials = trials.chain([
+        test(
+            "lasting::a_name_ends_its_connections_stay",
+            lasting::name_ends,
+        ),
+        test("lasting::taken_away_is_cut_off", lasting::taken_away),
+        test(
+            "lasting::attacks_after_the_agent_was_killed",
+            lasting::orphaned,
+        ),
+        test(
+            "lasting::attacks_of_a_pod_that_no_agent_has_seen",
+            lasting::unseen,
+        ),
+        test(
+            "lasting::attacks_that_only_the_veth_sees",
+            lasting::veth_alone,
+        ),
+        test("race::while_an_agent_runs", race::alive),
+        test("race::after_it_was_killed", race::orphaned),
+    ]);
+    harness::measure(trials.collect(), || {
+        stage::end();
+        tally::figures()
+    })
+}

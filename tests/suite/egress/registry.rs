@@ -1,0 +1,83 @@
+//! The same policy by way of the agent: files, and `steer agent` on the node.
+
+use std::{
+    fmt::Write as _,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use steer_tests::{agent::Agent, lab::Lab, record::Kind};
+
+use crate::ground::{ATTACKER, DNS, GOOD, SCRIPTED, address_of};
+
+const REGISTRY: &str = include_str!("registry.yaml");
+/// How long the agent may take to resolve a name.
+const RESOLVED_MAX: Duration = Duration::from_secs(5);
+
+/// Starts the agent on a lab that is full of life, with the policy in its files.
+pub(crate) fn start(lab: &Lab) -> Result<Agent> {
+    lab.configure("registry.yaml", REGISTRY)?;
+    lab.configure("pods.yaml", &pods(lab)?)?;
+    let resolvers = [DNS, SCRIPTED].map(|name| address_of(name).map(|address| address.to_string()));
+    let [first, second] = resolvers;
+    let (first, second) = (first?, second?);
+    let agent = lab.agent_with(&[
+        "--dns",
+        &first,
+        "--dns",
+        &second,
+        "--dns-ttl-min",
+        "2",
+        "--cluster-cidr",
+        "10.10.0.0/16",
+        "--cluster-cidr",
+        "fd00:10::/32",
+    ])?;
+    await_good(lab)?;
+    Ok(agent)
+}
+
+/// Waits until the agent knows the addresses of the allowed name.
+fn await_good(lab: &Lab) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        let mut command = lab.steer("get")?;
+        let output = command.args(["endpoints", GOOD, "-o", "json"]).output()?;
+        let rows: Value = serde_json::from_slice(&output.stdout).context("understand steer get")?;
+        if rows.as_array().is_some_and(|rows| !rows.is_empty()) {
+            return Ok(());
+        }
+        ensure!(
+            started.elapsed() < RESOLVED_MAX,
+            "the agent does not resolve {GOOD}"
+        );
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What Kubernetes would say of the pods.
+fn pods(lab: &Lab) -> Result<String> {
+    let mut text = String::new();
+    let pods = lab.hosts().iter();
+    for pod in pods.filter(|host| host.record().kind == Kind::Pod) {
+        let namespace = if pod.name() == ATTACKER {
+            "held"
+        } else {
+            "free"
+        };
+        let name = pod.name();
+        writeln!(text, "---\napiVersion: v1\nkind: Pod")?;
+        writeln!(text, "metadata: {{name: {name}, namespace: {namespace}}}")?;
+        writeln!(
+            text,
+            "spec: {{containers: [{{name: main, image: main}}]}}\nstatus:\n  phase: Running"
+        )?;
+        writeln!(text, "  podIPs:")?;
+        for address in &pod.record().addresses {
+            writeln!(text, "    - ip: '{address}'")?;
+        }
+    }
+    Ok(text)
+}

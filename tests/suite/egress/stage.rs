@@ -1,0 +1,176 @@
+//! The ground that most cases share: every attempt gets through on it, then the policy comes.
+
+use std::{
+    env,
+    fs::OpenOptions,
+    io::Write as _,
+    sync::{Mutex, PoisonError},
+};
+
+use anyhow::{Result, bail, ensure};
+use serde_json::Value;
+use steer_tests::{agent::Agent, harness::full};
+
+use crate::{
+    case::{Case, Outcome, Verdict},
+    ground::{Ground, play},
+    guard::Guard,
+    list::CASES,
+    open::is_open,
+    registry, tally,
+};
+
+/// Who puts the policy in force.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Way {
+    /// This process, by rows.
+    Rows,
+    /// The agent, by files.
+    Agent,
+}
+
+static STAGES: [Mutex<Option<Stage>>; 2] = [Mutex::new(None), Mutex::new(None)];
+
+struct Stage {
+    // Before the ground: the pins go with the lab's file system.
+    _guard: Option<Guard>,
+    _agent: Option<Agent>,
+    ground: Ground,
+    /// How each case went before the policy.
+    before: Vec<Result<Vec<Outcome>, String>>,
+}
+
+/// Tries one case under the policy, and judges it by how it went before.
+pub(crate) fn try_case(way: Way, number: usize) -> Result<()> {
+    let stage = &STAGES[usize::from(way == Way::Agent)];
+    let mut stage = stage.lock().unwrap_or_else(PoisonError::into_inner);
+    if stage.is_none() {
+        *stage = Some(Stage::raise(way)?);
+    }
+    stage.as_mut().map_or_else(
+        || bail!("there is no stage"),
+        |stage| stage.try_case(number),
+    )
+}
+
+/// Takes the stages down.
+pub(crate) fn end() {
+    for stage in &STAGES {
+        *stage.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl Stage {
+    fn raise(way: Way) -> Result<Self> {
+        let mut ground = Ground::raise("egress")?;
+        play(&mut ground.attacker, "flows.serve", 0, true, &Value::Null)?;
+        let before = (1..).zip(CASES).map(|(number, case)| {
+            let outcome = case.run(&mut ground, number, true);
+            outcome.map_err(|error| format!("{error:#}"))
+        });
+        let before = before.collect();
+        if full() {
+            unrefused(&mut ground)?;
+        }
+        let (guard, agent) = match way {
+            Way::Rows => (Guard::start(&ground.lab)?, None),
+            Way::Agent => (None, Some(registry::start(&ground.lab)?)),
+        };
+        Ok(Self {
+            _guard: guard,
+            _agent: agent,
+            ground,
+            before,
+        })
+    }
+
+    fn try_case(&mut self, number: usize) -> Result<()> {
+        let case = &CASES[number - 1];
+        let mut complaints = controls(&self.before[number - 1]);
+        let outcomes = case.run(&mut self.ground, number, false)?;
+        trace(case, &outcomes)?;
+        complaints.extend(judged(case, &outcomes));
+        complaints.extend(mended(case, &outcomes));
+        ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
+        Ok(())
+    }
+}
+
+/// Every attempt once more, still without a policy: what fails then would seem to be refused later.
+fn unrefused(ground: &mut Ground) -> Result<()> {
+    for (number, case) in (1..).zip(CASES) {
+        for outcome in case.run(ground, number, false)? {
+            ensure!(outcome.through, "{} works once: {outcome:?}", case.name);
+        }
+    }
+    Ok(())
+}
+
+/// Names a file that gets a line for every variant under the policy: why it did not get through.
+const TRACE: &str = "STEER_EGRESS_TRACE";
+
+fn trace(case: &Case, outcomes: &[Outcome]) -> Result<()> {
+    let Some(path) = env::var_os(TRACE) else {
+        return Ok(());
+    };
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    for Outcome {
+        label,
+        through,
+        said,
+    } in outcomes
+    {
+        writeln!(file, "{}: {label}: {through} {said}", case.name)?;
+    }
+    Ok(())
+}
+
+/// What did not get through before the policy.
+fn controls(before: &Result<Vec<Outcome>, String>) -> Vec<String> {
+    let complaints: Vec<String> = match before {
+        Err(error) => vec![format!("the control broke: {error}")],
+        Ok(outcomes) => (0..)
+            .zip(outcomes)
+            .filter(|(_, outcome)| !outcome.through)
+            .map(|(variant, outcome)| told("does not work without the policy", variant, outcome))
+            .collect(),
+    };
+    tally::CONTROLS_FAILED.add(complaints.len());
+    complaints
+}
+
+/// What went otherwise than it should under the policy, and is not known to.
+pub(crate) fn judged(case: &Case, outcomes: &[Outcome]) -> Vec<String> {
+    let (wrong, words, count) = match case.verdict {
+        Verdict::Refused => (true, "ESCAPED", &tally::ESCAPED),
+        Verdict::Passes => (false, "was refused and is allowed", &tally::CONTROLS_FAILED),
+    };
+    if case.verdict == Verdict::Refused {
+        tally::TRIED.add(outcomes.len());
+    }
+    let wrong: Vec<(usize, &Outcome)> = (0..)
+        .zip(outcomes)
+        .filter(|(_, outcome)| outcome.through == wrong)
+        .collect();
+    count.add(wrong.len());
+    wrong
+        .into_iter()
+        .filter(|(variant, _)| !is_open(case.name, *variant))
+        .map(|(variant, outcome)| told(words, variant, outcome))
+        .collect()
+}
+
+/// What is known not to go as it should, and does.
+fn mended(case: &Case, outcomes: &[Outcome]) -> Vec<String> {
+    let right = case.verdict == Verdict::Passes;
+    (0..)
+        .zip(outcomes)
+        .filter(|(variant, outcome)| outcome.through == right && is_open(case.name, *variant))
+        .map(|(variant, outcome)| told("holds now, and stands in open.rs", variant, outcome))
+        .collect()
+}
+
+fn told(what: &str, variant: usize, outcome: &Outcome) -> String {
+    let Outcome { label, said, .. } = outcome;
+    format!("{what}: variant {variant}, {label}: {said}")
+}

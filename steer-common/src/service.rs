@@ -196,8 +196,9 @@ pub struct Source {
     pub policy: Owned,
     /// The workload, by its number in the agent's names file.
     pub workload: WorkloadId,
-    /// Always 0.
-    pub pad: u32,
+    /// The interface, by its index in this namespace, whose other end is the node's; 0 if that is
+    /// not known. What comes in by another one the pod may have sent itself.
+    pub interface: u32,
 }
 
 impl Source {
@@ -207,8 +208,14 @@ impl Source {
             class: Owned::new(cookie, class),
             policy: Owned::new(cookie, policy),
             workload,
-            pad: 0,
+            interface: 0,
         }
+    }
+
+    /// With the interface whose other end is the node's.
+    #[must_use]
+    pub const fn behind(self, interface: u32) -> Self {
+        Self { interface, ..self }
     }
 }
 

@@ -94,6 +94,8 @@ pub(crate) struct Client {
     pub(crate) policy: PolicyId,
     /// Its workload.
     pub(crate) workload: u32,
+    /// Its interface, if it is known.
+    pub(crate) interface: u32,
 }
 
 impl Client {
@@ -103,21 +105,33 @@ impl Client {
         let known = || {
             let source = SOURCES.get_ptr(cookie)?;
             // SAFETY: a valid element; each word is read once, and the first says whose it is.
-            let (policy, workload) = unsafe {
+            let (policy, workload, interface) = unsafe {
                 (
                     read_volatile(&raw const (*source).policy),
                     read_volatile(&raw const (*source).workload),
+                    read_volatile(&raw const (*source).interface),
                 )
             };
-            policy.of(cookie).map(|policy| (policy, workload))
+            policy
+                .of(cookie)
+                .map(|policy| (policy, workload, interface))
         };
         // Once more: the namespace's row was being replaced, and the new one is there.
-        let (policy, workload) = known().or_else(known).unwrap_or((POLICY_DEFAULT, 0));
+        let (policy, workload, interface) =
+            known().or_else(known).unwrap_or((POLICY_DEFAULT, 0, 0));
         Self {
             cookie,
             policy,
             workload,
+            interface,
         }
+    }
+
+    /// Whether what comes in by an interface may have come from outside the pod. A pod may make
+    /// interfaces and send itself what it likes.
+    #[inline(always)]
+    pub(crate) fn is_reached_by(&self, interface: u32) -> bool {
+        self.interface == 0 || self.interface == interface
     }
 
     /// The generation of its policy, unless that is open. 0 if it has no row: no mark or flow

@@ -36,6 +36,10 @@ fn look(skb: Skb) -> Fate {
     if client.judged().is_none() {
         return Fate::Pass;
     }
+    // What the pod sends itself teaches nothing, and opens nothing.
+    if !client.is_reached_by(skb.interface()) {
+        return Fate::Pass;
+    }
     let Ok(packet) = read(skb, 0) else {
         return Fate::Pass;
     };

@@ -302,20 +302,27 @@ impl Agent {
     /// What is known of this node. A pod may send from the addresses that Kubernetes gave it,
     /// whatever others it gives itself.
     fn node(&self) -> Node {
-        let given = self.snapshot.pod_addresses();
         let ports = self.found.workloads.iter().map(|(pod, found)| {
+            let written = self.snapshot.pod(pod);
+            let given: Vec<_> = written
+                .into_iter()
+                .flat_map(|written| written.spec.addresses())
+                .collect();
             let own = found.addresses.iter().copied();
             let port = Port {
                 cookie: found.cookie,
                 pod: pod.clone(),
                 policy: String::new(),
-                addresses: own.filter(|one| given.get(one) == Some(pod)).collect(),
+                addresses: own.filter(|one| given.contains(one)).collect(),
             };
             (found.host_index, port)
         });
+        let workloads = self.found.workloads.values();
+        let interfaces = workloads.map(|found| (found.cookie, found.index));
         Node {
             own: self.found.own,
             pods: self.found.namespaces.clone(),
+            interfaces: interfaces.collect(),
             ports: ports.collect(),
             found: Arc::clone(&self.names),
             limits: self.settings.limits,

@@ -34,6 +34,8 @@ pub struct Node {
     pub own: Option<u64>,
     /// Pods by the cookie of their network namespace.
     pub pods: BTreeMap<u64, PodRef>,
+    /// The interfaces of pods, by the same and by their index there.
+    pub interfaces: BTreeMap<u64, u32>,
     /// Pods by the index of the interface before them; their policies are not looked at.
     pub ports: BTreeMap<u32, Port>,
     /// Addresses of names.
@@ -93,15 +95,16 @@ impl Compiler {
             }
         }
         let class = |pod: &PodRef| desired.classes.get(pod).copied().unwrap_or(CLASS_ANYONE);
-        let source = |pod: &PodRef| Source {
+        let source = |cookie: &u64, pod: &PodRef| Source {
             class: class(pod),
             policy: policy(desired, pod),
             pod: pod.clone(),
+            interface: node.interfaces.get(cookie).copied().unwrap_or_default(),
         };
         self.image.sources = node
             .pods
             .iter()
-            .map(|(&cookie, pod)| (cookie, source(pod)))
+            .map(|(&cookie, pod)| (cookie, source(&cookie, pod)))
             .collect();
         self.image.egress = egress(desired, node);
         if let Some(cookie) = node.own.filter(|_| self.image.egress.is_on()) {
@@ -109,6 +112,7 @@ impl Compiler {
                 class: CLASS_ANYONE,
                 policy: HOST.to_owned(),
                 pod: self::node(),
+                interface: 0,
             };
             self.image.sources.insert(cookie, own);
         }

@@ -98,6 +98,8 @@ pub struct Source {
     pub policy: String,
     /// The pod.
     pub pod: PodRef,
+    /// Its interface, by its index in the pod's namespace; 0 if that is not known.
+    pub interface: u32,
 }
 
 impl Source {
@@ -107,6 +109,7 @@ impl Source {
             class,
             policy: ANYONE.to_owned(),
             pod,
+            interface: 0,
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct Workload {
     pub cookie: u64,
     /// The index of the interface on the node whose other end is the pod's.
     pub host_index: u32,
+    /// The index of that other end, in the pod's namespace.
+    pub index: u32,
     /// The addresses behind that interface, in the kernel's order.
     pub addresses: Vec<IpAddr>,
 }
@@ -252,6 +254,7 @@ impl Scanner {
                 Workload {
                     cookie,
                     host_index,
+                    index: at.host.peer,
                     addresses,
                 },
             );

@@ -139,6 +139,15 @@ impl Snapshot {
                 .all(|(a, b)| Arc::ptr_eq(a, b))
     }
 
+    /// The pod of that name.
+    pub fn pod(&self, name: &PodRef) -> Option<&Arc<Object<Pod>>> {
+        let wanted = (name.namespace.as_str(), name.name.as_str());
+        let found = self
+            .pods
+            .binary_search_by(|pod| self::name(pod).cmp(&wanted));
+        found.ok().map(|index| &self.pods[index])
+    }
+
     /// The pods that have addresses of their own, by address. Pods of the host's network have not.
     pub fn pod_addresses(&self) -> BTreeMap<IpAddr, PodRef> {
         let mut addresses = BTreeMap::new();

@@ -44,7 +44,10 @@ impl Guard {
         for host in lab.hosts().iter().filter(|host| host.name() != unknown) {
             let cookie = cookie(host)?;
             let policy = if host.name() == ATTACKER { HELD } else { FREE };
-            let source = Source::new(cookie, CLASS_ANYONE, policy, 0);
+            let mut source = Source::new(cookie, CLASS_ANYONE, policy, 0);
+            if host.record().kind == Kind::Pod {
+                source = source.behind(host.in_network(|| link::index("eth0"))?);
+            }
             sources.push(Step::SetSource { cookie, source });
         }
         let pods = lab.hosts().iter();

@@ -22,18 +22,11 @@ const fn open(case: &'static str, variants: Range<usize>, why: &'static str) -> 
 
 const FIRST_BYTES: &str = "first bytes are not read yet";
 const SEEDS: &str = "FLOWS is not seeded when the guard is switched on";
-const LINK: &str =
-    "ICMPv6 133 to 137 with 255 hops passes for neighbour discovery, wherever it goes";
 const OWNERS: &str = "whose an address is, is not compared with the question and its aliases";
-const INTERFACE: &str = "with CAP_NET_ADMIN a pod sends itself what seems to come from outside: the \
-                         cgroup does not ask by which interface it came";
 const SPOOFED: &str =
     "a host outside may take the resolver's address, unless the network forbids it";
 
 const OPENS: &[Open] = &[
-    open("packets::icmp", 0..5, LINK),
-    open("flows::inbound_forged_by_the_pod_itself", 2..4, INTERFACE),
-    open("flows::inbound_forged_by_the_pod_itself", 6..8, INTERFACE),
     open("flows::outbound_of_before_survive", 0..3, SEEDS),
     open("flows::inbound_survive", 0..2, SEEDS),
     open(
@@ -43,7 +36,6 @@ const OPENS: &[Open] = &[
     ),
     open("names::malformed_answers", 2..5, OWNERS),
     open("names::answers_that_do_not_answer", 0..1, OWNERS),
-    open("names::forged_by_the_pod_itself", 2..4, INTERFACE),
     open("names::forged_outside", 0..1, SPOOFED),
     open("first_bytes::other_tls_name", 0..7, FIRST_BYTES),
     open("first_bytes::odd_tls", 0..7, FIRST_BYTES),

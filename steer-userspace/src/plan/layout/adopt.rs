@@ -50,6 +50,7 @@ impl Layout {
             let owner = owner.filter(|pod| layout.tables.workloads.adopt(found.workload, pod));
             let source = Source {
                 class: found.class.number(),
+                interface: found.interface,
                 policy: layout.egress.policy_name(found.policy.number()),
                 pod: owner.map_or_else(nobody, |pod| (**pod).clone()),
             };

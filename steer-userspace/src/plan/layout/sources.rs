@@ -31,7 +31,8 @@ impl Layout {
             }
             let workload = self.tables.workloads.hold(&Arc::new(source.pod.clone()));
             let policy = self.egress.policy(&source.policy);
-            let row = SourceRow::new(cookie, source.class, policy, workload);
+            let row =
+                SourceRow::new(cookie, source.class, policy, workload).behind(source.interface);
             if let Some((old, _)) = self.sources.insert(cookie, (source.clone(), row)) {
                 self.tables.workloads.release(&old.pod);
             }

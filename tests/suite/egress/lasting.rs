@@ -11,6 +11,7 @@ use crate::{
     ground::{ATTACKER, Ground, play},
     guard::Guard,
     list::CASES,
+    open::{is_open, is_open_unseen},
     registry,
     rows::{GOOD_HOST, HELD},
     stage::judged,
@@ -63,7 +64,7 @@ pub(crate) fn veth_alone() -> Result<()> {
     play(&mut ground.attacker, "flows.serve", 0, true, &Value::Null)?;
     let _guard = Guard::start(&ground.lab)?;
     // Who called is known at the cgroup, so nobody can be called back here.
-    attack(&mut ground, |case| case.by != By::Called)
+    attack(&mut ground, |case| case.by != By::Called, is_open)
 }
 
 /// Every attack once more, after the agent was killed.
@@ -71,7 +72,7 @@ pub(crate) fn orphaned() -> Result<()> {
     let mut ground = Ground::raise("orphaned")?;
     play(&mut ground.attacker, "flows.serve", 0, true, &Value::Null)?;
     registry::start(&ground.lab)?.kill()?;
-    attack(&mut ground, |_| true)
+    attack(&mut ground, |_| true, is_open)
 }
 
 /// Every attack once more, on a node where no agent has run since the pod came: it has the default
@@ -80,14 +81,22 @@ pub(crate) fn unseen() -> Result<()> {
     let mut ground = Ground::raise("unseen")?;
     play(&mut ground.attacker, "flows.serve", 0, true, &Value::Null)?;
     drop(Guard::start_without(&ground.lab, ATTACKER)?);
-    attack(&mut ground, |case| !NEEDS_VETH.contains(&case.play))
+    attack(
+        &mut ground,
+        |case| !NEEDS_VETH.contains(&case.play),
+        is_open_unseen,
+    )
 }
 
 /// Attacks without a socket, or in which another pod takes part by a source address that is not its.
 const NEEDS_VETH: [&str; 3] = ["raw.frames", "raw.tagged", "raw.source"];
 
 /// Plays every attack that can be played where nothing was played before.
-fn attack(ground: &mut Ground, fits: impl Fn(&Case) -> bool) -> Result<()> {
+fn attack(
+    ground: &mut Ground,
+    fits: impl Fn(&Case) -> bool,
+    is_open: fn(&str, usize) -> bool,
+) -> Result<()> {
     let mut complaints = Vec::new();
     let chosen = |case: &Case| needs_no_past(case) && fits(case);
     for (number, case) in (1..).zip(CASES).filter(|(_, case)| chosen(case)) {
@@ -98,7 +107,7 @@ fn attack(ground: &mut Ground, fits: impl Fn(&Case) -> bool) -> Result<()> {
                 continue;
             }
         };
-        let told = judged(case, &outcomes).into_iter();
+        let told = judged(case, &outcomes, is_open).into_iter();
         complaints.extend(told.map(|told| format!("{}: {told}", case.name)));
     }
     ensure!(complaints.is_empty(), "{}", complaints.join("\n"));

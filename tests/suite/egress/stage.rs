@@ -89,7 +89,7 @@ impl Stage {
         let mut complaints = controls(&self.before[number - 1]);
         let outcomes = case.run(&mut self.ground, number, false)?;
         trace(case, &outcomes)?;
-        complaints.extend(judged(case, &outcomes));
+        complaints.extend(judged(case, &outcomes, is_open));
         complaints.extend(mended(case, &outcomes));
         ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
         Ok(())
@@ -140,7 +140,11 @@ fn controls(before: &Result<Vec<Outcome>, String>) -> Vec<String> {
 }
 
 /// What went otherwise than it should under the policy, and is not known to.
-pub(crate) fn judged(case: &Case, outcomes: &[Outcome]) -> Vec<String> {
+pub(crate) fn judged(
+    case: &Case,
+    outcomes: &[Outcome],
+    is_open: fn(&str, usize) -> bool,
+) -> Vec<String> {
     let (wrong, words, count) = match case.verdict {
         Verdict::Refused => (true, "ESCAPED", &tally::ESCAPED),
         Verdict::Passes => (false, "was refused and is allowed", &tally::CONTROLS_FAILED),

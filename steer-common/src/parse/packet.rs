@@ -95,19 +95,11 @@ impl Packet {
         }
     }
 
-    /// ARP's kin in IPv6: neighbour discovery. Its receiver insists on 255 hops; a router on the way
-    /// does not, and would pass it on.
+    /// ARP's kin in IPv6: neighbour discovery, which no router passes on, and reports of
+    /// multicast listeners to the link.
     #[inline(always)]
     pub const fn is_neighbour(&self) -> bool {
         self.proto == ICMP6 && self.odd == 0 && self.hops == 255 && matches!(self.flags, 133..=137)
-    }
-
-    /// Whether it cannot leave the link: to `fe80::/10` or `ff02::/16`.
-    #[inline(always)]
-    pub const fn stays_on_link(&self) -> bool {
-        let [first, ..] = self.target.addr.words();
-        let [a, b, ..] = first.to_ne_bytes();
-        (a == 0xfe && b & 0xc0 == 0x80) || (a == 0xff && b == 0x02)
     }
 }
 

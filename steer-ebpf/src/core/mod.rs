@@ -9,7 +9,6 @@ pub(crate) mod guard;
 pub(crate) mod judge;
 pub(crate) mod kernel_maps;
 pub(crate) mod learn;
-pub(crate) mod node;
 pub(crate) mod origin;
 pub(crate) mod packet_guard;
 pub(crate) mod reset;

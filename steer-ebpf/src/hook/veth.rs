@@ -15,7 +15,6 @@ use crate::{
     core::{
         count,
         egress_maps::{Client, KernelEgress, guard},
-        node,
         packet_guard::{self, Known, Place},
         reset::{self, ETHERNET},
         skb::{Skb, read},
@@ -79,10 +78,6 @@ fn judge(skb: Skb, port: Option<&PortRow>, client: &Client) -> i32 {
         Err(reason) if judged.is_some() => return place.refuse_unread(reason).tcx_literal(),
         Err(_) => return Fate::Pass.tcx_literal(),
     };
-    if packet.is_neighbour() && !packet.stays_on_link() && node::is_own(skb, &packet.target.addr) {
-        count::reason(Reason::Neighbour);
-        return Fate::Pass.tcx_literal();
-    }
     let fate = whole(&place, port, judged.is_some(), &packet);
     if fate == Fate::Drop
         && packet.proto == TCP

@@ -26,7 +26,11 @@ const OWNERS: &str = "whose an address is, is not compared with the question and
 const SPOOFED: &str =
     "a host outside may take the resolver's address, unless the network forbids it";
 
+const LINK: &str =
+    "ICMPv6 133 to 137 with 255 hops passes for neighbour discovery, wherever it goes";
+
 const OPENS: &[Open] = &[
+    open("packets::icmp", 0..5, LINK),
     open("flows::outbound_of_before_survive", 0..3, SEEDS),
     open("flows::inbound_survive", 0..2, SEEDS),
     open(

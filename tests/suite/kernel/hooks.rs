@@ -4,6 +4,8 @@ use std::{
     fs::File,
     io,
     os::fd::{AsRawFd as _, RawFd},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -37,15 +39,23 @@ pub(crate) fn ensure_one_each(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// Each hook that sees packets has `wanted` programs.
+/// Each hook that sees packets has `wanted` programs, soon: the kernel takes a link away a moment
+/// after its last pin went.
 pub(crate) fn ensure_packets(lab: &Lab, wanted: u32) -> Result<()> {
     let cgroup = File::open(lab.dirs().cluster_cgroup().path())?;
     for hook in PACKET_HOOKS {
-        let count = programs(&cgroup, hook).context("ask for the programs of a hook")?;
-        ensure!(
-            count == wanted,
-            "hook {hook} has {count} programs, not {wanted}"
-        );
+        let started = Instant::now();
+        loop {
+            let count = programs(&cgroup, hook).context("ask for the programs of a hook")?;
+            if count == wanted {
+                break;
+            }
+            ensure!(
+                started.elapsed() < Duration::from_secs(10),
+                "hook {hook} has {count} programs, not {wanted}"
+            );
+            sleep(Duration::from_millis(20));
+        }
     }
     Ok(())
 }

@@ -95,7 +95,7 @@ pub const RESOLVERS_MAX: u32 = 1_024;
 /// Connections whose packets are known. About 120 bytes each.
 pub const FLOWS_MAX: u32 = 65_536;
 
-/// Connections whose first bytes are being looked at. 8 KiB each.
+/// Connections whose first bytes are kept: the latest ones. 9 KiB each.
 pub const HELLOS_MAX: u32 = 512;
 
 /// Bytes of the ring of events: 13,000 of them.

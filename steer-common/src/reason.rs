@@ -145,11 +145,13 @@ pub enum Reason {
     Quic = 59,
     /// An event was not reported: too many in this second, or the buffer was full.
     EventsLost = 60,
+    /// A SYN with data on a port whose first bytes are checked.
+    HelloInSyn = 61,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 61] = [
+    pub const ALL: [Self; 62] = [
         Self::Drawn,
         Self::Remembered,
         Self::NotAService,
@@ -211,6 +213,7 @@ impl Reason {
         Self::HelloRewritten,
         Self::Quic,
         Self::EventsLost,
+        Self::HelloInSyn,
     ];
 
     /// Its row of COUNTERS.
@@ -283,6 +286,7 @@ impl Reason {
             Self::HelloRewritten => "hello_rewritten",
             Self::Quic => "quic",
             Self::EventsLost => "events_lost",
+            Self::HelloInSyn => "hello_in_syn",
         }
     }
 
@@ -333,6 +337,7 @@ impl Reason {
             | Self::HelloHttp2
             | Self::HelloTooLong
             | Self::HelloRewritten
+            | Self::HelloInSyn
             | Self::Quic => Outcome::Refused,
             Self::PeerRestored | Self::ReplyRestored => Outcome::Restored,
             Self::InNetwork
@@ -352,6 +357,7 @@ impl Reason {
     }
 
     /// One sentence for people.
+    #[expect(clippy::too_many_lines, reason = "a table")]
     pub const fn help(self) -> &'static str {
         match self {
             Self::Drawn => "an endpoint was drawn by ticket",
@@ -450,6 +456,9 @@ impl Reason {
             Self::Quic => "UDP (QUIC) where the server name must be checked: refused",
             Self::EventsLost => {
                 "an event was not reported: too many in this second, or the buffer was full"
+            }
+            Self::HelloInSyn => {
+                "a SYN with data (TCP fast open) where the first bytes are checked: refused"
             }
         }
     }

@@ -12,12 +12,12 @@ use steer_common::{
     egress::{
         Allowed, Event, Flow, FlowKey, HostKey, HostRule, Learned, LearnedKey, Meta, NameKey,
         NameRule, NetKey, NetRule, Policy, PortRow, Query, QueryKey, Resolver, SeenName,
-        flow::Hello,
     },
     endpoint::Endpoint,
     flow::{Affinity, AffinityKey, Member, MemberKey, Origin, ReplyKey},
     index::{Bucket, buckets},
     limits,
+    parse::hello::Hello,
     service::{Route, Source},
 };
 
@@ -161,11 +161,14 @@ pub(crate) static PORTS: HashMap<u32, PortRow, { limits::SOURCES_MAX as usize }>
 pub(crate) static FLOWS: LruHashMap<FlowKey, Flow, { limits::FLOWS_MAX as usize }> =
     LruHashMap::new();
 
-/// Connection -> its first bytes. Writer: these programs. Full: the least recently used goes, and
-/// what it sends of its first bytes again is dropped.
+/// The first bytes of connections, in turn. Writer: these programs. Full: the oldest goes; what it
+/// sends of its first bytes again is dropped, and if they were not all there, it is refused.
 #[btf_map]
-pub(crate) static HELLOS: LruHashMap<FlowKey, Hello, { limits::HELLOS_MAX as usize }> =
-    LruHashMap::new();
+pub(crate) static HELLOS: Array<Hello, { limits::HELLOS_MAX as usize }> = Array::new();
+
+/// Whose turn it is. One row. Writer: these programs.
+#[btf_map]
+pub(crate) static HELLO_TURN: Array<u64, 1> = Array::new();
 
 /// Socket -> whom connect let it reach. Writer: these programs. Lives as long as the socket.
 #[btf_map]

@@ -1,6 +1,6 @@
 //! FLOWS and HELLOS: what was decided about the packets of a connection.
 
-use super::policy::PolicyId;
+use super::{host::HostId, policy::PolicyId};
 use crate::addr::{Addr, Peer, Port};
 
 /// Key of FLOWS, as the pod sends: its own side first. Of a UDP flow, the pod's side is its network
@@ -91,23 +91,16 @@ pub struct Flow {
     pub policy: PolicyId,
     /// The policy's generation then.
     pub generation: u32,
-    /// Sequence number of the first byte that the pod sends.
+    /// Sequence number of the first byte that the pod sends, where the first bytes are looked at.
     pub first: u32,
-    /// How many bytes of the first message were seen in a row.
-    pub seen: u32,
-    /// How many bytes may never be sent otherwise again, once the name was accepted.
+    /// Which of HELLOS has its first bytes, counted from 1 on; 0 if nothing was sent yet.
+    pub turn: u32,
+    /// How many bytes may not be sent otherwise again, once the name was accepted.
     pub held: u32,
+    /// The host whose name was accepted; 0 if none was asked for.
+    pub host: HostId,
+    /// Not 0 once the guard at the veth saw a packet of it: that one answers what is refused.
+    pub guarded: u32,
 }
 
-/// Bytes of a hello that are looked at.
-pub const HELLO_MAX: usize = 8_192;
-
-/// A row of HELLOS, by flow: the first bytes, as long as they may be sent again.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Hello {
-    /// The first bytes.
-    pub bytes: [u8; HELLO_MAX],
-}
-
-const _: () = assert!(size_of::<FlowKey>() == 44 && size_of::<Flow>() == 24);
+const _: () = assert!(size_of::<FlowKey>() == 44 && size_of::<Flow>() == 32);

@@ -342,6 +342,57 @@ pub fn granted<M: EgressMaps>(maps: &M, wish: &Wish, names: Names) -> Granted {
     if owner == key { best } else { Granted::UNKNOWN }
 }
 
+/// Whether a host, whose name the first bytes carry, may be reached at this address and port: one
+/// of the hosts that the address stands for. Addresses that the registry names itself (networks) stand
+/// for every host that has the port, for nobody says which.
+#[inline(always)]
+pub fn stands<M: EgressMaps>(maps: &M, wish: &Wish, host: HostId) -> bool {
+    if host == 0 || on_port(maps, wish, host).is_none() {
+        return false;
+    }
+    let addr = wish.peer.addr;
+    let policy = wish.policy;
+    if let Some(net) = maps.net(&NetKey { policy, addr })
+        && net.host != 0
+        && on_port(maps, wish, net.host).is_some()
+    {
+        return true;
+    }
+    has_grant(maps, wish, host, Names::Resolved) || has_grant(maps, wish, host, Names::Learned)
+}
+
+/// Seconds that a grant holds for first bytes beyond its end: the connection was opened within it.
+const HELLO_SECS: u32 = 60;
+
+/// Whether an address stands for a host, by its names.
+#[inline(always)]
+fn has_grant<M: EgressMaps>(maps: &M, wish: &Wish, host: HostId, names: Names) -> bool {
+    let key = LearnedKey {
+        policy: wish.policy,
+        addr: wish.peer.addr,
+    };
+    let learned = match names {
+        Names::Resolved => maps.resolved(&key),
+        Names::Learned => maps.learned(&key),
+    };
+    let Some(learned) = learned else {
+        return false;
+    };
+    let now_secs = maps.now_secs();
+    let mut index = 0;
+    while index < GRANTS {
+        // SAFETY: a reference is valid. Volatile: one word, read once, and before the key below.
+        let grant = unsafe { read_volatile(&raw const learned.grants[index]) };
+        if grant.host() == host && grant.until_secs().saturating_add(HELLO_SECS) > now_secs {
+            // SAFETY: as above. After the grant: an element that was re-used meanwhile has another
+            // key.
+            return unsafe { read_volatile(&raw const learned.key) } == key;
+        }
+        index += 1;
+    }
+    false
+}
+
 /// Whether the host may be reached on this port, and what the first bytes must say.
 #[inline(always)]
 pub fn on_port<M: EgressMaps>(maps: &M, wish: &Wish, host: HostId) -> Option<Check> {

@@ -6,5 +6,6 @@ pub mod split;
 
 pub use decide::{Decision, Dialled, Maps, Steer, decide};
 pub use egress::{
-    EgressMaps, Granted, Grounds, Judgement, Names, Rule, Ruling, Wish, granted, judge,
+    EgressMaps, Granted, Grounds, Judgement, Names, Rule, Ruling, Wish, granted, judge, on_port,
+    stands,
 };

@@ -2,5 +2,9 @@
 //! driven from outside, one bounded step at a time, and nothing here can panic.
 
 pub mod dns;
+pub mod hello;
+mod http;
 pub mod packet;
 pub mod reset;
+pub mod reversed;
+mod tls;

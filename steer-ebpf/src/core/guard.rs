@@ -7,7 +7,7 @@ use core::ptr::{addr_of, read_volatile};
 use aya_ebpf::{EbpfContext as _, bindings::bpf_sock, helpers::bpf_get_netns_cookie};
 use steer_common::{
     addr::{Peer, Port},
-    egress::{Allowed, EventKind, FlowKey, Layer, Meta},
+    egress::{Allowed, Check, EventKind, FlowKey, Layer, Meta},
     logic::{Rule, Wish},
     reason::Reason,
 };
@@ -16,8 +16,8 @@ use super::{
     allowed, count,
     egress_maps::{Client, guard},
     emit::{self, Report},
+    flows,
     judge::ruling,
-    packet_guard,
     sock::Sock,
     verdict::Verdict,
 };
@@ -57,7 +57,10 @@ pub(crate) fn dialled<S: Sock>(sock: &S, attempt: Attempt) -> Verdict {
     match ruling.rule() {
         Rule::Allow => {
             count::number(ruling.reason());
-            mark(sock, attempt, &client, generation, wish.peer);
+            // Without a mark its packets are looked at: they must carry a name.
+            if matches!(ruling.check(), Check::Address) {
+                mark(sock, attempt, &client, generation, wish.peer);
+            }
             Verdict::Allow
         }
         Rule::Audit => {
@@ -96,7 +99,7 @@ fn flow<S: Sock>(sock: &S, client: &Client, generation: u32, peer: Peer) -> Opti
         return None;
     }
     let key = FlowKey::datagram(client.cookie, Port::new(port), peer);
-    packet_guard::known(client, generation, &key)
+    flows::known(client, generation, &key)
 }
 
 #[inline(always)]

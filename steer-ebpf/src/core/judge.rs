@@ -1,7 +1,10 @@
 //! The judgement, as a function of its own: the verifier reads it once for each program, whatever
 //! led there.
 
-use steer_common::logic::{Granted, Names, Ruling, Wish, granted, judge};
+use steer_common::{
+    egress::HostId,
+    logic::{Granted, Names, Ruling, Wish, granted, judge, stands},
+};
 
 use super::egress_maps::KernelEgress;
 
@@ -43,4 +46,20 @@ extern "C" fn steer_granted(wish: *const Wish, names: u32) -> u64 {
         Names::Learned
     };
     granted(&KernelEgress, wish, names).word()
+}
+
+/// Whether a host, whose name the first bytes carry, may be reached.
+#[inline(always)]
+pub(crate) fn names_host(wish: &Wish, host: HostId) -> bool {
+    steer_stands(wish, host) != 0
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn steer_stands(wish: *const Wish, host: HostId) -> u32 {
+    // SAFETY: null, which the verifier wants to see tested, or a whole wish.
+    let Some(wish) = (unsafe { wish.as_ref() }) else {
+        return 0;
+    };
+    u32::from(stands(&KernelEgress, wish, host))
 }

@@ -1,108 +1,24 @@
 //! The egress guard over packets: what cgroup and veth have in common.
 
-use core::ptr::{addr_of, read_volatile};
-
 use steer_common::{
-    addr::{Addr, Peer},
-    egress::{Check, EventKind, Flow, FlowKey, FlowState, Layer, Mode},
-    logic::{EgressMaps as _, Rule, Wish},
-    parse::packet::{ICMP6, ODD_EXTENSION, Packet, TCP, UDP},
+    egress::{Check, FlowKey, FlowState},
+    logic::{Rule, Wish},
+    parse::packet::{ICMP6, ODD_EXTENSION, Packet, TCP, TCP_RST, UDP},
     reason::Reason,
 };
 
 use super::{
     count,
-    egress_maps::{Client, KernelEgress},
-    emit::{self, Report},
+    flows::{Standing, is_guarded, keep, key, set, standing, steer_named},
+    hello,
     judge::ruling,
+    place::Place,
+    skb::Skb,
     verdict::Fate,
 };
-use crate::maps::FLOWS;
 
 /// The loopback interface has this index in every network namespace.
 pub(crate) const LOOPBACK: u32 = 1;
-
-/// Where a packet was met, and whose it is.
-pub(crate) struct Place<'a> {
-    pub(crate) client: &'a Client,
-    /// The policy's generation.
-    pub(crate) generation: u32,
-    layer: Layer,
-}
-
-impl<'a> Place<'a> {
-    /// At the socket's cgroup.
-    #[inline(always)]
-    pub(crate) fn cgroup(client: &'a Client, generation: u32) -> Self {
-        Self {
-            client,
-            generation,
-            layer: Layer::Cgroup,
-        }
-    }
-
-    /// At the host's side of the pod's veth.
-    #[inline(always)]
-    pub(crate) fn veth(client: &'a Client, generation: u32) -> Self {
-        Self {
-            client,
-            generation,
-            layer: Layer::Veth,
-        }
-    }
-
-    /// Whether the policy only wants to know.
-    #[inline(always)]
-    fn audits(&self) -> bool {
-        let Some(policy) = KernelEgress.policy(self.client.policy) else {
-            return false;
-        };
-        // SAFETY: a valid row; volatile, because the agent writes it in place.
-        let mode = unsafe { read_volatile(addr_of!(policy.mode)) };
-        matches!(Mode::from_word(mode), Mode::Audit)
-    }
-
-    /// Refuses what the policy refuses for sure, whatever its peer.
-    #[inline(always)]
-    pub(crate) fn refuse(&self, peer: Peer, proto: u32, reason: u32) -> Fate {
-        let audits = self.audits();
-        let (kind, counted, fate) = if audits {
-            (EventKind::WouldRefuse, Reason::Audited.index(), Fate::Pass)
-        } else {
-            (EventKind::Refused, reason, Fate::Drop)
-        };
-        count::number(counted);
-        let report = Report {
-            client: *self.client,
-            peer,
-            proto,
-            reason,
-            kind: kind as u32,
-            layer: self.layer as u32,
-            pad: 0,
-        };
-        emit::event(&report);
-        fate
-    }
-
-    /// Refuses a packet that could not be read.
-    #[inline(always)]
-    pub(crate) fn refuse_unread(&self, reason: u32) -> Fate {
-        self.refuse(Peer::default(), 0, reason)
-    }
-
-    /// What is to be done with a packet that has no ports to be judged by, if it is one: those
-    /// of the link pass, fragments and the like are refused.
-    #[inline(always)]
-    pub(crate) fn odd(&self, packet: &Packet) -> Option<Fate> {
-        if is_of_link(packet) {
-            count::reason(Reason::Neighbour);
-            return Some(Fate::Pass);
-        }
-        let reason = packet.oddity()?;
-        Some(self.refuse(packet.target, u32::from(packet.proto), reason.index()))
-    }
-}
 
 /// What concerns the link only: neighbour discovery, and reports of multicast listeners.
 #[inline(always)]
@@ -129,17 +45,20 @@ pub(crate) enum Known {
 
 /// Judges a packet by what is known of its connection, and else by its peer.
 #[inline(always)]
-pub(crate) fn judge(place: &Place<'_>, packet: &Packet, flows: Known) -> Fate {
+pub(crate) fn judge(place: &Place<'_>, skb: Skb, packet: &Packet, flows: Known) -> Fate {
     let key = key(place.client, packet.proto, packet.source, packet.target);
     let connected = matches!(packet.proto, TCP | UDP);
     // A connection that is opened anew is judged anew.
-    if connected
-        && flows == Known::Counts
-        && !packet.opens()
-        && let Some(reason) = known(place.client, place.generation, &key)
-    {
-        count::reason(reason);
-        return Fate::Pass;
+    if connected && flows == Known::Counts && !packet.opens() {
+        match standing(place.client, place.generation, &key, packet) {
+            Standing::Passes(reason) => {
+                count::reason(reason);
+                return Fate::Pass;
+            }
+            Standing::Refused => return refused_before(place, packet, &key),
+            Standing::First => return first_bytes(place, skb, packet, &key),
+            Standing::Unknown => {}
+        }
     }
     let wish = Wish {
         policy: place.client.policy,
@@ -149,8 +68,16 @@ pub(crate) fn judge(place: &Place<'_>, packet: &Packet, flows: Known) -> Fate {
     let ruling = ruling(&wish);
     match ruling.rule() {
         Rule::Allow => {
+            let state = match ruling.check() {
+                Check::Address => FlowState::Outbound,
+                Check::Sni => FlowState::WantsSni,
+                Check::Host => FlowState::WantsHost,
+            };
+            if connected && state != FlowState::Outbound {
+                return named(place, packet, &key, state, &wish);
+            }
             count::number(ruling.reason());
-            if connected && matches!(ruling.check(), Check::Address) {
+            if connected {
                 keep(place, &key);
             }
             Fate::Pass
@@ -163,61 +90,95 @@ pub(crate) fn judge(place: &Place<'_>, packet: &Packet, flows: Known) -> Fate {
             }
             fate
         }
-        Rule::Refuse => place.refuse(wish.peer, wish.proto, ruling.reason()),
+        Rule::Refuse => refuse_open(place, packet, &key, ruling.reason()),
     }
 }
 
+/// A packet to a port that asks for a name, of a connection of which none is known.
 #[inline(always)]
-fn key(client: &Client, proto: u8, local: Peer, remote: Peer) -> FlowKey {
-    if proto == UDP {
-        FlowKey::datagram(client.cookie, local.port, remote)
+fn named(place: &Place<'_>, packet: &Packet, key: &FlowKey, state: FlowState, wish: &Wish) -> Fate {
+    let reason = steer_named(packet, wish, key, place.generation, place.state(state));
+    if reason == Reason::HelloPending.index() || reason == Reason::FlowKnown.index() {
+        count::number(reason);
+        return Fate::Pass;
+    }
+    refuse_name(place, packet, key, reason)
+}
+
+/// A segment that carries first bytes, or some of them again.
+#[inline(always)]
+fn first_bytes(place: &Place<'_>, skb: Skb, packet: &Packet, key: &FlowKey) -> Fate {
+    let reason = hello::look(skb, packet, place.client);
+    let passes = [
+        Reason::HelloPending,
+        Reason::HelloAllowed,
+        Reason::FlowKnown,
+    ];
+    if passes.iter().any(|one| one.index() == reason) {
+        count::number(reason);
+        return Fate::Pass;
+    }
+    if reason == Reason::HelloRewritten.index() {
+        let fate = place.refuse(packet.target, u32::from(packet.proto), reason);
+        return if fate == Fate::Drop { Fate::Lose } else { fate };
+    }
+    refuse_name(place, packet, key, reason)
+}
+
+/// Refuses a packet of a connection for its peer. A connection that is open, and whose packets the
+/// guard at the veth sees, is answered there.
+#[inline(always)]
+fn refuse_open(place: &Place<'_>, packet: &Packet, key: &FlowKey, reason: u32) -> Fate {
+    let fate = place.refuse(packet.target, u32::from(packet.proto), reason);
+    let open = packet.proto == TCP && !packet.opens();
+    if fate == Fate::Drop && open && !place.is_veth() && is_guarded(key) {
+        return hand_over(place, key);
+    }
+    fate
+}
+
+/// Leaves the answer to the guard at the veth.
+#[inline(always)]
+fn hand_over(place: &Place<'_>, key: &FlowKey) -> Fate {
+    if set(place, key, FlowState::Refused, 1) {
+        Fate::Pass
     } else {
-        FlowKey::connection(local, remote, u32::from(proto))
+        Fate::Drop
     }
 }
 
-/// Whether the flow was let through, by a judgement that still holds.
+/// Refuses a connection for what its first bytes say.
 #[inline(always)]
-pub(crate) fn known(client: &Client, generation: u32, key: &FlowKey) -> Option<Reason> {
-    let flow = FLOWS.get_ptr(key)?;
-    // SAFETY: an element of the map, copied out at once.
-    let flow = unsafe { *flow };
-    match FlowState::from_word(flow.state) {
-        FlowState::Inbound | FlowState::Seeded => Some(Reason::FlowInbound),
-        FlowState::Outbound | FlowState::WantsSni | FlowState::WantsHost => {
-            let holds = flow.policy == client.policy && flow.generation == generation;
-            holds.then_some(Reason::FlowKnown)
-        }
-        FlowState::None | FlowState::Refused => None,
+fn refuse_name(place: &Place<'_>, packet: &Packet, key: &FlowKey, reason: u32) -> Fate {
+    let fate = place.refuse(packet.target, u32::from(packet.proto), reason);
+    if fate == Fate::Pass {
+        // Reported once.
+        keep(place, key);
+        return fate;
     }
+    if place.is_veth() {
+        let _kept = set(place, key, FlowState::Refused, 1);
+        return fate;
+    }
+    if is_guarded(key) {
+        return hand_over(place, key);
+    }
+    let _kept = set(place, key, FlowState::Refused, 0);
+    fate
 }
 
+/// A packet of a connection that was refused: it was reported then.
 #[inline(always)]
-fn keep(place: &Place<'_>, key: &FlowKey) {
-    let flow = Flow {
-        state: FlowState::Outbound as u32,
-        policy: place.client.policy,
-        generation: place.generation,
-        ..Flow::default()
-    };
-    // Without room the next packet is judged by its peer again.
-    let _full = FLOWS.insert(key, flow, 0);
-}
-
-/// Notes that the other side opened this connection, or sent first.
-#[inline(always)]
-pub(crate) fn inbound(client: &Client, packet: &Packet) {
-    let key = key(client, packet.proto, packet.target, packet.source);
-    // A datagram may well be the answer to one of the pod's own.
-    if packet.proto == UDP && FLOWS.get_ptr(key).is_some() {
-        return;
+fn refused_before(place: &Place<'_>, packet: &Packet, key: &FlowKey) -> Fate {
+    if place.audits() {
+        return Fate::Pass;
     }
-    if packet.source.addr == Addr::default() {
-        return;
+    // So that whoever ends it is heard, on both sides.
+    if packet.carried() == 0 && packet.flags & TCP_RST != 0 {
+        return Fate::Pass;
     }
-    let flow = Flow {
-        state: FlowState::Inbound as u32,
-        ..Flow::default()
-    };
-    let _full = FLOWS.insert(key, flow, 0);
+    if !place.is_veth() && is_guarded(key) {
+        return Fate::Pass;
+    }
+    Fate::Drop
 }

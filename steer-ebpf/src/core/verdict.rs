@@ -44,8 +44,10 @@ pub(crate) const GO_ON: i32 = 1;
 pub(crate) enum Fate {
     /// On its way.
     Pass,
-    /// Not one step further.
+    /// Not one step further, and whoever sent it may be told.
     Drop,
+    /// Not one step further, in silence: it may be sent again.
+    Lose,
 }
 
 impl Fate {
@@ -54,7 +56,7 @@ impl Fate {
     pub(crate) fn tcx_literal(self) -> i32 {
         match self {
             Self::Pass => TCX_NEXT,
-            Self::Drop => TCX_DROP,
+            Self::Drop | Self::Lose => TCX_DROP,
         }
     }
 
@@ -63,7 +65,7 @@ impl Fate {
     pub(crate) fn cgroup_literal(self) -> i32 {
         match self {
             Self::Pass => 1,
-            Self::Drop => 0,
+            Self::Drop | Self::Lose => 0,
         }
     }
 }

@@ -14,7 +14,8 @@ use steer_common::{
 use crate::core::{
     allowed, count, dns,
     egress_maps::{Client, KernelEgress, guard},
-    packet_guard::{self, Known, LOOPBACK, Place},
+    packet_guard::{self, Known, LOOPBACK},
+    place::Place,
     skb::{Skb, read},
     verdict::Fate,
 };
@@ -57,8 +58,8 @@ fn judge(skb: Skb) -> Fate {
             count::reason(Reason::SocketAllowed);
             Fate::Pass
         }
-        Mark::Stale => packet_guard::judge(&place, &packet, Known::Forgotten),
-        Mark::None => packet_guard::judge(&place, &packet, Known::Counts),
+        Mark::Stale => packet_guard::judge(&place, skb, &packet, Known::Forgotten),
+        Mark::None => packet_guard::judge(&place, skb, &packet, Known::Counts),
     }
 }
 

@@ -13,7 +13,8 @@ use steer_common::{
 use crate::core::{
     dns,
     egress_maps::{Client, KernelEgress, guard},
-    packet_guard::{LOOPBACK, inbound},
+    flows::inbound,
+    packet_guard::LOOPBACK,
     skb::{Skb, read},
     verdict::Fate,
 };

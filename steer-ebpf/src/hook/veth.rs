@@ -15,7 +15,8 @@ use crate::{
     core::{
         count,
         egress_maps::{Client, KernelEgress, guard},
-        packet_guard::{self, Known, Place},
+        packet_guard::{self, Known},
+        place::Place,
         reset::{self, ETHERNET},
         skb::{Skb, read},
         verdict::Fate,
@@ -78,7 +79,7 @@ fn judge(skb: Skb, port: Option<&PortRow>, client: &Client) -> i32 {
         Err(reason) if judged.is_some() => return place.refuse_unread(reason).tcx_literal(),
         Err(_) => return Fate::Pass.tcx_literal(),
     };
-    let fate = whole(&place, port, judged.is_some(), &packet);
+    let fate = whole(&place, skb, port, judged.is_some(), &packet);
     if fate == Fate::Drop
         && packet.proto == TCP
         && packet.odd == 0
@@ -92,7 +93,13 @@ fn judge(skb: Skb, port: Option<&PortRow>, client: &Client) -> i32 {
 }
 
 #[inline(always)]
-fn whole(place: &Place<'_>, port: Option<&PortRow>, judged: bool, packet: &Packet) -> Fate {
+fn whole(
+    place: &Place<'_>,
+    skb: Skb,
+    port: Option<&PortRow>,
+    judged: bool,
+    packet: &Packet,
+) -> Fate {
     if packet_guard::is_of_link(packet) {
         count::reason(Reason::Neighbour);
         return Fate::Pass;
@@ -118,7 +125,7 @@ fn whole(place: &Place<'_>, port: Option<&PortRow>, judged: bool, packet: &Packe
         count::reason(Reason::ToResolver);
         return Fate::Pass;
     }
-    packet_guard::judge(place, packet, Known::Counts)
+    packet_guard::judge(place, skb, packet, Known::Counts)
 }
 
 /// ARP, from an address of the pod's own, or from none to find out whether one is taken.

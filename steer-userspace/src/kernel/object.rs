@@ -4,7 +4,7 @@
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("STEER_EBPF_OBJECT"));
 
 /// Every map. All of them are pinned: one that is not would come back empty at the next start.
-pub const MAPS: [&str; 27] = [
+pub const MAPS: [&str; 28] = [
     "SERVICES",
     "ROUTES",
     "ENDPOINTS",
@@ -28,6 +28,7 @@ pub const MAPS: [&str; 27] = [
     "PORTS",
     "FLOWS",
     "HELLOS",
+    "HELLO_TURN",
     "ALLOWED",
     "EVENTS",
     "EVENT_BUDGET",
@@ -36,13 +37,14 @@ pub const MAPS: [&str; 27] = [
 
 /// Maps whose size is no number of rows that one may choose: socket storage has none, a ring has
 /// bytes, a single row is one.
-pub(super) const FIXED_SIZE: [&str; 6] = [
+pub(super) const FIXED_SIZE: [&str; 7] = [
     "SCRATCH",
     "ORIGIN",
     "ALLOWED",
     "EVENTS",
     "META",
     "EVENT_BUDGET",
+    "HELLO_TURN",
 ];
 
 /// Every program, by its name in the object.

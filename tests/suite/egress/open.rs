@@ -20,7 +20,6 @@ const fn open(case: &'static str, variants: Range<usize>, why: &'static str) -> 
     }
 }
 
-const FIRST_BYTES: &str = "first bytes are not read yet";
 const SEEDS: &str = "FLOWS is not seeded when the guard is switched on";
 const OWNERS: &str = "whose an address is, is not compared with the question and its aliases";
 const SPOOFED: &str =
@@ -41,9 +40,16 @@ const OPENS: &[Open] = &[
     open("names::malformed_answers", 2..5, OWNERS),
     open("names::answers_that_do_not_answer", 0..1, OWNERS),
     open("names::forged_outside", 0..1, SPOOFED),
-    open("first_bytes::other_tls_name", 0..7, FIRST_BYTES),
-    open("first_bytes::odd_tls", 0..7, FIRST_BYTES),
-    open("first_bytes::other_http_host", 0..15, FIRST_BYTES),
+    open(
+        "first_bytes::allowed_tls_name",
+        4..5,
+        "a hello over several records is refused: only whole ones are read",
+    ),
+    open(
+        "first_bytes::other_http_host",
+        14..15,
+        "only the first request of a connection is looked at",
+    ),
 ];
 
 /// Where no agent has seen the pod, and so nobody has said which interface is the one to the node.

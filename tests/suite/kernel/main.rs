@@ -9,6 +9,7 @@ mod classes;
 mod counters;
 mod dialled;
 mod egress;
+mod hello;
 mod hooks;
 mod refuse;
 mod restart;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         counters::tests(),
         egress::tests(),
         veth::tests(),
+        hello::tests(),
         restart::tests(),
     ];
     harness::main(tests.into_iter().flatten().collect())

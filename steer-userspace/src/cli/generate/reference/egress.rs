@@ -4,9 +4,10 @@ use steer_common::{
     Addr,
     egress::{
         Flow, FlowKey, HostKey, HostRule, Learned, LearnedKey, NameKey, NameRule, NetKey, NetRule,
-        Policy, PortRow, Query, QueryKey, Resolver, SeenName, flow::Hello,
+        Policy, PortRow, Query, QueryKey, Resolver, SeenName,
     },
     limits as bounds,
+    parse::hello::Hello,
 };
 
 use super::Sized;
@@ -112,7 +113,7 @@ fn learned() -> [Sized; 5] {
         sized(
             "HELLOS",
             bounds::HELLOS_MAX,
-            size_of::<FlowKey>() + size_of::<Hello>(),
+            size_of::<Hello>(),
             "connections whose first bytes are looked at",
         ),
     ]

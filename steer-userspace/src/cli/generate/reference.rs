@@ -217,6 +217,7 @@ mod tests {
             "EVENTS",
             "META",
             "EVENT_BUDGET",
+            "HELLO_TURN",
             "SCRATCH",
         ];
         let rows = all.iter().filter(|name| !other.contains(name));

@@ -5,7 +5,7 @@ use crate::{
     service::{ServiceId, SplitId},
 };
 
-/// Socket storage ORIGIN: what a steered socket dialled and what it was given.
+/// Value of `TCP_ORIGIN` and, beside UDP sockets, of ORIGIN: what a steered socket dialled and what it was given.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Origin {

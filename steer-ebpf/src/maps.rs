@@ -54,6 +54,16 @@ pub(crate) static TICKETS: Array<u64, ROWS> = Array::new();
 #[btf_map]
 pub(crate) static SOURCES: HashMap<u64, Source, { limits::SOURCES_MAX as usize }> = HashMap::new();
 
+/// TCP socket (the kernel's cookie) -> what it dialled. Writer: these programs; the row goes when the
+/// socket closes. Full: kept in ORIGIN.
+#[btf_map]
+pub(crate) static TCP_ORIGIN: HashMap<
+    u64,
+    Origin,
+    { limits::TCP_ORIGINS_MAX as usize },
+    NO_PREALLOC,
+> = HashMap::new();
+
 /// Socket -> what it dialled. Writer: these programs. Lives as long as the socket.
 #[btf_map]
 pub(crate) static ORIGIN: SkStorage<Origin> = SkStorage::new();
@@ -82,7 +92,7 @@ pub(crate) static COUNTERS: PerCpuArray<u64, COUNTER_ROWS> = PerCpuArray::new();
 /// The agent maps SERVICES into its memory: slots are overwritten by atomic stores.
 const MMAPABLE: usize = aya_ebpf::bindings::BPF_F_MMAPABLE as usize;
 
-/// Few services have affinity: memory is taken when it is needed.
+/// Memory is taken when it is needed.
 const NO_PREALLOC: usize = aya_ebpf::bindings::BPF_F_NO_PREALLOC as usize;
 
 /// The node's words. One row. Writer: the agent.

@@ -18,6 +18,10 @@ pub struct PortRow {
     pub workload: WorkloadId,
     /// The addresses from which it may send; unused ones are all zero.
     pub addrs: [Addr; PORT_ADDRS],
+    /// The index of the bridge that the interface is a port of; 0 if it is none.
+    pub bridge: u32,
+    /// Always zero.
+    pub pad: u32,
 }
 
 impl PortRow {
@@ -36,4 +40,4 @@ impl PortRow {
     }
 }
 
-const _: () = assert!(size_of::<PortRow>() == 80);
+const _: () = assert!(size_of::<PortRow>() == 88);

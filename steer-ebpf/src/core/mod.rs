@@ -11,6 +11,7 @@ pub(crate) mod hello;
 pub(crate) mod judge;
 pub(crate) mod kernel_maps;
 pub(crate) mod learn;
+pub(crate) mod link;
 pub(crate) mod origin;
 pub(crate) mod packet_guard;
 pub(crate) mod place;

@@ -3,7 +3,7 @@
 use steer_common::{
     egress::{Check, FlowKey, FlowState},
     logic::{Rule, Wish},
-    parse::packet::{ICMP6, ODD_EXTENSION, Packet, TCP, TCP_RST, UDP},
+    parse::packet::{Packet, TCP, TCP_RST, UDP},
     reason::Reason,
 };
 
@@ -19,22 +19,6 @@ use super::{
 
 /// The loopback interface has this index in every network namespace.
 pub(crate) const LOOPBACK: u32 = 1;
-
-/// What concerns the link only: neighbour discovery, and reports of multicast listeners.
-#[inline(always)]
-pub(crate) fn is_of_link(packet: &Packet) -> bool {
-    packet.is_neighbour() || is_listener_report(packet)
-}
-
-/// Reports of multicast listeners carry a hop-by-hop option and go to the link, not beyond: to
-/// `ff02::/16`, with one hop.
-#[inline(always)]
-fn is_listener_report(packet: &Packet) -> bool {
-    let [first, ..] = packet.target.addr.words();
-    let to_link = first.to_ne_bytes()[..2] == [0xff, 0x02];
-    let kind = packet.odd == ODD_EXTENSION && packet.proto == 0 || packet.proto == ICMP6;
-    kind && to_link && packet.hops == 1
-}
 
 /// Whether what FLOWS knows of a connection counts.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use super::{
     egress_maps::{Client, KernelEgress},
     emit::{self, Report},
     flows::AT_VETH,
-    packet_guard::is_of_link,
+    link::is_of_link,
     verdict::Fate,
 };
 

@@ -5,6 +5,7 @@ mod cgroup_ingress;
 mod connect;
 mod getpeername;
 mod recvmsg;
+mod release;
 mod sendmsg;
 mod steer;
 mod veth;

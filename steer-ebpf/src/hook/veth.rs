@@ -15,6 +15,7 @@ use crate::{
     core::{
         count,
         egress_maps::{Client, KernelEgress, guard},
+        link::{is_of_link, stays},
         packet_guard::{self, Known},
         place::Place,
         reset::{self, ETHERNET},
@@ -100,7 +101,8 @@ fn whole(
     judged: bool,
     packet: &Packet,
 ) -> Fate {
-    if packet_guard::is_of_link(packet) {
+    let bridge = port.map_or(0, |port| port.bridge);
+    if is_of_link(packet) && stays(skb, packet, bridge) {
         count::reason(Reason::Neighbour);
         return Fate::Pass;
     }
@@ -115,8 +117,8 @@ fn whole(
     if !judged {
         return Fate::Pass;
     }
-    if let Some(fate) = place.odd(packet) {
-        return fate;
+    if let Some(reason) = packet.oddity() {
+        return place.refuse(packet.target, u32::from(packet.proto), reason.index());
     }
     if packet.target.port == DNS_PORT
         && matches!(packet.proto, TCP | UDP)

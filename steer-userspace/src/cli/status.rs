@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     control::Lock,
-    kernel::{Attached, Maps, attached, remembered, unpinned},
+    kernel::{Attached, Maps, attached, open_sockets, remembered, unpinned},
     live::Live,
     plan::Capacity,
 };
@@ -26,6 +26,8 @@ struct Looked {
     capacity: Capacity,
     /// Clients that AFFINITY remembers.
     remembered: usize,
+    /// TCP sockets that `TCP_ORIGIN` holds.
+    open_sockets: usize,
     /// Maps that are not pinned.
     unpinned: Vec<&'static str>,
     /// The process of the agent, if it runs.
@@ -99,6 +101,7 @@ fn look(instance: &Instance) -> anyhow::Result<Looked> {
         live: maps.read()?,
         capacity: maps.capacity(),
         remembered: remembered(&pins)?,
+        open_sockets: open_sockets(&pins)?,
         unpinned: unpinned(&pins),
         agent: Lock::holder(&instance.state).context("looking for the agent")?,
         said,
@@ -206,6 +209,11 @@ fn fills(looked: &Looked) -> Vec<Fill> {
             "AFFINITY",
             looked.remembered,
             steer_common::limits::AFFINITY_MAX,
+        ),
+        fill(
+            "TCP_ORIGIN",
+            looked.open_sockets,
+            steer_common::limits::TCP_ORIGINS_MAX,
         ),
     ]
 }
@@ -347,6 +355,7 @@ mod tests {
             live,
             capacity: Capacity::for_services(100),
             remembered: 3,
+            open_sockets: 5,
             unpinned: Vec::new(),
             agent: Some("42".to_owned()),
             said: Some(json!({

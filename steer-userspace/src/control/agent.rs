@@ -271,6 +271,12 @@ impl Agent {
         self.desired = self.lowering.lower(&self.snapshot, &local);
         self.clusters_changed = true;
         let node = self.node();
+        let workloads = self.found.workloads.values();
+        self.engine.know(
+            workloads
+                .map(|found| (found.cookie, found.insider))
+                .collect(),
+        );
         let image = self.compiler.compile_on(&self.desired, &node);
         match self.engine.apply(image) {
             Ok(applied) => {
@@ -314,6 +320,7 @@ impl Agent {
                 pod: pod.clone(),
                 policy: String::new(),
                 addresses: own.filter(|one| given.contains(one)).collect(),
+                bridge: found.bridge,
             };
             (found.host_index, port)
         });

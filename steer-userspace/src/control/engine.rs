@@ -1,16 +1,17 @@
 //! The engine: images in, generations in force out.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::PathBuf,
     time::{Duration, Instant},
 };
 
-use super::{names_file::NamesFile, read_names};
+use super::{names_file::NamesFile, read_names, seed};
 use crate::{
     image::Image,
     kernel::{Grace, Kernel, KernelError, KernelSettings},
+    node::connections::Insider,
     plan::{Layout, Plan, PlanError},
 };
 
@@ -60,6 +61,7 @@ pub struct Engine {
     grace: Grace,
     layout: Layout,
     names: NamesFile,
+    insiders: BTreeMap<u64, Insider>,
 }
 
 impl Engine {
@@ -83,7 +85,14 @@ impl Engine {
             grace,
             layout,
             names,
+            insiders: BTreeMap::new(),
         })
+    }
+
+    /// Says by which processes to look at the connections of clients, by the cookies of their
+    /// network namespaces.
+    pub fn know(&mut self, insiders: BTreeMap<u64, Insider>) {
+        self.insiders = insiders;
     }
 
     /// The generation in force.
@@ -174,12 +183,36 @@ impl Engine {
     }
 
     fn put_in_force(&mut self, plan: &Plan) -> Result<(), KernelError> {
+        let (before, from) = plan.steps.split_at(plan.judged.from);
         if self.layout.judges() {
             self.kernel.judge_packets(true)?;
-            return self.kernel.maps_mut().apply(plan);
         }
-        self.kernel.maps_mut().apply(plan)?;
-        self.kernel.judge_packets(false)
+        self.kernel.maps_mut().apply(before)?;
+        self.seed(&plan.judged.clients);
+        self.kernel.maps_mut().apply(from)?;
+        if !self.layout.judges() {
+            self.kernel.judge_packets(false)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the connections be that clients have who are judged from now on.
+    fn seed(&mut self, clients: &[u64]) {
+        for cookie in clients {
+            // A pod that cannot be looked at must not keep the policy from the others.
+            match self.insiders.get(cookie) {
+                None => tracing::warn!(
+                    cookie,
+                    "open connections are judged anew: no process is known"
+                ),
+                Some(insider) => match seed(&mut self.kernel.maps_mut().egress, insider) {
+                    Ok(connections) => tracing::debug!(cookie, connections, "let be"),
+                    Err(error) => {
+                        tracing::warn!(cookie, %error, "open connections are judged anew");
+                    }
+                },
+            }
+        }
     }
 
     /// Waits for a grace period and takes replaced rows back. About 11 ms: for idle moments.

@@ -8,6 +8,7 @@ mod names_file;
 mod refusals;
 mod resolve;
 mod scan;
+mod seed;
 mod status;
 mod watch;
 
@@ -17,6 +18,7 @@ pub use engine::{Applied, Engine, EngineError, EngineSettings};
 pub use lock::{Lock, LockError};
 pub use names_file::{NamesFile, read_names};
 pub use refusals::{Counted, Refusal, read_refusals};
+pub use seed::{SeedError, seed};
 pub use status::{State, Status, read_status};
 pub use watch::Watch;
 

@@ -40,6 +40,8 @@ pub struct Port {
     pub policy: String,
     /// From where it may send.
     pub addresses: Vec<IpAddr>,
+    /// The index of the bridge on which it meets its neighbours; 0 if there is none.
+    pub bridge: u32,
 }
 
 /// How refusals look, and how long names hold.

@@ -5,17 +5,12 @@ use std::os::fd::AsFd as _;
 use aya::maps::{MapError, PerCpuValues};
 
 use super::{KernelError, Maps, index::NoSlot, sys};
-use crate::plan::{Plan, Step};
+use crate::plan::Step;
 
 impl Maps {
-    /// Does every step. Until the first `Publish` nothing that is in force has changed.
-    pub fn apply(&mut self, plan: &Plan) -> Result<(), KernelError> {
-        let mut steps = &plan.steps[..];
-        while let Some((step, rest)) = steps.split_first() {
-            steps = rest;
-            self.step(step)?;
-        }
-        Ok(())
+    /// Does every step of a plan. Until the first `Publish` nothing that is in force has changed.
+    pub fn apply(&mut self, steps: &[Step]) -> Result<(), KernelError> {
+        steps.iter().try_for_each(|step| self.step(step))
     }
 
     fn step(&mut self, step: &Step) -> Result<(), KernelError> {

@@ -6,7 +6,8 @@ use std::{fs, io::ErrorKind::PermissionDenied, os::fd::AsFd as _};
 use aya::{
     pin::PinError,
     programs::{
-        CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, Program, ProgramError,
+        CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, CgroupSockAddr, Program,
+        ProgramError,
         links::{FdLink, LinkError},
     },
 };
@@ -50,6 +51,7 @@ fn link_to(
     let link = match program {
         Program::CgroupSockAddr(program) => sock_addr(program, target, mode),
         Program::CgroupSkb(program) => skb(program, target, mode),
+        Program::CgroupSock(program) => sock(program, target, mode),
         _ => return Err(KernelError::Missing { name }),
     };
     match link {
@@ -67,6 +69,15 @@ fn link_to(
 
 fn sock_addr(
     program: &mut CgroupSockAddr,
+    target: &fs::File,
+    mode: CgroupAttachMode,
+) -> Result<Result<FdLink, LinkError>, ProgramError> {
+    let id = program.attach(target, mode)?;
+    Ok(FdLink::try_from(program.take_link(id)?))
+}
+
+fn sock(
+    program: &mut CgroupSock,
     target: &fs::File,
     mode: CgroupAttachMode,
 ) -> Result<Result<FdLink, LinkError>, ProgramError> {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, os::fd::AsFd as _, path::Path};
 
 use aya::maps::{HashMap, Map, MapData};
 use steer_common::{
-    flow::{Affinity, AffinityKey},
+    flow::{Affinity, AffinityKey, Origin},
     service::SplitId,
 };
 
@@ -24,6 +24,12 @@ impl Maps {
 pub fn remembered(pins: &Pins) -> Result<usize, KernelError> {
     // An entry that goes while it is looked at is no longer remembered.
     Ok(affinity(pins)?.keys().filter_map(Result::ok).count())
+}
+
+/// How many open TCP sockets are told what they dialled.
+pub fn open_sockets(pins: &Pins) -> Result<usize, KernelError> {
+    let origins: HashMap<MapData, u64, Origin> = maps::hash(pins, "TCP_ORIGIN", Map::HashMap)?;
+    Ok(origins.keys().filter_map(Result::ok).count())
 }
 
 /// What AFFINITY remembers of one client, by split.

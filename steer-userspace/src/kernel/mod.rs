@@ -26,7 +26,7 @@ mod trial;
 pub use egress::{EgressMaps, now_secs};
 pub use error::KernelError;
 pub use events::Events;
-pub use fill::{Attached, attached, memories, remembered, unpinned};
+pub use fill::{Attached, attached, memories, open_sockets, remembered, unpinned};
 pub use grace::Grace;
 pub use load::{Kernel, KernelSettings};
 pub use maps::Maps;

@@ -4,12 +4,13 @@
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("STEER_EBPF_OBJECT"));
 
 /// Every map. All of them are pinned: one that is not would come back empty at the next start.
-pub const MAPS: [&str; 28] = [
+pub const MAPS: [&str; 29] = [
     "SERVICES",
     "ROUTES",
     "ENDPOINTS",
     "TICKETS",
     "SOURCES",
+    "TCP_ORIGIN",
     "ORIGIN",
     "UDP_REPLY",
     "AFFINITY",
@@ -48,7 +49,7 @@ pub(super) const FIXED_SIZE: [&str; 7] = [
 ];
 
 /// Every program, by its name in the object.
-pub const PROGRAMS: [&str; 10] = [
+pub const PROGRAMS: [&str; 11] = [
     "steer_connect4",
     "steer_connect6",
     "steer_sendmsg4",
@@ -57,6 +58,7 @@ pub const PROGRAMS: [&str; 10] = [
     "steer_recvmsg6",
     "steer_getpeername4",
     "steer_getpeername6",
+    "steer_release",
     "steer_skb_egress",
     "steer_skb_ingress",
 ];

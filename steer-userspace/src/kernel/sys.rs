@@ -154,7 +154,7 @@ pub(super) fn program_by_id(id: u32) -> io::Result<OwnedFd> {
 }
 
 /// `BPF_CGROUP_INET4_CONNECT` and its kin: the attach types of steer's hooks (linux/bpf.h).
-pub(super) const CGROUP_HOOKS: [(u32, &str); 10] = [
+pub(super) const CGROUP_HOOKS: [(u32, &str); 11] = [
     (0, "skb ingress"),
     (1, "skb egress"),
     (10, "connect4"),
@@ -165,6 +165,7 @@ pub(super) const CGROUP_HOOKS: [(u32, &str); 10] = [
     (20, "recvmsg6"),
     (29, "getpeername4"),
     (30, "getpeername6"),
+    (34, "sock_release"),
 ];
 
 #[repr(C)]

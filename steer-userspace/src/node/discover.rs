@@ -18,6 +18,7 @@ use std::{
 use super::{
     NodeError,
     cgroup::CgroupPath,
+    connections::Insider,
     findings,
     netlink::Netlink,
     owners::{self, Claim},
@@ -49,10 +50,14 @@ pub struct Workload {
     pub cookie: u64,
     /// The index of the interface on the node whose other end is the pod's.
     pub host_index: u32,
+    /// The index of the bridge that this interface is a port of; 0 if it is none.
+    pub bridge: u32,
     /// The index of that other end, in the pod's namespace.
     pub index: u32,
     /// The addresses behind that interface, in the kernel's order.
     pub addresses: Vec<IpAddr>,
+    /// By whom to look at its connections.
+    pub insider: Insider,
 }
 
 /// Remembers the namespaces it has seen, so that a scan in which nothing is new is one walk.
@@ -221,14 +226,14 @@ impl Scanner {
     }
 
     fn matched(&self, pods: &BTreeMap<IpAddr, PodRef>) -> Scan {
-        let by_cookie: BTreeMap<u64, &Namespace> = self
+        let by_cookie: BTreeMap<u64, (u64, &Namespace)> = self
             .known
-            .values()
-            .map(|found| (found.cookie, found))
+            .iter()
+            .map(|(&inode, found)| (found.cookie, (inode, found)))
             .collect();
         let claims: Vec<Claim<'_>> = by_cookie
             .iter()
-            .map(|(&cookie, namespace)| Claim {
+            .map(|(&cookie, (_, namespace))| Claim {
                 cookie,
                 seen: self.seen.get(&cookie).copied().unwrap_or(self.scans),
                 addresses: &namespace.addresses,
@@ -241,9 +246,12 @@ impl Scanner {
         let owners = owners::owners(&claims, pods, &routes);
         let mut scan = Scan::default();
         for (pod, (cookie, at)) in owners.pods {
-            let namespace = by_cookie.get(&cookie).into_iter();
+            let Some(&(inode, namespace)) = by_cookie.get(&cookie) else {
+                continue;
+            };
             let addresses = namespace
-                .flat_map(|namespace| &namespace.addresses)
+                .addresses
+                .iter()
                 .filter(|other| other.host.index == at.host.index)
                 .map(|other| other.ip)
                 .collect();
@@ -254,8 +262,10 @@ impl Scanner {
                 Workload {
                     cookie,
                     host_index,
+                    bridge: at.host.bridge,
                     index: at.host.peer,
                     addresses,
+                    insider: Insider::new(namespace.witness, inode),
                 },
             );
         }

@@ -2,6 +2,7 @@
 //! hang on it. No container runtime is asked.
 
 mod cgroup;
+pub mod connections;
 pub mod discover;
 mod error;
 mod findings;

@@ -173,10 +173,12 @@ fn pair(answer: &RouteNetlinkMessage) -> Option<Pair> {
         index: link.header.index,
         peer: 0,
         peer_namespace: None,
+        bridge: 0,
     };
     for attribute in &link.attributes {
         match attribute {
             LinkAttribute::Link(peer) => pair.peer = *peer,
+            LinkAttribute::Controller(bridge) => pair.bridge = *bridge,
             LinkAttribute::LinkNetNsId(number) => pair.peer_namespace = Some(*number),
             LinkAttribute::LinkInfo(infos) => {
                 is_pair = infos

@@ -120,6 +120,7 @@ mod tests {
             index: host_index,
             peer: 2,
             peer_namespace: Some(0),
+            bridge: 0,
         };
         Attached {
             ip: ip.parse().expect("is an address"),

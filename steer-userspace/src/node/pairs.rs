@@ -11,6 +11,8 @@ pub(super) struct Pair {
     pub(super) peer: u32,
     /// The other's namespace, by the number that this end's namespace has for it.
     pub(super) peer_namespace: Option<i32>,
+    /// The index of the bridge, or the like, that it is a port of; 0 if it is none.
+    pub(super) bridge: u32,
 }
 
 /// An address of an interface.
@@ -67,6 +69,7 @@ mod tests {
             index,
             peer,
             peer_namespace,
+            bridge: 0,
         }
     }
 

@@ -86,6 +86,13 @@ impl Witness {
         })
     }
 
+    /// A process or thread, wherever it is.
+    pub(super) fn of(pid: u32) -> io::Result<Self> {
+        let started = start_time_of(pid)?;
+        let started = started.ok_or_else(|| io::Error::other("no start time in /proc/PID/stat"))?;
+        Ok(Self { pid, started })
+    }
+
     /// Whether it is still the process it was.
     pub(super) fn lives(self) -> bool {
         start_time_of(self.pid).is_ok_and(|found| found == Some(self.started))

@@ -11,6 +11,7 @@ use steer_common::{
 use super::{
     allocate::{Ranges, Slots},
     egress::EgressRows,
+    judged::Judged,
     names::Names,
     step::{Plan, PlanError, Step},
 };
@@ -165,6 +166,7 @@ impl Layout {
     pub fn plan(&mut self, image: &Image) -> Result<Plan, PlanError> {
         self.check_capacity(image)?;
         let (changed, gone) = self.compare(image);
+        let judging = self.judging();
         let generation = self.generation + 1;
         let prepared = self.prepare(changed, generation)?;
         let mut steps = Stages {
@@ -178,9 +180,11 @@ impl Layout {
         self.plan_egress(image, &mut steps);
         let mut names = self.tables.fresh();
         names.extend(self.egress.fresh());
+        let steps = steps.in_order();
         let plan = Plan {
             generation,
-            steps: steps.in_order(),
+            judged: Judged::compare(&judging, &self.judging(), &steps),
+            steps,
             names,
         };
         if !plan.is_empty() {

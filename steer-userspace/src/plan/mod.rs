@@ -7,11 +7,13 @@
 
 mod allocate;
 mod egress;
+mod judged;
 mod layout;
 mod names;
 mod step;
 
 pub use egress::{Change, EgressRows, EgressSettings, EgressStep};
+pub use judged::Judged;
 pub use layout::{Capacity, Layout, Placed};
 pub use names::{Name, Names};
 pub use step::{Plan, PlanError, Step};

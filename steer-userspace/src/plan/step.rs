@@ -6,7 +6,7 @@ use steer_common::{
     service::{Route, RowId, ServiceKey, Source, SplitId},
 };
 
-use super::{egress::EgressStep, names::Name};
+use super::{Judged, egress::EgressStep, names::Name};
 
 /// One write to one map.
 #[derive(Clone, PartialEq, Debug)]
@@ -88,6 +88,8 @@ pub struct Plan {
     pub generation: u32,
     /// In order.
     pub steps: Vec<Step>,
+    /// Whom it begins to judge.
+    pub judged: Judged,
     /// Names for numbers that the steps use for the first time.
     pub names: Vec<(u32, Name)>,
 }

@@ -4,8 +4,10 @@ use std::env;
 
 use anyhow::Result;
 use steer::{
+    control::seed,
     kernel::{Kernel, KernelSettings, Maps, Pins, netns},
-    plan::{Capacity, EgressRows, Plan, Step},
+    node::connections::Insider,
+    plan::{Capacity, EgressRows, Step},
 };
 use steer_common::{
     Addr,
@@ -66,7 +68,8 @@ impl Guard {
             rows: EgressRows::default(),
         };
         let interfaces: Vec<u32> = rows.ports.keys().copied().collect();
-        guard.apply(sources)?;
+        guard.kernel.maps_mut().apply(&sources)?;
+        guard.seed(lab, unknown)?;
         guard.put(rows)?;
         let ports = guard.kernel.ports_mut();
         lab.node()?.in_network(|| {
@@ -90,13 +93,13 @@ impl Guard {
         self.rows.clone()
     }
 
-    fn apply(&mut self, steps: Vec<Step>) -> Result<()> {
-        let plan = Plan {
-            generation: 1,
-            steps,
-            names: Vec::new(),
-        };
-        Ok(self.kernel.maps_mut().apply(&plan)?)
+    /// Lets the connections be that the pods have.
+    fn seed(&mut self, lab: &Lab, unknown: &str) -> Result<()> {
+        let maps = &mut self.kernel.maps_mut().egress;
+        for host in lab.hosts().iter().filter(|host| host.name() != unknown) {
+            host.in_network(|| Ok(seed(maps, &Insider::here()?)?))?;
+        }
+        Ok(())
     }
 }
 

@@ -1,11 +1,18 @@
 //! What was dialled is what a program is told, also by programs that nobody wrote for steer.
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::Stdio,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Trial;
+use steer::kernel::open_sockets;
 use steer_common::addr::Proto;
-use steer_tests::{harness::test, need, pod::Pod, server::http};
+use steer_tests::{client::Storm, harness::test, need, pod::Pod, server::http};
 
 use crate::{
     check::{service, service_v4},
@@ -24,6 +31,7 @@ pub(crate) fn tests() -> Vec<Trial> {
             udp_disconnects,
         ),
         test("dialled::a_tcp_socket_dials_again", tcp_again),
+        test("dialled::a_closed_tcp_socket_is_forgotten", tcp_closes),
         test("dialled::a_refused_udp_socket_keeps_its_peer", udp_refused),
         test("dialled::curl_sees_the_service", curl),
     ];
@@ -258,6 +266,38 @@ fn tcp_again() -> Result<()> {
         .concat();
         play(stage.client()?, &format!("tcp{}", face.kind), &steps)?;
     }
+    Ok(())
+}
+
+/// Rows of closed sockets would push out those of open ones.
+fn tcp_closes() -> Result<()> {
+    const HOLD: &str = "
+import socket, sys
+sockets = [socket.create_connection(('10.200.1.1', 80)) for _ in range(3)]
+sys.stdout.write('open\\n')
+sys.stdout.flush()
+sys.stdin.read()
+";
+    let stage = stage("tcp-closes")?;
+    let client = stage.client()?;
+    let rows = || open_sockets(&stage.settings().kernel.pins);
+    Storm::new(service_v4(1), 250).run(client)?;
+    ensure!(rows()? == 0, "{} closed sockets have rows", rows()?);
+    let mut command = client.command("python3")?;
+    command
+        .args(["-c", HOLD])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut holder = command.spawn().context("start the holder")?;
+    let mut said = String::new();
+    let stdout = holder.stdout.take().context("its output")?;
+    BufReader::new(stdout).read_line(&mut said)?;
+    let held = rows()?;
+    drop(holder.stdin.take());
+    let status = holder.wait()?;
+    ensure!(said == "open\n" && status.success(), "{said}{status}");
+    ensure!(held == 3, "3 open sockets have {held} rows");
+    ensure!(rows()? == 0, "{} rows outlived their sockets", rows()?);
     Ok(())
 }
 

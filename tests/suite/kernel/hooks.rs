@@ -11,8 +11,9 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use steer_tests::lab::Lab;
 
-/// `BPF_CGROUP_*` of linux/bpf.h: connect, sendmsg, recvmsg and getpeername, of both families.
-const HOOKS: [u32; 8] = [10, 11, 14, 15, 19, 20, 29, 30];
+/// `BPF_CGROUP_*` of linux/bpf.h: connect, sendmsg, recvmsg and getpeername, of both families, and the
+/// release of a socket.
+const HOOKS: [u32; 9] = [10, 11, 14, 15, 19, 20, 29, 30, 34];
 /// `BPF_CGROUP_INET_INGRESS` and `BPF_CGROUP_INET_EGRESS`.
 const PACKET_HOOKS: [u32; 2] = [0, 1];
 const PROG_QUERY: libc::c_long = 16;

@@ -117,15 +117,8 @@ const ACK: u8 = 16;
 /// Each frame, what the program returns, and the reason that it counts.
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn table() -> Vec<(&'static str, Vec<u8>, i32, Reason)> {
-    let neighbour = |hops| {
-        v6(
-            pod_v6(),
-            stranger_v6(),
-            58,
-            hops,
-            &[135, 0, 0, 0, 0, 0, 0, 0],
-        )
-    };
+    let neighbour = |to, hops| v6(pod_v6(), to, 58, hops, &[135, 0, 0, 0, 0, 0, 0, 0]);
+    let link = |first| Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, 1);
     vec![
         (
             "to whom it may",
@@ -248,8 +241,36 @@ fn table() -> Vec<(&'static str, Vec<u8>, i32, Reason)> {
             DROP,
             Reason::SourceForeign,
         ),
-        ("a neighbour", neighbour(255), NEXT, Reason::Neighbour),
-        ("from afar", neighbour(64), DROP, Reason::NotInRegistry),
+        (
+            "a neighbour",
+            neighbour(link(0xfe80), 255),
+            NEXT,
+            Reason::Neighbour,
+        ),
+        (
+            "all neighbours",
+            neighbour(link(0xff02), 255),
+            NEXT,
+            Reason::Neighbour,
+        ),
+        (
+            "a neighbour that is none",
+            neighbour(stranger_v6(), 255),
+            DROP,
+            Reason::NotInRegistry,
+        ),
+        (
+            "all of the site",
+            neighbour(link(0xff05), 255),
+            DROP,
+            Reason::NotInRegistry,
+        ),
+        (
+            "from afar",
+            neighbour(link(0xfe80), 64),
+            DROP,
+            Reason::NotInRegistry,
+        ),
         (
             "an odd frame",
             ethernet(0x88b5, &[0; 46]),

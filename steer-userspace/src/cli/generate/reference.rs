@@ -3,7 +3,7 @@
 use steer_common::{
     Endpoint, Route, Source,
     addr::Peer,
-    flow::{Affinity, AffinityKey, Member, MemberKey, ReplyKey},
+    flow::{Affinity, AffinityKey, Member, MemberKey, Origin, ReplyKey},
     index::{Bucket, buckets},
     limits as bounds,
     reason::Reason,
@@ -121,7 +121,7 @@ fn written() -> [Sized; 7] {
 }
 
 /// Maps that the programs write.
-fn remembered() -> [Sized; 2] {
+fn remembered() -> [Sized; 3] {
     let sized = |name, rows, bytes, what| Sized {
         name,
         rows,
@@ -136,6 +136,15 @@ fn remembered() -> [Sized; 2] {
             size_of::<AffinityKey>() + size_of::<Affinity>(),
             "clients of services with sessionAffinity",
         ),
+        Sized {
+            full: "the rest is kept beside the sockets",
+            ..sized(
+                "TCP_ORIGIN",
+                bounds::TCP_ORIGINS_MAX,
+                size_of::<u64>() + size_of::<Origin>(),
+                "open TCP sockets of clients: what they dialled",
+            )
+        },
         sized(
             "UDP_REPLY",
             bounds::UDP_REPLIES_MAX,

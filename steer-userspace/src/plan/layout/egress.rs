@@ -252,6 +252,8 @@ impl Layout {
                 // Its network namespace is in SOURCES, which holds the name.
                 workload: self.tables.workloads.known(&port.pod),
                 addrs,
+                bridge: port.bridge,
+                pad: 0,
             };
             rows.ports.insert(index, row);
         }

@@ -2,12 +2,30 @@
 
 use std::sync::Arc;
 
-use steer_common::service::Source as SourceRow;
+use steer_common::{egress::Mode, service::Source as SourceRow};
 
 use super::{Layout, Stages};
-use crate::{image::Image, plan::step::Step};
+use crate::{
+    image::Image,
+    plan::{judged::Judging, step::Step},
+};
 
 impl Layout {
+    /// Whom the egress guard judges.
+    pub(super) fn judging(&self) -> Judging {
+        let rows = self.egress.rows();
+        rows.settings.on.then(|| {
+            let sources = self.sources.iter();
+            sources
+                .map(|(&cookie, (_, row))| {
+                    let policy = rows.policies.get(&row.policy.number());
+                    let open = policy.is_some_and(|policy| policy.mode() == Mode::Open);
+                    (cookie, !open)
+                })
+                .collect()
+        })
+    }
+
     pub(super) fn plan_sources(&mut self, image: &Image, steps: &mut Stages) {
         let gone: Vec<u64> = self
             .sources

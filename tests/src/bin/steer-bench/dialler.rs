@@ -48,6 +48,11 @@ impl Dialler {
         Ok((connect.parse()?, first.parse()?))
     }
 
+    /// `count` questions to a resolver, by a socket each; says the median of question and answer.
+    pub(crate) fn dns(&mut self, resolver: SocketAddr, count: usize) -> Result<f64> {
+        Ok(self.ask(&format!("dns {resolver} {count}"))?.parse()?)
+    }
+
     /// `count` connects of one UDP socket to `services`, each time to one `step` further.
     pub(crate) fn udp(&mut self, count: u32, services: &Range<u32>, step: u32) -> Result<()> {
         let (first, length) = (services.start, services.len());

@@ -15,7 +15,7 @@ use steer_tests::{
 };
 
 use crate::{
-    images,
+    guarded, images,
     report::{Report, median, say},
 };
 
@@ -43,7 +43,9 @@ pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
             answers(&mut engine, interface, names, rounds, report)?;
         }
         Ok(())
-    })
+    })?;
+    drop(engine);
+    guarded::run(full, report)
 }
 
 /// The rows of a policy that enforces and knows some names; off or on.
@@ -86,7 +88,7 @@ fn rows(on: bool, names: u32, interface: u32) -> Result<EgressRows> {
     Ok(rows)
 }
 
-fn name(number: u32) -> String {
+pub(crate) fn name(number: u32) -> String {
     format!("api-{number}.example.com")
 }
 
@@ -233,7 +235,7 @@ fn datagram(from: Ipv4Addr, to: Ipv4Addr, ports: [u16; 2], data: &[u8]) -> Vec<u
 }
 
 /// A question for a name, or its answer with some addresses.
-fn message(number: u32, id: u16, answers: u8) -> Vec<u8> {
+pub(crate) fn message(number: u32, id: u16, answers: u8) -> Vec<u8> {
     let flags: u16 = if answers == 0 { 0x0100 } else { 0x8180 };
     let mut out = Vec::new();
     for word in [id, flags, 1, u16::from(answers), 0, 0] {

@@ -14,6 +14,7 @@ mod cold;
 mod dialler;
 mod egress;
 mod envoy;
+mod guarded;
 mod images;
 mod latency;
 mod paths;

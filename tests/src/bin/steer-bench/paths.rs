@@ -12,7 +12,7 @@ use steer_tests::{lab::Lab, pod::Pod};
 
 use crate::{
     envoy::{Envoy, Listener},
-    images, rules,
+    guarded, images, rules,
 };
 
 /// Where Envoy listens.
@@ -29,6 +29,8 @@ pub(crate) enum Way {
     Iptables(&'static str, u32),
     /// The same by nftables as kube-proxy uses it.
     Nftables(u32),
+    /// It dials the server, which a policy lets it reach.
+    Guarded,
     /// It dials Envoy in its pod, which passes connections on.
     EnvoyTcp,
     /// It dials Envoy in its pod, which passes requests on.
@@ -69,6 +71,10 @@ impl Way {
                 engine.apply(&services_to(server, services))?;
                 open.engine = Some(engine);
                 middle(services)
+            }
+            Self::Guarded => {
+                open.engine = Some(guarded::guard(lab, pod, server)?);
+                server
             }
             Self::Iptables(restore, services) => {
                 rules::iptables(pod, restore, services, server)?;

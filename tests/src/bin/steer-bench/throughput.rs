@@ -18,8 +18,8 @@ use crate::{
 };
 
 const PORT: u16 = 8080;
-const KEEP: &str = "keep-alive";
-const CLOSE: &str = "one connection per request";
+pub(crate) const KEEP: &str = "keep-alive";
+pub(crate) const CLOSE: &str = "one connection per request";
 /// The first two are what the others are compared with.
 const PATHS: [(&str, Way); 4] = [
     ("direct", Way::Direct),
@@ -37,16 +37,11 @@ pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
     let lab = Lab::builder(&name).host(server).hosts(clients).build()?;
     web::serve(lab.pod("server")?, PORT)?;
     let server = SocketAddr::new(lab.pod("server")?.v4()?, PORT);
-    let mut clients = Vec::new();
-    for (name, way) in PATHS {
-        let pod = lab.pod(name)?;
-        let ready = match way.open(&lab, pod, server) {
-            Err(error) if way != Way::EnvoyHttp => return Err(error),
-            other => other.map_err(|error| format!("{error:#}")),
-        };
-        clients.push(Client { pod, ready });
-    }
-    let (rounds, secs) = if full { (40, 1) } else { (5, 1) };
+    let clients = PATHS
+        .into_iter()
+        .map(|(name, way)| Client::open(&lab, name, way, server))
+        .collect::<Result<Vec<_>>>()?;
+    let (rounds, secs) = if full { (100, 1) } else { (5, 1) };
     let kept = compare(&clients, KEEP, rounds, secs)?;
     let closed = compare(&clients, CLOSE, rounds, secs)?;
     report.at_least("throughput.keepalive_ratio", kept["steer"], 0.99);
@@ -59,22 +54,44 @@ pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
                 Err(reason) => report.unavailable(name, reason),
             }
         }
-        if let Ok((_, open)) = client.ready {
-            open.close()?;
-        }
+        client.close()?;
     }
     Ok(())
 }
 
-struct Client<'a> {
+/// A pod that makes requests, and its way to the server.
+pub(crate) struct Client<'a> {
     pod: &'a Pod,
+    /// Or why there is no such way here.
     ready: Result<(SocketAddr, Open), String>,
 }
 
-/// Loads the paths in turn, each round beginning with another one. Says the medians of the ratios to
+impl<'a> Client<'a> {
+    /// Opens the way of the pod `name`.
+    pub(crate) fn open(lab: &'a Lab, name: &str, way: Way, server: SocketAddr) -> Result<Self> {
+        let pod = lab.pod(name)?;
+        let ready = match way.open(lab, pod, server) {
+            Err(error) if way != Way::EnvoyHttp => return Err(error),
+            other => other.map_err(|error| format!("{error:#}")),
+        };
+        Ok(Self { pod, ready })
+    }
+
+    /// Its pod.
+    pub(crate) fn pod(&self) -> &'a Pod {
+        self.pod
+    }
+
+    /// Ends what was started.
+    pub(crate) fn close(self) -> Result<()> {
+        self.ready.map_or(Ok(()), |(_, open)| open.close())
+    }
+}
+
+/// Loads the paths in turn, of which the first two are direct. Says the medians of the ratios to
 /// direct: the mean of both direct paths of the round. Many short rounds, because what disturbs
 /// them comes and goes within seconds.
-fn compare(
+pub(crate) fn compare(
     clients: &[Client<'_>],
     kind: &str,
     rounds: usize,
@@ -85,7 +102,7 @@ fn compare(
     for round in 0..rounds {
         let mut rates = BTreeMap::new();
         for at in 0..count {
-            let index = (round + at) % count;
+            let index = (round + zigzag(at, count)) % count;
             let Ok((target, _)) = clients[index].ready else {
                 continue;
             };
@@ -121,4 +138,14 @@ fn compare(
         say(&format!("  {name:<14} {text}"));
     }
     Ok(medians)
+}
+
+/// 0, 1, n-1, 2, n-2 and so on: begun at each path in turn, every path comes equally often behind
+/// every other (a Williams design; the number is even), because a load leaves something for the next.
+fn zigzag(at: usize, count: usize) -> usize {
+    if at % 2 == 1 {
+        at.div_ceil(2)
+    } else {
+        (count - at / 2) % count
+    }
 }

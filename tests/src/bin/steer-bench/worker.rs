@@ -1,19 +1,20 @@
 //! A client that dials on command. It reads a line, works, and answers with a line:
 //!
 //! `tcp TARGET COUNT`: the medians of connect, and of connect with the first byte, in ns.
+//! `dns RESOLVER COUNT`: the median from question to answer, in ns.
 //! `udp COUNT FIRST SERVICES STEP`: connects a UDP socket to `SERVICES` services from the `FIRST` on,
 //! each time to one `STEP` further.
 
 use std::{
     io::{self, BufRead as _, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::{images, report::median};
+use crate::{egress, images, report::median};
 
 pub(crate) fn run() -> Result<()> {
     let mut out = io::stdout().lock();
@@ -25,6 +26,7 @@ pub(crate) fn run() -> Result<()> {
                 let (connect, first) = tcp(target.parse()?, count.parse()?)?;
                 format!("{connect} {first}")
             }
+            ["dns", resolver, count] => dns(resolver.parse()?, count.parse()?)?.to_string(),
             ["udp", count, first, services, step] => {
                 let (first, services) = (first.parse()?, services.parse()?);
                 udp(count.parse()?, first, services, step.parse()?)?;
@@ -57,6 +59,23 @@ fn tcp(target: SocketAddr, count: usize) -> Result<(f64, f64)> {
         setsockopt(&stream, sockopt::Linger, &at_once)?;
     }
     Ok((median(&connects), median(&firsts)))
+}
+
+fn dns(resolver: SocketAddr, count: usize) -> Result<f64> {
+    let mut took = Vec::with_capacity(count);
+    let mut answer = [0; 512];
+    for id in 0..u16::try_from(count)? {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+        socket.connect(resolver)?;
+        let question = egress::message(1, id, 0);
+        let started = Instant::now();
+        socket.send(&question)?;
+        let length = socket.recv(&mut answer).context("hear from the resolver")?;
+        took.push(nanos(started));
+        ensure!(length > question.len(), "the resolver knows no such name");
+    }
+    Ok(median(&took))
 }
 
 fn nanos(started: Instant) -> f64 {

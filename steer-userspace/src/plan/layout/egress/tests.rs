@@ -9,7 +9,7 @@ use crate::{
         model::PodRef,
     },
     image::{Source, egress::Port},
-    plan::{Capacity, egress::Change},
+    plan::{Capacity, Plan, egress::Change},
 };
 
 fn group(host: &str, port: u16) -> Arc<Group> {
@@ -57,6 +57,7 @@ fn image(nets: &[(&str, u16)], mode: Mode) -> Image {
         pod,
         policy: "web".to_owned(),
         addresses: vec!["10.0.0.1".parse().unwrap()],
+        bridge: 0,
     };
     Image {
         sources: BTreeMap::from([(7, source)]),
@@ -223,4 +224,58 @@ fn what_does_not_fit_is_refused_as_a_whole() {
             ..
         }
     ));
+}
+
+/// The first image, in which the pod is of `policy`, and nobody else is judged.
+fn judged(policy: &str, mode: Mode) -> Image {
+    let mut image = image(&[("192.0.2.0/24", 80)], mode);
+    let everyone = image.egress.policies[ANYONE].clone();
+    let open = Policy {
+        mode: Mode::Open,
+        ..(*everyone).clone()
+    };
+    image
+        .egress
+        .policies
+        .insert(ANYONE.to_owned(), Arc::new(open));
+    for source in image.sources.values_mut() {
+        policy.clone_into(&mut source.policy);
+    }
+    image
+}
+
+#[test]
+fn whoever_was_there_before_is_judged_from_some_step_on() {
+    const NOBODY: [u64; 0] = [];
+    let begins = |plan: &Plan| {
+        (
+            plan.judged.clients.clone(),
+            plan.steps.get(plan.judged.from).cloned(),
+        )
+    };
+    // The guard is switched on: everyone was there before.
+    let mut layout = layout();
+    let plan = layout.plan(&judged("web", Mode::Enforce)).unwrap();
+    let (clients, step) = begins(&plan);
+    assert_eq!(clients, [7]);
+    assert!(matches!(step, Some(Step::Egress(EgressStep::Settings(_)))));
+    // The pod leaves its policy, and comes back to it: it was known to be free.
+    assert_eq!(
+        layout
+            .plan(&judged(ANYONE, Mode::Enforce))
+            .unwrap()
+            .judged
+            .clients,
+        NOBODY
+    );
+    let (clients, step) = begins(&layout.plan(&judged("web", Mode::Enforce)).unwrap());
+    assert_eq!(clients, [7]);
+    assert!(matches!(step, Some(Step::SetSource { cookie: 7, .. })));
+    // A pod that comes while the guard is on has nothing of before.
+    let mut other = judged("web", Mode::Enforce);
+    let late = other.sources[&7].clone();
+    other.sources.insert(8, late);
+    assert_eq!(layout.plan(&other).unwrap().judged.clients, NOBODY);
+    // Nothing changes: nobody is judged anew.
+    assert_eq!(layout.plan(&other).unwrap().judged.clients, NOBODY);
 }

@@ -5,7 +5,7 @@ use crate::{
     service::{ServiceId, SplitId},
 };
 
-/// Value of `TCP_ORIGIN` and, beside UDP sockets, of ORIGIN: what a steered socket dialled and what it was given.
+/// Socket storage ORIGIN: what a steered socket dialled and what it was given.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Origin {
@@ -21,6 +21,16 @@ pub struct Origin {
     pub destination: u32,
     /// The generation that decided.
     pub generation: u32,
+}
+
+/// A row of `TCP_ORIGIN`: the same of a TCP socket.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TcpOrigin {
+    /// The kernel's cookie of the socket; 0 if the row is free.
+    pub socket: u64,
+    /// What it dialled and was given.
+    pub origin: Origin,
 }
 
 /// Key of `UDP_REPLY`: a socket that sends without connecting, and an endpoint it was sent to.

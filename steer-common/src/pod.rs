@@ -8,7 +8,7 @@ use crate::{
         NameKey, NameRule, NetKey, NetRule, Policy, PortRow, Query, QueryKey, Resolver, SeenName,
     },
     endpoint::Endpoint,
-    flow::{Affinity, AffinityKey, Member, MemberKey, Origin, ReplyKey},
+    flow::{Affinity, AffinityKey, Member, MemberKey, Origin, ReplyKey, TcpOrigin},
     index::Bucket,
     service::{Route, Source},
 };
@@ -23,6 +23,8 @@ unsafe impl aya::Pod for Source {}
 unsafe impl aya::Pod for Endpoint {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Origin {}
+// SAFETY: as above.
+unsafe impl aya::Pod for TcpOrigin {}
 // SAFETY: as above.
 unsafe impl aya::Pod for ReplyKey {}
 // SAFETY: as above.

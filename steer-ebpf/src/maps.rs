@@ -14,7 +14,7 @@ use steer_common::{
         NameRule, NetKey, NetRule, Policy, PortRow, Query, QueryKey, Resolver, SeenName,
     },
     endpoint::Endpoint,
-    flow::{Affinity, AffinityKey, Member, MemberKey, Origin, ReplyKey},
+    flow::{Affinity, AffinityKey, Member, MemberKey, Origin, ReplyKey, TcpOrigin},
     index::{Bucket, buckets},
     limits,
     parse::hello::Hello,
@@ -54,15 +54,10 @@ pub(crate) static TICKETS: Array<u64, ROWS> = Array::new();
 #[btf_map]
 pub(crate) static SOURCES: HashMap<u64, Source, { limits::SOURCES_MAX as usize }> = HashMap::new();
 
-/// TCP socket (the kernel's cookie) -> what it dialled. Writer: these programs; the row goes when the
-/// socket closes. Full: kept in ORIGIN.
+/// TCP socket (the low bits of the kernel's cookie) -> what it dialled. Writer: these programs; the row
+/// is free again when the socket closes. Taken by another socket: kept in ORIGIN.
 #[btf_map]
-pub(crate) static TCP_ORIGIN: HashMap<
-    u64,
-    Origin,
-    { limits::TCP_ORIGINS_MAX as usize },
-    NO_PREALLOC,
-> = HashMap::new();
+pub(crate) static TCP_ORIGIN: Array<TcpOrigin, { limits::TCP_ORIGINS_MAX as usize }> = Array::new();
 
 /// Socket -> what it dialled. Writer: these programs. Lives as long as the socket.
 #[btf_map]

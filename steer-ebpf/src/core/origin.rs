@@ -2,9 +2,12 @@
 //!
 //! A UDP socket may dial again and again: beside the socket a note costs least to write over. A TCP
 //! socket dials once, and taking and freeing memory beside it costs about 3 us, of which most is paid
-//! when it closes (`cargo xtask bench throughput`): a row of a table that is there costs a tenth.
+//! when it closes (`cargo xtask bench throughput`): it has a row of an array, if that is free.
 
-use core::ptr::{self, read_volatile};
+use core::{
+    intrinsics::{AtomicOrdering, atomic_cxchg},
+    ptr::{self, addr_of_mut, read_volatile, write_volatile},
+};
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -15,7 +18,11 @@ use aya_ebpf::{
     },
     programs::SockContext,
 };
-use steer_common::{addr::Proto, flow::Origin};
+use steer_common::{
+    addr::Proto,
+    flow::{Origin, TcpOrigin},
+    limits,
+};
 
 use super::{sock::Sock, words};
 use crate::maps::{ORIGIN, TCP_ORIGIN};
@@ -23,7 +30,11 @@ use crate::maps::{ORIGIN, TCP_ORIGIN};
 /// Notes it; false if there was no memory.
 #[inline(always)]
 pub(crate) fn store(sock: &impl Sock, mut origin: Origin) -> bool {
-    if is_tcp(sock) && TCP_ORIGIN.insert(cookie(sock), origin, 0).is_ok() {
+    if is_tcp(sock)
+        && let Some(row) = claim(cookie(sock))
+    {
+        // SAFETY: a row of this socket's own; `Origin` is made of words.
+        unsafe { words::copy(&raw const origin, row) };
         return true;
     }
     let create = u64::from(BPF_SK_STORAGE_GET_F_CREATE);
@@ -41,10 +52,10 @@ pub(crate) fn store(sock: &impl Sock, mut origin: Origin) -> bool {
 #[inline(always)]
 pub(crate) fn load(sock: &impl Sock) -> Option<&'static Origin> {
     if is_tcp(sock)
-        && let Some(kept) = TCP_ORIGIN.get_ptr(cookie(sock))
+        && let Some(row) = own(cookie(sock))
     {
-        // SAFETY: a valid value of the map, which lives as long as the socket.
-        return Some(unsafe { &*kept });
+        // SAFETY: a valid row of the map, which is the socket's until it closes.
+        return Some(unsafe { &(*row).origin });
     }
     let kept = beside(sock, ptr::null_mut(), 0);
     // SAFETY: null or a valid value of the map, which lives as long as the socket.
@@ -55,24 +66,67 @@ pub(crate) fn load(sock: &impl Sock) -> Option<&'static Origin> {
 #[inline(always)]
 pub(crate) fn clear(sock: &impl Sock) {
     if is_tcp(sock) {
-        // Nearly always there is none: a TCP socket dials again only after a failure.
-        let _absent = TCP_ORIGIN.remove(cookie(sock));
+        free(cookie(sock));
     }
     // SAFETY: the map's own address and the context's own socket.
     unsafe { bpf_sk_storage_delete((&raw const ORIGIN).cast_mut().cast(), socket(sock).cast()) };
 }
 
-/// Forgets it: the socket is closed.
+/// Forgets it: the socket is closed. What is beside it goes with it.
 #[inline(always)]
 pub(crate) fn release(ctx: &SockContext) {
     // SAFETY: the kernel hands a valid context; protocol is readable in this hook.
     let proto = unsafe { read_volatile(&raw const (*ctx.sock).protocol) };
-    if proto != Proto::Tcp as u32 {
-        return;
+    if proto == Proto::Tcp as u32 {
+        // SAFETY: the kernel's own context pointer.
+        free(unsafe { bpf_get_socket_cookie(ctx.as_ptr()) });
     }
-    // SAFETY: the kernel's own context pointer.
-    let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
-    let _absent = TCP_ORIGIN.remove(cookie);
+}
+
+/// The row that a socket has, or may take.
+#[inline(always)]
+fn row(socket: u64) -> Option<*mut TcpOrigin> {
+    TCP_ORIGIN.get_ptr_mut(socket as u32 & (limits::TCP_ORIGINS_MAX - 1))
+}
+
+/// Whose the row is; 0 if it is free. One word, touched by single instructions: this target knows no
+/// other loads and stores that are atomic.
+#[inline(always)]
+fn owner(row: *mut TcpOrigin) -> *mut u64 {
+    // SAFETY: a row of the map.
+    unsafe { addr_of_mut!((*row).socket) }
+}
+
+/// The row of the socket, if it has one.
+#[inline(always)]
+fn own(socket: u64) -> Option<*mut TcpOrigin> {
+    // SAFETY: valid and aligned.
+    row(socket).filter(|&row| unsafe { read_volatile(owner(row)) } == socket)
+}
+
+/// Takes the row of the socket, unless another socket has it.
+#[inline(always)]
+fn claim(socket: u64) -> Option<*mut Origin> {
+    let row = row(socket)?;
+    // SAFETY: valid and aligned.
+    let (before, _) = unsafe {
+        atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(
+            owner(row),
+            0,
+            socket,
+        )
+    };
+    // SAFETY: a row of the map.
+    let origin = unsafe { addr_of_mut!((*row).origin) };
+    (before == 0 || before == socket).then_some(origin)
+}
+
+#[inline(always)]
+fn free(socket: u64) {
+    if let Some(row) = own(socket) {
+        // SAFETY: valid and aligned.
+        unsafe { write_volatile(owner(row), 0) };
+    }
 }
 
 /// Whether the socket has a peer. One that was disconnected (`connect` to `AF_UNSPEC`, which passes no

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, fs, os::fd::AsFd as _, path::Path};
 
-use aya::maps::{HashMap, Map, MapData};
+use aya::maps::{Array, HashMap, Map, MapData};
 use steer_common::{
-    flow::{Affinity, AffinityKey, Origin},
+    flow::{Affinity, AffinityKey, TcpOrigin},
     service::SplitId,
 };
 
@@ -26,10 +26,11 @@ pub fn remembered(pins: &Pins) -> Result<usize, KernelError> {
     Ok(affinity(pins)?.keys().filter_map(Result::ok).count())
 }
 
-/// How many open TCP sockets are told what they dialled.
+/// How many open TCP sockets have a row for what they dialled.
 pub fn open_sockets(pins: &Pins) -> Result<usize, KernelError> {
-    let origins: HashMap<MapData, u64, Origin> = maps::hash(pins, "TCP_ORIGIN", Map::HashMap)?;
-    Ok(origins.keys().filter_map(Result::ok).count())
+    let origins: Array<MapData, TcpOrigin> = maps::array(pins, "TCP_ORIGIN")?;
+    let taken = |row: &TcpOrigin| row.socket != 0;
+    Ok(origins.iter().filter_map(Result::ok).filter(taken).count())
 }
 
 /// What AFFINITY remembers of one client, by split.

@@ -77,6 +77,7 @@ pub(crate) const CASES: &[Case] = &[
         .passes(),
     attack("flows::allowed", "flows.allowed").passes(),
     attack("names::honest_answers", "names.control").passes(),
+    attack("names::owners_do_not_matter", "names.owners").passes(),
     attack("names::malformed_answers", "names.malformed"),
     attack("names::answers_that_do_not_answer", "names.beside"),
     attack("names::not_listed", "names.unlisted"),

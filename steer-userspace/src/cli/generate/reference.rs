@@ -3,7 +3,7 @@
 use steer_common::{
     Endpoint, Route, Source,
     addr::Peer,
-    flow::{Affinity, AffinityKey, Member, MemberKey, Origin, ReplyKey},
+    flow::{Affinity, AffinityKey, Member, MemberKey, ReplyKey, TcpOrigin},
     index::{Bucket, buckets},
     limits as bounds,
     reason::Reason,
@@ -141,7 +141,7 @@ fn remembered() -> [Sized; 3] {
             ..sized(
                 "TCP_ORIGIN",
                 bounds::TCP_ORIGINS_MAX,
-                size_of::<u64>() + size_of::<Origin>(),
+                size_of::<TcpOrigin>(),
                 "open TCP sockets of clients: what they dialled",
             )
         },

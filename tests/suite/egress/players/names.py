@@ -67,13 +67,21 @@ def control(case):
     )
 
 
+def owners(case):
+    """Whose an address is called does not matter: the resolver may as well call it the question's."""
+    kinds = (
+        ("stranger", "another name's"),
+        ("loop", "an owner that points to itself"),
+        ("mutual", "two owners that point to each other"),
+        ("forward", "an owner that points behind the message"),
+    )
+    return case.each(*((label, teaching(case, kind)) for kind, label in kinds))
+
+
 def malformed(case):
     kinds = (
         ("odd", "a name with a dot inside a label"),
         ("nul", "a name with a zero inside a label"),
-        ("loop", "an owner that points to itself"),
-        ("mutual", "two owners that point to each other"),
-        ("forward", "an owner that points behind the message"),
         ("longlabel", "a label longer than the message"),
         ("short", "a record cut off in its address"),
         ("length", "an address of 16 bytes in a record for 4"),
@@ -85,7 +93,6 @@ def malformed(case):
 def beside(case):
     """Well-formed answers that do not answer."""
     kinds = (
-        ("stranger", "an address of another name among the answers"),
         ("additional", "an address in the additional section"),
         ("authority", "an address in the authority section"),
         ("wrongname", "the question is another name's"),

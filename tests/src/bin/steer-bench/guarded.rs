@@ -1,9 +1,16 @@
 //! What the egress guard costs real traffic of a pod that a policy holds: questions to the resolver, and
 //! requests to a server that it may reach, beside two pods that nothing guards.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    thread,
+};
 
 use anyhow::Result;
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    unistd::Pid,
+};
 use steer::{control::Engine, plan::EgressRows};
 use steer_common::{
     Port,
@@ -49,7 +56,7 @@ pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
         name: egress::name(1),
         addresses: vec![IpAddr::from([203, 0, 113, 7])],
     };
-    dns::start(lab.pod("dns")?, "cluster.local", &[known])?;
+    on_cpu(1, || dns::start(lab.pod("dns")?, "cluster.local", &[known]))?;
     let server = SocketAddr::new(lab.pod("server")?.v4()?, PORT);
     let clients = PATHS
         .into_iter()
@@ -72,7 +79,7 @@ fn questions(clients: &[Client<'_>], rounds: usize, report: &mut Report) -> Resu
     let resolver = SocketAddr::from((RESOLVER, 53));
     let mut diallers = clients
         .iter()
-        .map(|client| Dialler::start(client.pod()))
+        .map(|client| on_cpu(0, || Dialler::start(client.pod())))
         .collect::<Result<Vec<_>>>()?;
     let mut ratios = vec![Vec::new(); clients.len()];
     // A round before those that count warms up.
@@ -104,6 +111,19 @@ fn questions(clients: &[Client<'_>], rounds: usize, report: &mut Report) -> Resu
         }
     }
     Ok(())
+}
+
+/// Starts something that stays on one CPU: whether two that talk share one makes more of a difference
+/// than what is measured.
+fn on_cpu<T>(number: usize, start: impl FnOnce() -> Result<T>) -> Result<T> {
+    let this = Pid::from_raw(0);
+    let before = sched_getaffinity(this)?;
+    let mut one = CpuSet::new();
+    one.set(number % thread::available_parallelism()?.get())?;
+    sched_setaffinity(this, &one)?;
+    let started = start();
+    sched_setaffinity(this, &before)?;
+    started
 }
 
 /// Holds `pod` to the server, and to what the resolver says of one name: at its cgroup and its veth.

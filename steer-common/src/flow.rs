@@ -99,5 +99,6 @@ pub struct Recalled {
 }
 
 const _: () = assert!(size_of::<Origin>() == 56 && size_of::<ReplyKey>() == 32);
+const _: () = assert!(size_of::<TcpOrigin>() == 64);
 const _: () = assert!(size_of::<AffinityKey>() == 16 && size_of::<Affinity>() == 32);
 const _: () = assert!(size_of::<MemberKey>() == 24 && size_of::<Member>() == 8);

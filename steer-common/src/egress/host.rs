@@ -23,6 +23,20 @@ pub struct HostKey {
     pub pad: u8,
 }
 
+impl HostKey {
+    /// A port of a host, for those of a policy.
+    #[inline(always)]
+    pub const fn new(policy: PolicyId, host: HostId, port: Port, proto: u8) -> Self {
+        Self {
+            policy,
+            host,
+            port,
+            proto,
+            pad: 0,
+        }
+    }
+}
+
 /// Every port.
 pub const PORT_ANY: Port = Port::new(0);
 
@@ -73,6 +87,15 @@ pub struct HostRule {
 }
 
 impl HostRule {
+    /// The row of a key.
+    pub const fn new(key: HostKey, check: Check, rule: u32) -> Self {
+        Self {
+            key,
+            check: check as u32,
+            rule,
+        }
+    }
+
     /// What the first bytes must say.
     #[inline(always)]
     pub const fn check(&self) -> Check {

@@ -237,18 +237,8 @@ mod tests {
         let mut rows = EgressRows::default();
         rows.policies.insert(1, Policy::new(Mode::Enforce, 0));
         for &host in hosts {
-            let key = HostKey {
-                policy: 1,
-                host,
-                port: Port::new(443),
-                proto: 6,
-                pad: 0,
-            };
-            let rule = HostRule {
-                key,
-                check: Check::Sni as u32,
-                rule: 0,
-            };
+            let key = HostKey::new(1, host, Port::new(443), 6);
+            let rule = HostRule::new(key, Check::Sni, 0);
             rows.hosts.insert(key, rule);
         }
         rows

@@ -41,13 +41,8 @@ pub(crate) fn taken_away() -> Result<()> {
     expect(&mut ground, "lasting.known", true)?;
     let whole = guard.rows();
     let mut less = whole.clone();
-    less.hosts.remove(&HostKey {
-        policy: HELD,
-        host: GOOD_HOST,
-        port: Port::new(7000),
-        proto: 6,
-        pad: 0,
-    });
+    less.hosts
+        .remove(&HostKey::new(HELD, GOOD_HOST, Port::new(7000), 6));
     guard.put(less)?;
     expect(&mut ground, "lasting.kept", false)?;
     expect(&mut ground, "lasting.again_known", false)?;

@@ -83,19 +83,8 @@ fn good(rows: &mut EgressRows) -> Result<()> {
 }
 
 fn host(rows: &mut EgressRows, host: u32, port: u16, proto: u8, check: Check) {
-    let key = HostKey {
-        policy: HELD,
-        host,
-        port: Port::new(port),
-        proto,
-        pad: 0,
-    };
-    let rule = HostRule {
-        key,
-        check: check as u32,
-        rule: 0,
-    };
-    rows.hosts.insert(key, rule);
+    let key = HostKey::new(HELD, host, Port::new(port), proto);
+    rows.hosts.insert(key, HostRule::new(key, check, 0));
 }
 
 fn net(rows: &mut EgressRows, network: IpAddr, bits: u32, host: u32, never: bool) {

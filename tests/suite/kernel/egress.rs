@@ -66,22 +66,9 @@ impl Rules {
 
     /// A host that may be reached on a port.
     fn host(mut self, host: u32, port: u16, proto: u8) -> Self {
-        let key = HostKey {
-            policy: 0,
-            host,
-            port: Port::new(port),
-            proto,
-            pad: 0,
-        };
-        let check = Check::Address as u32;
-        self.0.hosts.insert(
-            key,
-            HostRule {
-                key,
-                check,
-                rule: 0,
-            },
-        );
+        let key = HostKey::new(0, host, Port::new(port), proto);
+        let rule = HostRule::new(key, Check::Address, 0);
+        self.0.hosts.insert(key, rule);
         self
     }
 

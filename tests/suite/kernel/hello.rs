@@ -21,7 +21,10 @@ use steer_common::{
 };
 use steer_tests::{harness::test, link, netns, server::http};
 
-use crate::common::stage::{Stage, v4};
+use crate::{
+    common::stage::{Stage, v4},
+    verdict::{DROP, NEXT, REDIRECT},
+};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -35,10 +38,6 @@ pub(crate) fn tests() -> Vec<Test> {
         test("hello::a_socket_is_told_at_once", told),
     ]
 }
-
-const NEXT: i32 = -1;
-const DROP: i32 = 2;
-const REDIRECT: i32 = 7;
 
 const POD: [u8; 4] = [10, 0, 0, 1];
 const SHARED: [u8; 4] = [192, 0, 2, 7];
@@ -68,22 +67,8 @@ fn rules(mode: Mode) -> Result<EgressRows> {
     ];
     for (host, name) in hosts {
         for (port, check) in [(443, Check::Sni), (80, Check::Host)] {
-            let key = HostKey {
-                policy: 1,
-                host,
-                port: Port::new(port),
-                proto: 6,
-                pad: 0,
-            };
-            let check = check as u32;
-            rows.hosts.insert(
-                key,
-                HostRule {
-                    key,
-                    check,
-                    rule: 0,
-                },
-            );
+            let key = HostKey::new(1, host, Port::new(port), 6);
+            rows.hosts.insert(key, HostRule::new(key, check, 0));
         }
         let (bits, key) = NameKey::new(1, name).context("a name")?;
         rows.names.insert((key, bits), NameRule { host, flags: 0 });
@@ -389,22 +374,8 @@ fn told() -> Result<()> {
     let key = LearnedKey { policy: 0, addr };
     let grant = Grant::new(1, FOREVER_SECS);
     rows.resolved.insert(key, Learned::one(key, grant));
-    let key = HostKey {
-        policy: 0,
-        host: 1,
-        port: Port::new(WEB),
-        proto: 6,
-        pad: 0,
-    };
-    let check = Check::Host as u32;
-    rows.hosts.insert(
-        key,
-        HostRule {
-            key,
-            check,
-            rule: 0,
-        },
-    );
+    let key = HostKey::new(0, 1, Port::new(WEB), 6);
+    rows.hosts.insert(key, HostRule::new(key, Check::Host, 0));
     let (bits, name) = NameKey::new(0, "good.example.com").context("a name")?;
     let rule = NameRule { host: 1, flags: 0 };
     rows.names.insert((name, bits), rule);

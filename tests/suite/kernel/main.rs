@@ -14,6 +14,7 @@ mod hooks;
 mod refuse;
 mod restart;
 mod split;
+mod verdict;
 mod veth;
 
 use std::process::ExitCode;

@@ -20,7 +20,10 @@ use steer_common::{
 };
 use steer_tests::{harness::test, link, netns};
 
-use crate::common::stage::{self, Stage};
+use crate::{
+    common::stage::{self, Stage},
+    verdict::{DROP, NEXT, REDIRECT},
+};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -29,10 +32,6 @@ pub(crate) fn tests() -> Vec<Test> {
         test("veth::what_has_no_cgroup_is_reset", real),
     ]
 }
-
-const NEXT: i32 = -1;
-const DROP: i32 = 2;
-const REDIRECT: i32 = 7;
 
 const POD: [u8; 4] = [10, 0, 0, 1];
 const FRIEND: [u8; 4] = [192, 0, 2, 7];
@@ -307,22 +306,9 @@ fn rules() -> EgressRows {
     let rule = NetRule { host: 1, flags: 0 };
     rows.nets
         .insert((NetKey { policy: 1, addr }, NetKey::ADDRESS_BITS), rule);
-    let key = HostKey {
-        policy: 1,
-        host: 1,
-        port: Port::new(443),
-        proto: 6,
-        pad: 0,
-    };
-    let check = Check::Address as u32;
-    rows.hosts.insert(
-        key,
-        HostRule {
-            key,
-            check,
-            rule: 0,
-        },
-    );
+    let key = HostKey::new(1, 1, Port::new(443), 6);
+    rows.hosts
+        .insert(key, HostRule::new(key, Check::Address, 0));
     rows
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use steer_common::{
-    Addr, Port as Number, Proto,
+    Addr, Port as Number,
     egress::{
         Check as CheckWord, Grant, HostKey, HostRule, Learned, LearnedKey, Mode as ModeWord,
         NameKey, NameRule, NetKey, NetRule, Policy as PolicyRow, PolicyId, PortRow,
@@ -280,8 +280,8 @@ impl Layout {
             for (key, allowed) in &group.ports {
                 let key = host_key(id, host, *key);
                 let rule = self.rule(&allowed.rule);
-                let check = check(allowed.check) as u32;
-                rows.hosts.insert(key, HostRule { key, check, rule });
+                let check = check(allowed.check);
+                rows.hosts.insert(key, HostRule::new(key, check, rule));
             }
         }
         let number = |group: &Arc<Group>| numbers.get(&Arc::as_ptr(group)).copied();
@@ -340,16 +340,7 @@ fn groups(policy: &Policy) -> impl Iterator<Item = &Group> {
 }
 
 fn host_key(policy: PolicyId, host: u32, key: PortKey) -> HostKey {
-    HostKey {
-        policy,
-        host,
-        port: Number::new(key.port),
-        proto: match key.proto {
-            Proto::Tcp => 6,
-            Proto::Udp => 17,
-        },
-        pad: 0,
-    }
+    HostKey::new(policy, host, Number::new(key.port), key.proto as u8)
 }
 
 fn net_key(policy: PolicyId, net: Subnet) -> (NetKey, u32) {

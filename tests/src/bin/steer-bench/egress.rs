@@ -59,22 +59,9 @@ fn rows(on: bool, names: u32, interface: u32) -> Result<EgressRows> {
     rows.nets
         .insert((NetKey { policy: 0, addr }, NetKey::ADDRESS_BITS), rule);
     for number in 1..=names {
-        let key = HostKey {
-            policy: 0,
-            host: number,
-            port: Port::new(443),
-            proto: 6,
-            pad: 0,
-        };
-        let check = Check::Address as u32;
-        rows.hosts.insert(
-            key,
-            HostRule {
-                key,
-                check,
-                rule: 0,
-            },
-        );
+        let key = HostKey::new(0, number, Port::new(443), 6);
+        rows.hosts
+            .insert(key, HostRule::new(key, Check::Address, 0));
         let (bits, key) = NameKey::new(0, &name(number)).context("a name")?;
         let rule = NameRule {
             host: number,

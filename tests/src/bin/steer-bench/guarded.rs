@@ -139,22 +139,9 @@ pub(crate) fn guard(lab: &Lab, pod: &Pod, server: SocketAddr) -> Result<Engine> 
     let rule = NetRule { host: 1, flags: 0 };
     rows.nets
         .insert((NetKey { policy: 0, addr }, NetKey::ADDRESS_BITS), rule);
-    let key = HostKey {
-        policy: 0,
-        host: 1,
-        port: Port::new(server.port()),
-        proto: 6,
-        pad: 0,
-    };
-    let check = Check::Address as u32;
-    rows.hosts.insert(
-        key,
-        HostRule {
-            key,
-            check,
-            rule: 0,
-        },
-    );
+    let key = HostKey::new(0, 1, Port::new(server.port()), 6);
+    rows.hosts
+        .insert(key, HostRule::new(key, Check::Address, 0));
     if let Some((bits, key)) = NameKey::new(0, &egress::name(1)) {
         rows.names
             .insert((key, bits), NameRule { host: 1, flags: 0 });

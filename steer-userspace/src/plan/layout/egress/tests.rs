@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use steer_common::egress::Policy as PolicyRow;
+use steer_common::{Proto, egress::Policy as PolicyRow};
 
 use super::*;
 use crate::{

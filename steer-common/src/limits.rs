@@ -26,9 +26,9 @@ pub const COUNTERS_PER_SERVICE: u32 = 2;
 /// Clients with `sessionAffinity` that are remembered. About 100 bytes each.
 pub const AFFINITY_MAX: u32 = 65_536;
 
-/// Rows for what open TCP sockets dialled, a power of two; a socket whose row is taken keeps it
-/// beside itself. 64 bytes each.
-pub const TCP_ORIGINS_MAX: u32 = 16_384;
+/// Rows for what is known of open sockets, a power of two: what a TCP socket dialled (64 bytes each; a
+/// socket whose row is taken keeps it beside itself), and whom it was let reach (40 bytes each).
+pub const SOCKETS_MAX: u32 = 16_384;
 
 /// Unconnected UDP sockets whose replies are restored. About 90 bytes each.
 pub const UDP_REPLIES_MAX: u32 = 65_536;

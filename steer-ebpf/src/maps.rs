@@ -10,7 +10,7 @@ use aya_ebpf::{
 use steer_common::{
     addr::{Addr, Peer},
     egress::{
-        Allowed, Event, Flow, FlowKey, HostKey, HostRule, Learned, LearnedKey, Meta, NameKey,
+        AllowedSocket, Event, Flow, FlowKey, HostKey, HostRule, Learned, LearnedKey, Meta, NameKey,
         NameRule, NetKey, NetRule, Policy, PortRow, Query, QueryKey, Resolver, SeenName,
     },
     endpoint::Endpoint,
@@ -57,7 +57,7 @@ pub(crate) static SOURCES: HashMap<u64, Source, { limits::SOURCES_MAX as usize }
 /// TCP socket (the low bits of the kernel's cookie) -> what it dialled. Writer: these programs; the row
 /// is free again when the socket closes. Taken by another socket: kept in ORIGIN.
 #[btf_map]
-pub(crate) static TCP_ORIGIN: Array<TcpOrigin, { limits::TCP_ORIGINS_MAX as usize }> = Array::new();
+pub(crate) static TCP_ORIGIN: Array<TcpOrigin, { limits::SOCKETS_MAX as usize }> = Array::new();
 
 /// Socket -> what it dialled. Writer: these programs. Lives as long as the socket.
 #[btf_map]
@@ -175,9 +175,11 @@ pub(crate) static HELLOS: Array<Hello, { limits::HELLOS_MAX as usize }> = Array:
 #[btf_map]
 pub(crate) static HELLO_TURN: Array<u64, 1> = Array::new();
 
-/// Socket -> whom connect let it reach. Writer: these programs. Lives as long as the socket.
+/// Socket (the low bits of the kernel's cookie) -> whom connect let it reach. Writer: these programs;
+/// the row may be taken when the socket is closed. Taken by another socket: its packets are judged
+/// one by one.
 #[btf_map]
-pub(crate) static ALLOWED: SkStorage<Allowed> = SkStorage::new();
+pub(crate) static ALLOWED: Array<AllowedSocket, { limits::SOCKETS_MAX as usize }> = Array::new();
 
 /// What is reported to the agent. Full: counted, never waited for.
 #[btf_map]

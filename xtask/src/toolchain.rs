@@ -65,7 +65,6 @@ impl Toolchain {
 
     /// A cargo command for the kernel programs, free of what the outer cargo set.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Result<Command> {
-        let architecture = std::env::consts::ARCH;
         let mut command = Command::new(&self.cargo);
         for name in [
             "CARGO",
@@ -80,13 +79,7 @@ impl Toolchain {
             .env("RUSTC", &self.rustc)
             // build-std and the atomic intrinsic are not stable.
             .env("RUSTC_BOOTSTRAP", "1")
-            // v3: the atomic add that fetches does not exist before it.
-            .env(
-                "RUSTFLAGS",
-                format!(
-                    "--cfg bpf_target_arch=\"{architecture}\" -Cdebuginfo=2 -Clink-arg=--btf -Ctarget-cpu=v3"
-                ),
-            )
+            .env("RUSTFLAGS", flags(std::env::consts::ARCH))
             .env("PATH", crate::process::path_with(&[tools().join("bin")])?)
             .args(arguments)
             .args(["--target", TARGET, "-Zbuild-std=core", "--target-dir"])
@@ -99,6 +92,20 @@ impl Toolchain {
         let driver = self.rustc.with_file_name("clippy-driver");
         driver.is_file().then_some(driver)
     }
+}
+
+/// What the compiler of the kernel programs is told.
+fn flags(architecture: &str) -> String {
+    [
+        &format!("--cfg bpf_target_arch=\"{architecture}\""),
+        "-Cdebuginfo=2",
+        "-Clink-arg=--btf",
+        // Copies and clears inline: the linker would make each a call of a loop over bytes.
+        "-Clink-arg=--disable-expand-memcpy-in-order",
+        // v3: the atomic add that fetches does not exist before it.
+        "-Ctarget-cpu=v3",
+    ]
+    .join(" ")
 }
 
 /// The linker that [`Toolchain::cargo`] will find: this checkout's own, or one on PATH that is

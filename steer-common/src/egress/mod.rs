@@ -19,5 +19,5 @@ pub use learned::{Grant, Learned, LearnedKey};
 pub use meta::Meta;
 pub use name::{NameKey, NameRule, SeenName};
 pub use net::{NetKey, NetRule};
-pub use policy::{Allowed, Mode, Policy, PolicyId};
+pub use policy::{Allowed, AllowedSocket, Mode, Policy, PolicyId};
 pub use port::PortRow;

@@ -75,8 +75,21 @@ impl Policy {
     }
 }
 
-/// Socket storage ALLOWED: connect let this socket reach `peer`, and packets to it need no second
-/// judgement while the generation holds.
+/// A row of ALLOWED.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct AllowedSocket {
+    /// The kernel's cookie of the socket, with the highest bit once it is closed; 0 if the row was
+    /// never taken.
+    pub socket: u64,
+    /// Odd while the row is being written, another even number afterwards.
+    pub turn: u32,
+    /// What is known of the socket.
+    pub allowed: Allowed,
+}
+
+/// connect let a socket reach `peer`, and packets to it need no second judgement while the
+/// generation holds.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Allowed {
@@ -89,3 +102,4 @@ pub struct Allowed {
 }
 
 const _: () = assert!(size_of::<Policy>() == 16 && size_of::<Allowed>() == 28);
+const _: () = assert!(size_of::<AllowedSocket>() == 40);

@@ -18,7 +18,7 @@ pub const HELLO_MAX: usize = 8_192;
 #[expect(clippy::cast_possible_truncation, reason = "8,192")]
 const MAX: u32 = HELLO_MAX as u32;
 
-/// Bytes of a request, or extensions and bytes of a name.
+/// Bytes of a request or a hello, and its end.
 pub const STEPS: u32 = MAX + 1;
 
 /// How many bytes are fed at a time.
@@ -43,12 +43,18 @@ pub struct Hello {
     pub(super) pos: u32,
     /// What is being read; 0 at the beginning.
     pub(super) phase: u32,
-    /// TLS: where the hello ends. HTTP: bytes of what is being read.
+    /// TLS: kind of an extension, then its size. HTTP: bytes of what is being read.
     pub(super) end: u32,
-    /// TLS: where the name begins. HTTP: the name of a header in one word.
+    /// TLS: the part of a number that was read. HTTP: the name of a header in one word.
     pub(super) word: u32,
-    /// TLS: bytes left of the name. HTTP: how many Host headers there were.
+    /// TLS: bytes left of what is being read. HTTP: how many Host headers there were.
     pub(super) left: u32,
+    /// TLS: bytes to skip before it.
+    pub(super) skip: u32,
+    /// TLS: bytes left of the record.
+    pub(super) record: u32,
+    /// TLS: bytes left of the hello.
+    pub(super) message: u32,
     /// `OPEN`, `NAMED`, or the number of a reason.
     pub(super) outcome: u32,
     /// TLS: not 0 if the name is hidden.
@@ -93,6 +99,9 @@ impl Hello {
             end: 0,
             word: 0,
             left: 0,
+            skip: 0,
+            record: 0,
+            message: 0,
             outcome: 0,
             hidden: 0,
             conflict: 0,
@@ -111,6 +120,9 @@ impl Hello {
         self.end = 0;
         self.word = 0;
         self.left = 0;
+        self.skip = 0;
+        self.record = 0;
+        self.message = 0;
         self.outcome = OPEN;
         self.hidden = 0;
         self.conflict = 0;

@@ -7,9 +7,9 @@ use crate::{
 
 /// A packet, read by offset. The kernel copies from it, tests have it in memory.
 pub trait Bytes {
-    /// Fills `to` from `at` on; false if the packet is shorter. In place: the kernel's stack has no
-    /// room for copies.
-    fn load<const N: usize>(&self, at: u32, to: &mut [u8; N]) -> bool;
+    /// Fills `to` from `at` on with words as they stand in memory; false if the packet is shorter.
+    /// In place: the kernel's stack has no room for copies.
+    fn words<const N: usize>(&self, at: u32, to: &mut [u32; N]) -> bool;
     /// How long it is.
     fn len(&self) -> u32;
     /// Whether it has no bytes at all.
@@ -18,8 +18,8 @@ pub trait Bytes {
     }
 }
 
-/// What a packet says of itself. Of whole words: it is filled by a function of its own.
-#[repr(C)]
+/// What a packet says of itself. It is filled by a function of its own, and copied in whole words.
+#[repr(C, align(8))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Packet {
     /// From.
@@ -103,17 +103,17 @@ impl Packet {
     }
 }
 
-/// Reads the packet whose network header begins at `at` to `to`.
+/// Reads the packet whose network header begins at `at` to `to`, which is as `Packet::default()`.
 #[inline(always)]
 pub fn read<B: Bytes>(bytes: &B, at: u32, to: &mut Packet) -> Result<(), Reason> {
-    *to = Packet::default();
-    let mut first = [0];
-    if !bytes.load(at, &mut first) {
+    // As long as the shorter of the two headers.
+    let mut ip = [0; 5];
+    if !bytes.words(at, &mut ip) {
         return Err(Reason::PacketMalformed);
     }
-    match first[0] >> 4 {
-        4 => read_v4(bytes, at, to)?,
-        6 => read_v6(bytes, at, to)?,
+    match u32::from_be(ip[0]) >> 28 {
+        4 => read_v4(bytes, at, &ip, to)?,
+        6 => read_v6(bytes, at, &ip, to)?,
         _ => return Err(Reason::PacketMalformed),
     }
     if to.odd == 0 {
@@ -122,54 +122,58 @@ pub fn read<B: Bytes>(bytes: &B, at: u32, to: &mut Packet) -> Result<(), Reason>
     Ok(())
 }
 
+/// RFC 791, section 3.1.
 #[inline(always)]
-fn read_v4<B: Bytes>(bytes: &B, at: u32, to: &mut Packet) -> Result<(), Reason> {
-    let mut ip = [0; 20];
-    if !bytes.load(at, &mut ip) {
-        return Err(Reason::PacketMalformed);
-    }
-    let header = u32::from(ip[0] & 0xf) * 4;
-    let total = u32::from(u16::from_be_bytes([ip[2], ip[3]]));
+fn read_v4<B: Bytes>(bytes: &B, at: u32, ip: &[u32; 5], to: &mut Packet) -> Result<(), Reason> {
+    let [first, second, third, source, target] = *ip;
+    let (first, second, third) = (
+        u32::from_be(first),
+        u32::from_be(second),
+        u32::from_be(third),
+    );
+    let header = (first >> 24 & 0xf) * 4;
+    let total = first & 0xffff;
     if header < 20 || total < header || total > bytes.len().saturating_sub(at) {
         return Err(Reason::PacketMalformed);
     }
-    if u16::from_be_bytes([ip[6], ip[7]]) & 0x3fff != 0 {
+    if second & 0x3fff != 0 {
         to.odd = ODD_FRAGMENT;
     } else if header != 20 {
         to.odd = ODD_OPTIONS;
     }
-    to.source.addr = v4(&ip, 12);
-    to.target.addr = v4(&ip, 16);
-    to.proto = ip[9];
-    to.hops = ip[8];
+    to.source.addr = Addr::from_v4_word(source);
+    to.target.addr = Addr::from_v4_word(target);
+    to.proto = low(third >> 16);
+    to.hops = low(third >> 24);
     to.transport = at + header;
     to.payload = to.transport;
     to.end = at + total;
     Ok(())
 }
 
+/// RFC 8200, section 3.
 #[inline(always)]
-fn read_v6<B: Bytes>(bytes: &B, at: u32, to: &mut Packet) -> Result<(), Reason> {
-    // In two parts: an array of more than 32 bytes is cleared by a call, byte by byte.
-    let (mut ip, mut target) = ([0; 24], [0; 16]);
-    if !bytes.load(at, &mut ip) || !bytes.load(at + 24, &mut target) {
+fn read_v6<B: Bytes>(bytes: &B, at: u32, ip: &[u32; 5], to: &mut Packet) -> Result<(), Reason> {
+    let mut rest = [0; 5];
+    if !bytes.words(at + 20, &mut rest) {
         return Err(Reason::PacketMalformed);
     }
-    let length = u32::from(u16::from_be_bytes([ip[4], ip[5]]));
+    let second = u32::from_be(ip[1]);
+    let length = second >> 16;
     if length + 40 > bytes.len().saturating_sub(at) {
         return Err(Reason::PacketMalformed);
     }
+    to.proto = low(second >> 8);
+    to.hops = low(second);
     // Hop-by-hop, routing, fragment, encapsulation, authentication, no header, options, mobility,
     // identity, shim, and the two for experiments.
-    to.odd = match ip[6] {
+    to.odd = match to.proto {
         44 => ODD_FRAGMENT,
         0 | 43 | 50 | 51 | 59 | 60 | 135 | 139 | 140 | 253 | 254 => ODD_EXTENSION,
         _ => 0,
     };
-    to.source.addr = v6(&ip, 8);
-    to.target.addr = v6(&target, 0);
-    to.proto = ip[6];
-    to.hops = ip[7];
+    to.source.addr = Addr::from_words([ip[2], ip[3], ip[4], rest[0]]);
+    to.target.addr = Addr::from_words([rest[1], rest[2], rest[3], rest[4]]);
     to.transport = at + 40;
     to.payload = to.transport;
     to.end = to.transport + length;
@@ -182,74 +186,53 @@ fn transport<B: Bytes>(bytes: &B, to: &mut Packet) -> Result<(), Reason> {
     let room = to.end.saturating_sub(at);
     match to.proto {
         TCP => {
-            if room < 20 {
+            let mut tcp = [0; 4];
+            if room < 20 || !bytes.words(at, &mut tcp) {
                 return Err(Reason::PacketMalformed);
             }
-            let mut tcp = [0; 14];
-            if !bytes.load(at, &mut tcp) {
-                return Err(Reason::PacketMalformed);
-            }
-            let header = u32::from(tcp[12] >> 4) * 4;
+            let last = u32::from_be(tcp[3]);
+            let header = (last >> 28) * 4;
             if header < 20 || room < header {
                 return Err(Reason::PacketMalformed);
             }
-            to.source.port = port(tcp[0], tcp[1]);
-            to.target.port = port(tcp[2], tcp[3]);
-            to.seq = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]);
-            to.ack = u32::from_be_bytes([tcp[8], tcp[9], tcp[10], tcp[11]]);
-            to.flags = tcp[13];
+            ports(to, tcp[0]);
+            to.seq = u32::from_be(tcp[1]);
+            to.ack = u32::from_be(tcp[2]);
+            to.flags = low(last >> 16);
             to.payload = at + header;
         }
         UDP => {
-            if room < 8 {
+            let mut udp = [0; 1];
+            if room < 8 || !bytes.words(at, &mut udp) {
                 return Err(Reason::PacketMalformed);
             }
-            let mut udp = [0; 4];
-            if !bytes.load(at, &mut udp) {
-                return Err(Reason::PacketMalformed);
-            }
-            to.source.port = port(udp[0], udp[1]);
-            to.target.port = port(udp[2], udp[3]);
+            ports(to, udp[0]);
             to.payload = at + 8;
         }
         ICMP | ICMP6 => {
-            if room < 4 {
+            let mut kind = [0; 1];
+            if room < 4 || !bytes.words(at, &mut kind) {
                 return Err(Reason::PacketMalformed);
             }
-            let mut kind = [0];
-            if !bytes.load(at, &mut kind) {
-                return Err(Reason::PacketMalformed);
-            }
-            to.flags = kind[0];
+            to.flags = low(u32::from_be(kind[0]) >> 24);
         }
         _ => {}
     }
     Ok(())
 }
 
+/// The two ports with which the headers of TCP and UDP begin.
 #[inline(always)]
-fn port(high: u8, low: u8) -> Port {
-    Port::new(u16::from_be_bytes([high, low]))
+fn ports(to: &mut Packet, word: u32) {
+    let [a, b, c, d] = word.to_ne_bytes();
+    to.source.port = Port::from_be(u16::from_ne_bytes([a, b]));
+    to.target.port = Port::from_be(u16::from_ne_bytes([c, d]));
 }
 
 #[inline(always)]
-fn word<const N: usize>(ip: &[u8; N], at: usize) -> u32 {
-    u32::from_ne_bytes([ip[at], ip[at + 1], ip[at + 2], ip[at + 3]])
-}
-
-#[inline(always)]
-fn v4(ip: &[u8; 20], at: usize) -> Addr {
-    Addr::from_v4_word(word(ip, at))
-}
-
-#[inline(always)]
-fn v6<const N: usize>(ip: &[u8; N], at: usize) -> Addr {
-    Addr::from_words([
-        word(ip, at),
-        word(ip, at + 4),
-        word(ip, at + 8),
-        word(ip, at + 12),
-    ])
+#[expect(clippy::cast_possible_truncation, reason = "the lowest byte is wanted")]
+const fn low(word: u32) -> u8 {
+    word as u8
 }
 
 const _: () = assert!(size_of::<Packet>() == 64);

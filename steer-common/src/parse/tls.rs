@@ -1,127 +1,201 @@
-//! A TLS `ClientHello`: its server name.
+//! A TLS `ClientHello`: its server name (RFC 8446, sections 4.1.2 and 5.1; RFC 6066, section 3).
 //!
-//! Strict: one record holds the hello and nothing else, one extension holds one name. What a lenient
-//! server would read otherwise is refused.
+//! Read byte by byte as it comes, through however many records it is cut into. Strict: the records
+//! hold the hello and nothing else, one extension holds one name. What a lenient server would read
+//! otherwise is refused.
 
-use super::{hello::Hello, reversed::NAME_LEN_MAX};
+use super::{
+    hello::{HELLO_MAX, Hello},
+    reversed::NAME_LEN_MAX,
+};
 use crate::reason::Reason;
 
-const START: u32 = 0;
-const EXTENSIONS: u32 = 1;
-const NAME: u32 = 2;
+// What is being read: a number, but for NAME. The first is where a hello begins.
+const KIND: u32 = 0;
+const LENGTH: u32 = 1;
+const SESSION: u32 = 2;
+const CIPHERS: u32 = 3;
+const COMPRESSION: u32 = 4;
+const EXTENSIONS: u32 = 5;
+const EXTENSION: u32 = 6;
+const SIZE: u32 = 7;
+const NAMES: u32 = 8;
+const NAME_KIND: u32 = 9;
+const NAME_SIZE: u32 = 10;
+const NAME: u32 = 11;
+const END: u32 = 12;
 
 const HANDSHAKE: u32 = 22;
+const RECORD_HEADER: u32 = 5;
+const RECORD_MAX: u32 = 1 << 14;
 const CLIENT_HELLO: u32 = 1;
+/// Version and random.
+const FIXED: u32 = 2 + 32;
 const SERVER_NAME: u32 = 0;
 const HOST_NAME: u32 = 0;
 /// Encrypted client hello, and what it was called before.
 const HIDDEN: [u32; 2] = [0xfe0d, 0xffce];
 
-/// Record and handshake header, version, random.
-const SESSION: u32 = 5 + 4 + 2 + 32;
-
 /// Reads on; true when it cannot go further.
 #[inline(always)]
 pub(super) fn step(hello: &mut Hello) -> bool {
+    if hello.phase == END && hello.skip == 0 {
+        return finish(hello);
+    }
+    if hello.pos >= hello.seen {
+        return true;
+    }
+    if hello.record == 0 {
+        return record(hello);
+    }
+    if hello.skip > 0 {
+        let some = hello.skip.min(hello.record).min(hello.seen - hello.pos);
+        hello.skip -= some;
+        advance(hello, some);
+        return false;
+    }
+    let byte = hello.byte(hello.pos);
+    advance(hello, 1);
+    hello.left = hello.left.wrapping_sub(1);
+    if hello.phase == NAME {
+        return name(hello, byte);
+    }
+    let number = hello.word << 8 | byte;
+    hello.word = number;
+    if hello.phase == KIND {
+        return kind(hello, number);
+    }
+    if hello.left > 0 {
+        return false;
+    }
+    hello.word = 0;
+    after(hello, number)
+}
+
+/// The header of a record. What is not one is refused by its first byte.
+#[inline(always)]
+fn record(hello: &mut Hello) -> bool {
+    let (pos, there) = (hello.pos, hello.seen - hello.pos);
+    if hello.byte(pos) != HANDSHAKE || there >= 2 && hello.byte(pos + 1) != 3 {
+        return hello.refuse(Reason::HelloOther);
+    }
+    if there < RECORD_HEADER {
+        return true;
+    }
+    let length = hello.pair(pos + 3);
+    if length == 0 || length > RECORD_MAX {
+        return hello.refuse(Reason::HelloOther);
+    }
+    hello.record = length;
+    hello.pos = pos + RECORD_HEADER;
+    false
+}
+
+#[inline(always)]
+const fn advance(hello: &mut Hello, bytes: u32) {
+    hello.pos = hello.pos.wrapping_add(bytes);
+    hello.record = hello.record.wrapping_sub(bytes);
+    hello.message = hello.message.wrapping_sub(bytes);
+}
+
+#[inline(always)]
+fn kind(hello: &mut Hello, number: u32) -> bool {
+    if number != CLIENT_HELLO {
+        return hello.refuse(Reason::HelloOther);
+    }
+    hello.word = 0;
+    hello.phase = LENGTH;
+    hello.left = 3;
+    false
+}
+
+/// A number is whole: what follows it.
+#[inline(always)]
+fn after(hello: &mut Hello, number: u32) -> bool {
     match hello.phase {
-        START => start(hello),
-        EXTENSIONS => extension(hello),
-        NAME => name(hello),
-        _ => true,
+        LENGTH => {
+            hello.message = number;
+            if number as usize + 9 > HELLO_MAX {
+                return hello.refuse(Reason::HelloTooLong);
+            }
+            read(hello, FIXED, SESSION, 1)
+        }
+        SESSION => read(hello, number, CIPHERS, 2),
+        CIPHERS => read(hello, number, COMPRESSION, 1),
+        // Extensions may be missing.
+        COMPRESSION if hello.message == number => hello.refuse(Reason::HelloNoName),
+        COMPRESSION => read(hello, number, EXTENSIONS, 2),
+        EXTENSIONS if hello.message == number => extension(hello, 0),
+        EXTENSION => {
+            if number == HIDDEN[0] || number == HIDDEN[1] {
+                hello.hidden = 1;
+            }
+            hello.end = number;
+            read(hello, 0, SIZE, 2)
+        }
+        SIZE if hello.end != SERVER_NAME => extension(hello, number),
+        SIZE if hello.name.is_empty() => {
+            hello.end = number;
+            read(hello, 0, NAMES, 2)
+        }
+        NAMES if number + 2 == hello.end => read(hello, 0, NAME_KIND, 1),
+        NAME_KIND if number == HOST_NAME => read(hello, 0, NAME_SIZE, 2),
+        NAME_SIZE if number + 5 == hello.end && is_name(number) => read(hello, 0, NAME, number),
+        _ => hello.refuse(Reason::HelloOther),
     }
 }
 
-/// Waits for the whole hello, and finds its extensions.
 #[inline(always)]
-fn start(hello: &mut Hello) -> bool {
-    let seen = hello.seen;
-    if seen >= 1 && hello.byte(0) != HANDSHAKE || seen >= 2 && hello.byte(1) != 3 {
+const fn is_name(length: u32) -> bool {
+    length > 0 && length as usize <= NAME_LEN_MAX
+}
+
+/// Goes on with a field of so many bytes, behind others that are skipped.
+#[inline(always)]
+fn read(hello: &mut Hello, skip: u32, phase: u32, bytes: u32) -> bool {
+    if skip + bytes > hello.message {
         return hello.refuse(Reason::HelloOther);
     }
-    if seen < 9 {
-        return true;
+    hello.skip = skip;
+    hello.phase = phase;
+    hello.left = bytes;
+    false
+}
+
+/// Goes on with the next extension, if there is one.
+#[inline(always)]
+fn extension(hello: &mut Hello, skip: u32) -> bool {
+    if hello.message != skip {
+        return read(hello, skip, EXTENSION, 2);
     }
-    let record = hello.pair(3);
-    let message = hello.byte(6) << 16 | hello.pair(7);
-    if hello.byte(5) != CLIENT_HELLO || message + 4 != record {
+    hello.skip = skip;
+    hello.phase = END;
+    false
+}
+
+#[inline(always)]
+fn name(hello: &mut Hello, byte: u32) -> bool {
+    #[expect(clippy::cast_possible_truncation, reason = "one byte")]
+    if !hello.name.put(byte as u8) {
+        return hello.refuse(Reason::HelloNotListed);
+    }
+    if hello.left > 0 {
+        return false;
+    }
+    extension(hello, 0)
+}
+
+/// The hello is whole.
+#[inline(always)]
+const fn finish(hello: &mut Hello) -> bool {
+    if hello.record != 0 {
         return hello.refuse(Reason::HelloOther);
     }
-    let end = record + 5;
-    if end as usize > super::hello::HELLO_MAX {
-        return hello.refuse(Reason::HelloTooLong);
+    if hello.hidden != 0 {
+        return hello.refuse(Reason::HelloEncrypted);
     }
-    if seen < end {
-        return true;
-    }
-    // Each length is bounded by its field; what is read beyond the end is found out below.
-    let ciphers = SESSION + 1 + hello.byte(SESSION);
-    let compression = ciphers + 2 + hello.pair(ciphers);
-    let extensions = compression + 1 + hello.byte(compression);
-    if extensions == end {
+    if hello.name.is_empty() {
         return hello.refuse(Reason::HelloNoName);
     }
-    if extensions + 2 > end || extensions + 2 + hello.pair(extensions) != end {
-        return hello.refuse(Reason::HelloOther);
-    }
-    hello.pos = extensions + 2;
-    hello.end = end;
-    hello.phase = EXTENSIONS;
-    false
-}
-
-#[inline(always)]
-fn extension(hello: &mut Hello) -> bool {
-    let (pos, end) = (hello.pos, hello.end);
-    if pos == end {
-        if hello.hidden != 0 {
-            return hello.refuse(Reason::HelloEncrypted);
-        }
-        if hello.word == 0 {
-            return hello.refuse(Reason::HelloNoName);
-        }
-        hello.pos = hello.word;
-        hello.phase = NAME;
-        return false;
-    }
-    let body = pos + 4;
-    if body > end {
-        return hello.refuse(Reason::HelloOther);
-    }
-    let (kind, length) = (hello.pair(pos), hello.pair(pos + 2));
-    if length > end - body {
-        return hello.refuse(Reason::HelloOther);
-    }
-    if kind == HIDDEN[0] || kind == HIDDEN[1] {
-        hello.hidden = 1;
-    }
-    if kind == SERVER_NAME {
-        let name = hello.pair(body + 3);
-        let one = length == hello.pair(body) + 2
-            && length == name + 5
-            && hello.byte(body + 2) == HOST_NAME
-            && name >= 1
-            && name as usize <= NAME_LEN_MAX;
-        if !one || hello.word != 0 {
-            return hello.refuse(Reason::HelloOther);
-        }
-        hello.word = body + 5;
-        hello.left = name;
-    }
-    hello.pos = body + length;
-    false
-}
-
-#[inline(always)]
-fn name(hello: &mut Hello) -> bool {
-    let pos = hello.pos;
-    if hello.left == 0 {
-        return hello.named(hello.end);
-    }
-    hello.left -= 1;
-    hello.pos = pos.wrapping_add(1);
-    #[expect(clippy::cast_possible_truncation, reason = "one byte")]
-    if hello.name.put(hello.byte(pos) as u8) {
-        return false;
-    }
-    hello.refuse(Reason::HelloNotListed)
+    hello.named(hello.pos)
 }

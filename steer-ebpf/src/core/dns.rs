@@ -14,7 +14,7 @@ use steer_common::{
     egress::{Meta, NameRule, Query, QueryKey, dns::QUERY_LIFE_SECS},
     parse::{
         dns::{Found, HEADER, NAME_STEPS, RECORD_STEPS},
-        packet::{Bytes as _, Packet, TCP},
+        packet::{Packet, TCP},
     },
     reason::Reason,
 };

@@ -118,7 +118,7 @@ fn mark<S: Sock>(sock: &S, attempt: Attempt, client: &Client, generation: u32, p
         policy: client.policy,
         generation,
     };
-    allowed::store(socket(sock), mark);
+    allowed::store(sock.cookie(), mark);
 }
 
 #[inline(always)]

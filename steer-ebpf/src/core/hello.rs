@@ -20,7 +20,7 @@ use steer_common::{
     logic::Wish,
     parse::{
         hello::{CHUNK, HELLO_MAX, Hello, STEPS, Said},
-        packet::{Bytes as _, Packet},
+        packet::Packet,
     },
     reason::Reason,
 };

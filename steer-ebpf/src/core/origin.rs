@@ -4,37 +4,28 @@
 //! socket dials once, and taking and freeing memory beside it costs about 3 us, of which most is paid
 //! when it closes (`cargo xtask bench throughput`): it has a row of an array, if that is free.
 
-use core::{
-    intrinsics::{AtomicOrdering, atomic_cxchg},
-    ptr::{self, addr_of_mut, read_volatile, write_volatile},
-};
+use core::ptr::{self, addr_of_mut, read_volatile};
 
 use aya_ebpf::{
-    EbpfContext as _,
     bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
-    helpers::{
-        bpf_get_socket_cookie,
-        generated::{bpf_sk_storage_delete, bpf_sk_storage_get},
-    },
-    programs::SockContext,
+    helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get},
 };
 use steer_common::{
     addr::Proto,
     flow::{Origin, TcpOrigin},
-    limits,
 };
 
-use super::{sock::Sock, words};
+use super::{rows, sock::Sock};
 use crate::maps::{ORIGIN, TCP_ORIGIN};
 
 /// Notes it; false if there was no memory.
 #[inline(always)]
 pub(crate) fn store(sock: &impl Sock, mut origin: Origin) -> bool {
     if is_tcp(sock)
-        && let Some(row) = claim(cookie(sock))
+        && let Some(row) = claim(sock.cookie())
     {
-        // SAFETY: a row of this socket's own; `Origin` is made of words.
-        unsafe { words::copy(&raw const origin, row) };
+        // SAFETY: a row of this socket's own.
+        unsafe { row.write(origin) };
         return true;
     }
     let create = u64::from(BPF_SK_STORAGE_GET_F_CREATE);
@@ -43,8 +34,8 @@ pub(crate) fn store(sock: &impl Sock, mut origin: Origin) -> bool {
         return false;
     }
     // Copied even if just created from the same value: a socket may dial twice.
-    // SAFETY: not null, hence a valid value of the map; `Origin` is made of words.
-    unsafe { words::copy(&raw const origin, kept) };
+    // SAFETY: not null, hence a valid value of the map.
+    unsafe { kept.write(origin) };
     true
 }
 
@@ -52,7 +43,7 @@ pub(crate) fn store(sock: &impl Sock, mut origin: Origin) -> bool {
 #[inline(always)]
 pub(crate) fn load(sock: &impl Sock) -> Option<&'static Origin> {
     if is_tcp(sock)
-        && let Some(row) = own(cookie(sock))
+        && let Some(row) = own(sock.cookie())
     {
         // SAFETY: a valid row of the map, which is the socket's until it closes.
         return Some(unsafe { &(*row).origin });
@@ -66,7 +57,7 @@ pub(crate) fn load(sock: &impl Sock) -> Option<&'static Origin> {
 #[inline(always)]
 pub(crate) fn clear(sock: &impl Sock) {
     if is_tcp(sock) {
-        free(cookie(sock));
+        release(sock.cookie());
     }
     // SAFETY: the map's own address and the context's own socket.
     unsafe { bpf_sk_storage_delete((&raw const ORIGIN).cast_mut().cast(), socket(sock).cast()) };
@@ -74,58 +65,28 @@ pub(crate) fn clear(sock: &impl Sock) {
 
 /// Forgets it: the socket is closed. What is beside it goes with it.
 #[inline(always)]
-pub(crate) fn release(ctx: &SockContext) {
-    // SAFETY: the kernel hands a valid context; protocol is readable in this hook.
-    let proto = unsafe { read_volatile(&raw const (*ctx.sock).protocol) };
-    if proto == Proto::Tcp as u32 {
-        // SAFETY: the kernel's own context pointer.
-        free(unsafe { bpf_get_socket_cookie(ctx.as_ptr()) });
+pub(crate) fn release(socket: u64) {
+    if let Some(row) = TCP_ORIGIN.get_ptr_mut(rows::index(socket)) {
+        // SAFETY: the owner's word of a row of the map.
+        unsafe { rows::free(addr_of_mut!((*row).socket), socket) };
     }
-}
-
-/// The row that a socket has, or may take.
-#[inline(always)]
-fn row(socket: u64) -> Option<*mut TcpOrigin> {
-    TCP_ORIGIN.get_ptr_mut(socket as u32 & (limits::TCP_ORIGINS_MAX - 1))
-}
-
-/// Whose the row is; 0 if it is free. One word, touched by single instructions: this target knows no
-/// other loads and stores that are atomic.
-#[inline(always)]
-fn owner(row: *mut TcpOrigin) -> *mut u64 {
-    // SAFETY: a row of the map.
-    unsafe { addr_of_mut!((*row).socket) }
 }
 
 /// The row of the socket, if it has one.
 #[inline(always)]
 fn own(socket: u64) -> Option<*mut TcpOrigin> {
-    // SAFETY: valid and aligned.
-    row(socket).filter(|&row| unsafe { read_volatile(owner(row)) } == socket)
+    let row = TCP_ORIGIN.get_ptr_mut(rows::index(socket))?;
+    // SAFETY: the owner's word of a row of the map.
+    unsafe { rows::is_of(addr_of_mut!((*row).socket), socket) }.then_some(row)
 }
 
 /// Takes the row of the socket, unless another socket has it.
 #[inline(always)]
 fn claim(socket: u64) -> Option<*mut Origin> {
-    let row = row(socket)?;
-    // SAFETY: valid and aligned.
-    let (before, _) = unsafe {
-        atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(
-            owner(row),
-            0,
-            socket,
-        )
-    };
-    // SAFETY: a row of the map.
-    let origin = unsafe { addr_of_mut!((*row).origin) };
-    (before == 0 || before == socket).then_some(origin)
-}
-
-#[inline(always)]
-fn free(socket: u64) {
-    if let Some(row) = own(socket) {
-        // SAFETY: valid and aligned.
-        unsafe { write_volatile(owner(row), 0) };
+    let row = TCP_ORIGIN.get_ptr_mut(rows::index(socket))?;
+    // SAFETY: words of a row of the map.
+    unsafe {
+        rows::claim(addr_of_mut!((*row).socket), socket).then_some(addr_of_mut!((*row).origin))
     }
 }
 
@@ -160,11 +121,4 @@ fn socket(sock: &impl Sock) -> *mut bpf_sock {
 #[inline(always)]
 fn is_tcp(sock: &impl Sock) -> bool {
     sock.proto_number() == Proto::Tcp as u32
-}
-
-/// The kernel's number of the socket, never used again.
-#[inline(always)]
-fn cookie(sock: &impl Sock) -> u64 {
-    // SAFETY: the kernel's own context pointer.
-    unsafe { bpf_get_socket_cookie(sock.context().as_ptr()) }
 }

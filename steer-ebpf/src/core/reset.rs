@@ -8,7 +8,7 @@ use aya_ebpf::{
     },
 };
 use steer_common::parse::{
-    packet::{Bytes as _, Packet},
+    packet::Packet,
     reset::{LEN_V4, LEN_V6, reset},
 };
 

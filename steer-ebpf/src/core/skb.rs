@@ -3,8 +3,8 @@
 use core::ptr::{addr_of, read_volatile};
 
 use aya_ebpf::{
-    bindings::{__sk_buff, bpf_sock},
-    helpers::{bpf_get_netns_cookie, generated::bpf_skb_load_bytes},
+    bindings::__sk_buff,
+    helpers::{bpf_get_netns_cookie, bpf_get_socket_cookie, generated::bpf_skb_load_bytes},
 };
 use steer_common::{
     parse::packet::{self, Bytes, Packet},
@@ -17,9 +17,10 @@ pub(crate) struct Skb(pub(crate) *mut __sk_buff);
 
 impl Bytes for Skb {
     #[inline(always)]
-    fn load<const N: usize>(&self, at: u32, to: &mut [u8; N]) -> bool {
+    fn words<const N: usize>(&self, at: u32, to: &mut [u32; N]) -> bool {
+        let size = size_of::<[u32; N]>() as u32;
         // SAFETY: a valid context, and room for as many bytes.
-        unsafe { bpf_skb_load_bytes(self.0.cast(), at, to.as_mut_ptr().cast(), N as u32) == 0 }
+        unsafe { bpf_skb_load_bytes(self.0.cast(), at, to.as_mut_ptr().cast(), size) == 0 }
     }
 
     #[inline(always)]
@@ -30,6 +31,13 @@ impl Bytes for Skb {
 }
 
 impl Skb {
+    /// Fills `to` from `at` on; false if the packet is shorter.
+    #[inline(always)]
+    pub(crate) fn load<const N: usize>(self, at: u32, to: &mut [u8; N]) -> bool {
+        // SAFETY: a valid context, and room for as many bytes.
+        unsafe { bpf_skb_load_bytes(self.0.cast(), at, to.as_mut_ptr().cast(), N as u32) == 0 }
+    }
+
     /// The interface it is on.
     #[inline(always)]
     pub(crate) fn interface(self) -> u32 {
@@ -57,11 +65,11 @@ impl Skb {
         unsafe { bpf_get_netns_cookie(self.0.cast()) }
     }
 
-    /// Its socket, or null.
+    /// The cookie of its socket; 0 if it has none.
     #[inline(always)]
-    pub(crate) fn socket(self) -> *mut bpf_sock {
-        // SAFETY: a valid context; the union's only real member is the socket.
-        unsafe { (*self.0).__bindgen_anon_2.sk }
+    pub(crate) fn socket(self) -> u64 {
+        // SAFETY: a valid context.
+        unsafe { bpf_get_socket_cookie(self.0.cast()) }
     }
 
     /// Copies up to `N` bytes from `at` to `to`, and says how many. None if there are fewer than

@@ -2,7 +2,10 @@
 
 use core::ptr::{addr_of, addr_of_mut, read_volatile, write_volatile};
 
-use aya_ebpf::{bindings::bpf_sock_addr, programs::SockAddrContext};
+use aya_ebpf::{
+    EbpfContext as _, bindings::bpf_sock_addr, helpers::bpf_get_socket_cookie,
+    programs::SockAddrContext,
+};
 use steer_common::addr::{Addr, Peer, Port, Proto};
 
 /// The context of a cgroup socket-address hook.
@@ -19,6 +22,13 @@ pub(crate) trait Sock {
     fn proto_number(&self) -> u32 {
         // SAFETY: the kernel hands a valid context; protocol is readable in each of these hooks.
         unsafe { read_volatile(addr_of!((*self.context().sock_addr).protocol)) }
+    }
+
+    /// The kernel's number of the socket, never used again.
+    #[inline(always)]
+    fn cookie(&self) -> u64 {
+        // SAFETY: the kernel's own context pointer.
+        unsafe { bpf_get_socket_cookie(self.context().as_ptr()) }
     }
 
     /// The transport, if it is one that is steered.

@@ -75,15 +75,11 @@ enum Mark {
 
 #[inline(always)]
 fn mark(skb: Skb, client: &Client, generation: u32, packet: &Packet) -> Mark {
-    let socket = skb.socket();
-    if socket.is_null() {
-        return Mark::None;
-    }
-    let Some(&Allowed {
+    let Some(Allowed {
         peer,
         policy,
         generation: then,
-    }) = allowed::load(socket)
+    }) = allowed::load(skb.socket())
     else {
         return Mark::None;
     };

@@ -7,7 +7,7 @@ use aya_ebpf::{macros::classifier, programs::TcContext};
 use steer_common::{
     egress::{PortRow, dns::DNS_PORT, policy::POLICY_DEFAULT},
     logic::EgressMaps as _,
-    parse::packet::{Bytes as _, Packet, TCP, TCP_RST, UDP},
+    parse::packet::{Packet, TCP, TCP_RST, UDP},
     reason::Reason,
 };
 

@@ -213,7 +213,7 @@ fn fills(looked: &Looked) -> Vec<Fill> {
         fill(
             "TCP_ORIGIN",
             looked.open_sockets,
-            steer_common::limits::TCP_ORIGINS_MAX,
+            steer_common::limits::SOCKETS_MAX,
         ),
     ]
 }

@@ -38,10 +38,9 @@ pub const MAPS: [&str; 29] = [
 
 /// Maps whose size is no number of rows that one may choose: socket storage has none, a ring has
 /// bytes, a single row is one.
-pub(super) const FIXED_SIZE: [&str; 7] = [
+pub(super) const FIXED_SIZE: [&str; 6] = [
     "SCRATCH",
     "ORIGIN",
-    "ALLOWED",
     "EVENTS",
     "META",
     "EVENT_BUDGET",

@@ -31,11 +31,6 @@ const OPENS: &[Open] = &[
     ),
     open("names::forged_outside", 0..1, SPOOFED),
     open(
-        "first_bytes::allowed_tls_name",
-        4..5,
-        "a hello over several records is refused: only whole ones are read",
-    ),
-    open(
         "first_bytes::other_http_host",
         14..15,
         "only the first request of a connection is looked at",

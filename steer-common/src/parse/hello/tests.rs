@@ -102,6 +102,51 @@ fn the_server_name_of_a_hello_whatever_its_size_and_pieces() {
     }
 }
 
+/// The same hello, in records of so many bytes.
+fn in_records(whole: &[u8], size: usize) -> Vec<u8> {
+    whole[5..].chunks(size).flat_map(record).collect()
+}
+
+fn record(part: &[u8]) -> Vec<u8> {
+    let mut out = vec![22, 3, 1];
+    out.extend(u16::try_from(part.len()).unwrap().to_be_bytes());
+    out.extend(part);
+    out
+}
+
+#[test]
+fn a_hello_in_several_records() {
+    let keys = extension(51, &[5; 300]);
+    let whole = tls(&[keys.clone(), server_name("api.example.com"), keys]);
+    for records in [1, 2, 3, 7, 64, 400, 1_000] {
+        let bytes = in_records(&whole, records);
+        for size in [1, 5, 16, 700, 10_000] {
+            let (said, name) = read(Check::Sni, &bytes, size);
+            assert_eq!(
+                said,
+                Some(Said::Name(length(&bytes))),
+                "{records} in {size}"
+            );
+            assert_eq!(name, "api.example.com");
+        }
+    }
+    let refused = |bytes: &[u8]| refused(Check::Sni, bytes);
+    let (first, last) = whole[5..].split_at(200);
+    let joined = |parts: &[Vec<u8>]| parts.concat();
+    // An empty record, one of another kind, and one that goes on behind the hello.
+    for (middle, end) in [
+        (record(&[]), record(last)),
+        (vec![20, 3, 3, 0, 1, 1], record(last)),
+        (vec![], record(&[last, &[1, 0, 0, 0]].concat())),
+    ] {
+        let bytes = joined(&[record(first), middle, end]);
+        assert_eq!(refused(&bytes), Some(Reason::HelloOther));
+    }
+    // More headers than a hello has room for.
+    let long = in_records(&tls(&[extension(21, &[0; 2_000]), server_name("a.b")]), 1);
+    assert_eq!(refused(&long), Some(Reason::HelloTooLong));
+}
+
 #[test]
 fn hellos_that_are_refused() {
     let name = server_name("api.example.com");

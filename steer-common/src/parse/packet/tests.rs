@@ -7,12 +7,14 @@ use super::*;
 struct Memory(Vec<u8>);
 
 impl Bytes for Memory {
-    fn load<const N: usize>(&self, at: u32, to: &mut [u8; N]) -> bool {
+    fn words<const N: usize>(&self, at: u32, to: &mut [u32; N]) -> bool {
         let at = at as usize;
-        let Some(bytes) = self.0.get(at..at.saturating_add(N)) else {
+        let Some(bytes) = self.0.get(at..at.saturating_add(4 * N)) else {
             return false;
         };
-        to.copy_from_slice(bytes);
+        for (word, four) in to.iter_mut().zip(bytes.as_chunks().0) {
+            *word = u32::from_ne_bytes(*four);
+        }
         true
     }
 

@@ -140,7 +140,7 @@ fn remembered() -> [Sized; 3] {
             full: "the rest is kept beside the sockets",
             ..sized(
                 "TCP_ORIGIN",
-                bounds::TCP_ORIGINS_MAX,
+                bounds::SOCKETS_MAX,
                 size_of::<TcpOrigin>(),
                 "open TCP sockets of clients: what they dialled",
             )
@@ -222,7 +222,6 @@ mod tests {
         // Lives and dies with its socket, or is no table.
         let other = [
             "ORIGIN",
-            "ALLOWED",
             "EVENTS",
             "META",
             "EVENT_BUDGET",

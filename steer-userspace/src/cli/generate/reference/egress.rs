@@ -3,8 +3,8 @@
 use steer_common::{
     Addr,
     egress::{
-        Flow, FlowKey, HostKey, HostRule, Learned, LearnedKey, NameKey, NameRule, NetKey, NetRule,
-        Policy, PortRow, Query, QueryKey, Resolver, SeenName,
+        AllowedSocket, Flow, FlowKey, HostKey, HostRule, Learned, LearnedKey, NameKey, NameRule,
+        NetKey, NetRule, Policy, PortRow, Query, QueryKey, Resolver, SeenName,
     },
     limits as bounds,
     parse::hello::Hello,
@@ -76,7 +76,7 @@ fn written() -> [Sized; 7] {
 }
 
 /// Those that the kernel writes.
-fn learned() -> [Sized; 5] {
+fn learned() -> [Sized; 6] {
     let sized = |name, rows, bytes, what| Sized {
         name,
         rows,
@@ -110,6 +110,15 @@ fn learned() -> [Sized; 5] {
             size_of::<FlowKey>() + size_of::<Flow>(),
             "connections of pods; one that went is judged again",
         ),
+        Sized {
+            full: "packets of the other sockets are judged one by one",
+            ..sized(
+                "ALLOWED",
+                bounds::SOCKETS_MAX,
+                size_of::<AllowedSocket>(),
+                "sockets, and whom they were let reach",
+            )
+        },
         sized(
             "HELLOS",
             bounds::HELLOS_MAX,

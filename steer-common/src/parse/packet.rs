@@ -34,7 +34,7 @@ pub struct Packet {
     pub hops: u8,
     /// Not 0 if it is part of a fragmented one, or has options or extension headers.
     pub odd: u8,
-    /// TCP's sequence number.
+    /// TCP's sequence number; what tells one ICMP echo from another.
     pub seq: u32,
     /// TCP's acknowledgement.
     pub ack: u32,
@@ -44,6 +44,15 @@ pub struct Packet {
     pub payload: u32,
     /// Where it ends: behind that, frames may be padded.
     pub end: u32,
+}
+
+/// Which side of an ICMP echo.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Echo {
+    /// It asks.
+    Request,
+    /// It answers.
+    Reply,
 }
 
 /// It is a fragment.
@@ -93,6 +102,24 @@ impl Packet {
             ODD_OPTIONS => Some(Reason::IpOptions),
             _ => Some(Reason::ExtensionHeader),
         }
+    }
+
+    /// An ICMP echo, as a request or as its reply (RFC 792, RFC 4443).
+    #[inline(always)]
+    pub const fn echo(&self) -> Option<Echo> {
+        match (self.odd, self.proto, self.flags) {
+            (0, ICMP, 8) | (0, ICMP6, 128) => Some(Echo::Request),
+            (0, ICMP, 0) | (0, ICMP6, 129) => Some(Echo::Reply),
+            _ => None,
+        }
+    }
+
+    /// The identifier of an ICMP echo, where a connection has a port: it is the same in each
+    /// request of a `ping`, and in the replies.
+    #[inline(always)]
+    pub const fn echo_port(&self) -> Port {
+        let [high, low, ..] = self.seq.to_be_bytes();
+        Port::new(u16::from_be_bytes([high, low]))
     }
 
     /// ARP's kin in IPv6: neighbour discovery, which no router passes on, and reports of
@@ -210,11 +237,12 @@ fn transport<B: Bytes>(bytes: &B, to: &mut Packet) -> Result<(), Reason> {
             to.payload = at + 8;
         }
         ICMP | ICMP6 => {
-            let mut kind = [0; 1];
-            if room < 4 || !bytes.words(at, &mut kind) {
+            let mut icmp = [0; 2];
+            if room < 8 || !bytes.words(at, &mut icmp) {
                 return Err(Reason::PacketMalformed);
             }
-            to.flags = low(u32::from_be(kind[0]) >> 24);
+            to.flags = low(u32::from_be(icmp[0]) >> 24);
+            to.seq = u32::from_be(icmp[1]);
         }
         _ => {}
     }

@@ -7,15 +7,17 @@ use steer_common::{
     addr::Addr,
     egress::{
         HostKey, HostRule, Learned, LearnedKey, Meta, Mode, NetKey, NetRule, Policy, PolicyId,
-        policy::POLICY_DEFAULT,
+        PortRow, policy::POLICY_DEFAULT,
     },
     logic::{EgressMaps, Granted, Names, Wish},
+    reason::Reason,
 };
 
-use super::judge;
+use super::{count, judge};
 
 use crate::maps::{
-    EGRESS_HOSTS, EGRESS_LEARNED, EGRESS_NETS, EGRESS_RESOLVED, META, POLICIES, RESOLVERS, SOURCES,
+    EGRESS_HOSTS, EGRESS_LEARNED, EGRESS_NETS, EGRESS_RESOLVED, META, POLICIES, PORTS, RESOLVERS,
+    SOURCES,
 };
 
 /// The maps of the egress guard.
@@ -84,6 +86,13 @@ pub(crate) fn guard() -> Option<&'static Meta> {
     (unsafe { read_volatile(&raw const meta.egress) } != 0).then_some(meta)
 }
 
+/// What is known of an interface at the node's side of a veth.
+#[inline(always)]
+pub(crate) fn port(interface: u32) -> Option<&'static PortRow> {
+    // SAFETY: an element of the map; an interface keeps its row as long as it lives.
+    PORTS.get_ptr(interface).map(|port| unsafe { &*port })
+}
+
 /// Who a network namespace is, to the guard.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -124,6 +133,26 @@ impl Client {
             policy,
             workload,
             interface,
+        }
+    }
+
+    /// Who is behind an interface. One that nobody knows is judged by the default policy.
+    #[inline(always)]
+    pub(crate) fn behind(port: Option<&PortRow>) -> Self {
+        let Some(port) = port else {
+            count::reason(Reason::PortUnknown);
+            return Self {
+                cookie: 0,
+                policy: POLICY_DEFAULT,
+                workload: 0,
+                interface: 0,
+            };
+        };
+        Self {
+            cookie: port.client,
+            policy: port.policy,
+            workload: port.workload,
+            interface: 0,
         }
     }
 

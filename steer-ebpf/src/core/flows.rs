@@ -28,6 +28,38 @@ pub(crate) fn key(client: &Client, proto: u8, local: Peer, remote: Peer) -> Flow
     }
 }
 
+/// The key of a `ping`, as the pod sees it.
+#[inline(always)]
+fn echo_key(packet: &Packet, local: Addr, remote: Addr) -> FlowKey {
+    let port = packet.echo_port();
+    FlowKey::connection(
+        Peer::new(local, port),
+        Peer::new(remote, port),
+        u32::from(packet.proto),
+    )
+}
+
+/// Notes that somebody asks for an echo.
+#[inline(always)]
+pub(crate) fn asked(packet: &Packet) {
+    let key = echo_key(packet, packet.target.addr, packet.source.addr);
+    let flow = Flow {
+        state: FlowState::Inbound as u32,
+        ..Flow::default()
+    };
+    // Without room the reply is refused.
+    let _full = FLOWS.insert(key, flow, 0);
+}
+
+/// Whether a reply is to somebody who asked.
+#[inline(always)]
+pub(crate) fn was_asked(packet: &Packet) -> bool {
+    let key = echo_key(packet, packet.source.addr, packet.target.addr);
+    // SAFETY: an element of the map; one word, read once.
+    let state = |flow: *const Flow| unsafe { read_volatile(addr_of!((*flow).state)) };
+    FLOWS.get_ptr(key).map_or(0, state) == FlowState::Inbound as u32
+}
+
 /// What is known of a connection.
 pub(crate) enum Standing {
     /// Nothing that still holds.

@@ -12,16 +12,28 @@ use super::skb::Skb;
 
 /// `AF_INET6` of linux/socket.h.
 const AF_INET6: u8 = 10;
+/// Types of neighbour discovery (RFC 4861, sections 4.3 and 4.4).
+const SOLICITATION: u8 = 135;
+const ADVERTISEMENT: u8 = 136;
 /// `BPF_FIB_LKUP_RET_*` of linux/bpf.h: found; nothing to hand on; found, and the neighbour is not
 /// known yet.
 const SUCCESS: i64 = 0;
 const NOT_FORWARDED: i64 = 4;
 const NO_NEIGHBOUR: i64 = 7;
 
-/// What concerns the link only: neighbour discovery, and reports of multicast listeners.
+/// What concerns the link only: neighbour discovery, and reports of multicast listeners. Of the
+/// former, only neighbours ask and answer at addresses that are not of the link.
 #[inline(always)]
 pub(crate) fn is_of_link(packet: &Packet) -> bool {
-    packet.is_neighbour() || is_listener_report(packet)
+    let between = matches!(packet.flags, SOLICITATION | ADVERTISEMENT);
+    packet.is_neighbour() && (between || goes_to_link(packet)) || is_listener_report(packet)
+}
+
+/// Whether it goes to an address that is of the link by its scope (RFC 4291, sections 2.5.6 and 2.7).
+#[inline(always)]
+fn goes_to_link(packet: &Packet) -> bool {
+    let [one, two] = prefix(packet);
+    one == 0xff && two & 0xf == 2 || one == 0xfe && two & 0xc0 == 0x80
 }
 
 /// Reports of multicast listeners carry a hop-by-hop option and go to the link, not beyond: to
@@ -45,8 +57,8 @@ fn prefix(packet: &Packet) -> [u8; 2] {
 /// at what it carries.
 #[inline(always)]
 pub(crate) fn stays(skb: Skb, packet: &Packet, bridge: u32) -> bool {
-    let [one, two] = prefix(packet);
-    let of_link = one == 0xff && two & 0xf == 2 || one == 0xfe && two & 0xc0 == 0x80;
+    let of_link = goes_to_link(packet);
+    let [one, _] = prefix(packet);
     let beyond = one == 0xff && !of_link;
     of_link || !beyond && steer_stays(skb.0, packet, bridge) != 0
 }

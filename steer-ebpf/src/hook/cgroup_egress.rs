@@ -39,10 +39,10 @@ fn judge(skb: Skb) -> Fate {
         return Fate::Pass;
     };
     let place = Place::cgroup(&client, generation);
-    let packet = match read(skb, 0) {
-        Ok(packet) => packet,
-        Err(reason) => return place.refuse_unread(reason),
-    };
+    let mut packet = Packet::default();
+    if let Err(reason) = read(skb, 0, &mut packet) {
+        return place.refuse_unread(reason);
+    }
     if let Some(fate) = place.odd(&packet) {
         return fate;
     }

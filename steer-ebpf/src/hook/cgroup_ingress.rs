@@ -7,7 +7,7 @@ use aya_ebpf::{macros::cgroup_skb, programs::SkBuffContext};
 use steer_common::{
     egress::dns::DNS_PORT,
     logic::EgressMaps as _,
-    parse::packet::{TCP, UDP},
+    parse::packet::{Packet, TCP, UDP},
 };
 
 use crate::core::{
@@ -41,9 +41,10 @@ fn look(skb: Skb) -> Fate {
     if !client.is_reached_by(skb.interface()) {
         return Fate::Pass;
     }
-    let Ok(packet) = read(skb, 0) else {
+    let mut packet = Packet::default();
+    if read(skb, 0, &mut packet).is_err() {
         return Fate::Pass;
-    };
+    }
     if packet.odd != 0 || !matches!(packet.proto, TCP | UDP) {
         return Fate::Pass;
     }

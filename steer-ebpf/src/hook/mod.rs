@@ -9,3 +9,4 @@ mod release;
 mod sendmsg;
 mod steer;
 mod veth;
+mod veth_in;

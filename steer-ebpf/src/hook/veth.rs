@@ -5,24 +5,22 @@
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
 use steer_common::{
-    egress::{PortRow, dns::DNS_PORT, policy::POLICY_DEFAULT},
+    egress::{PortRow, dns::DNS_PORT},
     logic::EgressMaps as _,
-    parse::packet::{Packet, TCP, TCP_RST, UDP},
+    parse::packet::{Echo, Packet, TCP, TCP_RST, UDP},
     reason::Reason,
 };
 
-use crate::{
-    core::{
-        count,
-        egress_maps::{Client, KernelEgress, guard},
-        link::{is_of_link, stays},
-        packet_guard::{self, Known},
-        place::Place,
-        reset::{self, ETHERNET},
-        skb::{Skb, read},
-        verdict::Fate,
-    },
-    maps::PORTS,
+use crate::core::{
+    count,
+    egress_maps::{Client, KernelEgress, guard, port},
+    flows::was_asked,
+    link::{is_of_link, stays},
+    packet_guard::{self, Known},
+    place::Place,
+    reset::{self, ETHERNET},
+    skb::{Skb, read},
+    verdict::Fate,
 };
 
 const IPV4: u16 = 0x0800;
@@ -36,9 +34,8 @@ pub fn steer_veth(ctx: TcContext) -> i32 {
     if guard().is_none() {
         return Fate::Pass.tcx_literal();
     }
-    // SAFETY: an element of the map; an interface keeps its row as long as it lives.
-    let port = PORTS.get_ptr(skb.interface()).map(|port| unsafe { &*port });
-    let client = client(port);
+    let port = port(skb.interface());
+    let client = Client::behind(port);
     match skb.ether_type() {
         Some(IPV4 | IPV6) => judge(skb, port, &client),
         Some(ARP) => neighbour(skb, port, &client).tcx_literal(),
@@ -51,35 +48,18 @@ pub fn steer_veth(ctx: TcContext) -> i32 {
     }
 }
 
-/// Who is behind the interface. One that nobody knows is judged by the default policy.
-#[inline(always)]
-fn client(port: Option<&PortRow>) -> Client {
-    if let Some(port) = port {
-        return Client {
-            cookie: port.client,
-            policy: port.policy,
-            workload: port.workload,
-            interface: 0,
-        };
-    }
-    count::reason(Reason::PortUnknown);
-    Client {
-        cookie: 0,
-        policy: POLICY_DEFAULT,
-        workload: 0,
-        interface: 0,
-    }
-}
-
 #[inline(always)]
 fn judge(skb: Skb, port: Option<&PortRow>, client: &Client) -> i32 {
     let judged = client.judged();
     let place = Place::veth(client, judged.unwrap_or(0));
-    let packet = match read(skb, ETHERNET) {
-        Ok(packet) => packet,
-        Err(reason) if judged.is_some() => return place.refuse_unread(reason).tcx_literal(),
-        Err(_) => return Fate::Pass.tcx_literal(),
-    };
+    let mut packet = Packet::default();
+    if let Err(reason) = read(skb, ETHERNET, &mut packet) {
+        return if judged.is_some() {
+            place.refuse_unread(reason).tcx_literal()
+        } else {
+            Fate::Pass.tcx_literal()
+        };
+    }
     let fate = whole(&place, skb, port, judged.is_some(), &packet);
     if fate == Fate::Drop
         && packet.proto == TCP
@@ -115,6 +95,10 @@ fn whole(
         );
     }
     if !judged {
+        return Fate::Pass;
+    }
+    if packet.echo() == Some(Echo::Reply) && was_asked(packet) {
+        count::reason(Reason::FlowInbound);
         return Fate::Pass;
     }
     if let Some(reason) = packet.oddity() {

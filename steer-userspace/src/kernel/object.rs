@@ -1,5 +1,7 @@
 //! The BPF object inside this binary: its maps and programs by name.
 
+use aya::programs::TcAttachType;
+
 /// The object, as `cargo xtask build-ebpf` made it.
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("STEER_EBPF_OBJECT"));
 
@@ -65,8 +67,12 @@ pub const PROGRAMS: [&str; 11] = [
 /// Those that see packets: in force only while some policy judges, because each costs every packet.
 pub(super) const PACKET_PROGRAMS: [&str; 2] = ["steer_skb_egress", "steer_skb_ingress"];
 
-/// The program at the host's side of each pod's veth.
-pub(super) const PORT_PROGRAM: &str = "steer_veth";
+/// The programs at the host's side of each pod's veth, in the order in which they are attached: what
+/// goes into the pod, and then the guard of what comes out of it.
+pub(super) const PORT_PROGRAMS: [(&str, TcAttachType); 2] = [
+    ("steer_veth_in", TcAttachType::Egress),
+    ("steer_veth", TcAttachType::Ingress),
+];
 
 #[cfg(test)]
 mod tests {
@@ -106,6 +112,6 @@ mod tests {
         };
         assert_eq!(symbols(programs), names(&PROGRAMS));
         let port = |section: &str| section == "classifier";
-        assert_eq!(symbols(port), names(&[PORT_PROGRAM]));
+        assert_eq!(symbols(port), names(&PORT_PROGRAMS.map(|(name, _)| name)));
     }
 }

@@ -1,11 +1,13 @@
 //! Where maps and links are pinned: `DIR/v<ABI>/maps/NAME`, `DIR/v<ABI>/links/NAME`, and for the
-//! veths of pods `DIR/v<ABI>/ports/INTERFACE`.
+//! veths of pods `DIR/v<ABI>/ports/INTERFACE` and
+//! `INTERFACE-in`.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
+use aya::programs::TcAttachType;
 use nix::{
     errno::Errno,
     mount::{MsFlags, mount},
@@ -50,8 +52,14 @@ impl Pins {
         self.versioned().join("ports")
     }
 
-    pub(super) fn port(&self, index: u32) -> PathBuf {
-        self.ports().join(index.to_string())
+    /// The link at an interface of what comes out of a pod, or goes into it.
+    pub(super) fn port(&self, index: u32, direction: TcAttachType) -> PathBuf {
+        let suffix = if direction == TcAttachType::Ingress {
+            ""
+        } else {
+            "-in"
+        };
+        self.ports().join(format!("{index}{suffix}"))
     }
 
     /// Whether an agent has pinned its maps here.

@@ -1,7 +1,7 @@
-//! The program at the host's side of pods' veths: attached to interfaces by pinned links, so that it
-//! stays when the agent is gone; a link goes with its interface.
+//! The programs at the host's side of pods' veths: attached to interfaces by pinned links, so that they
+//! stay when the agent is gone; a link goes with its interface.
 
-use std::{collections::BTreeSet, fs, os::fd::AsFd as _, path::Path};
+use std::{collections::BTreeSet, fs, io::ErrorKind, os::fd::AsFd as _, path::Path};
 
 use aya::{
     Ebpf,
@@ -12,56 +12,69 @@ use aya::{
     },
 };
 
-use super::{KernelError, Pins, object::PORT_PROGRAM, sys};
+use super::{KernelError, Pins, object::PORT_PROGRAMS, sys};
 
-/// Attaches it, and replaces it in the links of an earlier agent.
+/// Attaches them, and replaces them in the links of an earlier agent.
 pub struct Ports {
-    // The object, which owns the program.
+    // The object, which owns the programs.
     loaded: Ebpf,
     pins: Pins,
 }
 
 impl Ports {
-    /// Loads the program, and puts it in force where an earlier agent had one.
+    /// Loads the programs, and puts them in force where an earlier agent had some.
     pub(super) fn new(loaded: Ebpf, pins: &Pins) -> Result<Self, KernelError> {
         let mut ports = Self {
             loaded,
             pins: pins.clone(),
         };
-        let failed = KernelError::program(PORT_PROGRAM);
-        ports.program()?.load().map_err(failed)?;
-        for index in ports.guarded()? {
-            ports.renew(index)?;
+        for (name, direction) in PORT_PROGRAMS {
+            let failed = KernelError::program(name);
+            ports.program(name)?.load().map_err(failed)?;
+            for index in ports.guarded()? {
+                ports.renew(index, name, direction)?;
+            }
         }
         Ok(ports)
     }
 
-    /// The interfaces that have a link.
+    /// The interfaces that have the guard.
     pub fn guarded(&self) -> Result<BTreeSet<u32>, KernelError> {
         guarded(&self.pins)
     }
 
-    /// Attaches the program to an interface of the agent's own namespace. Before, PORTS must say
+    /// Attaches the programs to an interface of the agent's own namespace. Before, PORTS must say
     /// whose it is: an interface that nobody knows is judged by the default policy.
     pub fn guard(&mut self, index: u32) -> Result<(), KernelError> {
-        if self.guarded()?.contains(&index) && self.renew(index)? {
-            return Ok(());
+        for (name, direction) in PORT_PROGRAMS {
+            if !self.renew(index, name, direction)? {
+                self.attach(index, name, direction)?;
+            }
         }
-        let path = self.pins.port(index);
-        let name = nix::net::if_::if_indextoname(index)
+        Ok(())
+    }
+
+    fn attach(
+        &mut self,
+        index: u32,
+        name: &'static str,
+        direction: TcAttachType,
+    ) -> Result<(), KernelError> {
+        let interface = nix::net::if_::if_indextoname(index)
             .ok()
             .and_then(|name| name.into_string().ok())
             .ok_or(KernelError::NoInterface { index })?;
-        let failed = KernelError::program(PORT_PROGRAM);
-        let program = self.program()?;
+        let failed = KernelError::program(name);
+        let program = self.program(name)?;
         let options = TcAttachOptions::TcxOrder(LinkOrder::first());
         let id = program
-            .attach_with_options(&name, TcAttachType::Ingress, options)
+            .attach_with_options(&interface, direction, options)
             .map_err(&failed)?;
         let link = program.take_link(id).map_err(&failed)?;
         let link = fd_link(link).map_err(|_| KernelError::Missing {
             name: "tcx (Linux 6.6)",
         })?;
+        let path = self.pins.port(index, direction);
         link.pin(&path).map(drop).map_err(|error| KernelError::Io {
             action: "pinning",
             path,
@@ -69,9 +82,10 @@ impl Ports {
         })
     }
 
-    /// Takes it away again.
+    /// Takes them away again, the guard first.
     pub fn release(&mut self, index: u32) -> Result<(), KernelError> {
-        remove(&self.pins.port(index))
+        let mut programs = PORT_PROGRAMS.into_iter().rev();
+        programs.try_for_each(|(_, direction)| remove(&self.pins.port(index, direction)))
     }
 
     /// Any program of the object.
@@ -85,27 +99,35 @@ impl Ports {
         &mut self.loaded
     }
 
-    fn program(&mut self) -> Result<&mut SchedClassifier, KernelError> {
-        let name = PORT_PROGRAM;
+    fn program(&mut self, name: &'static str) -> Result<&mut SchedClassifier, KernelError> {
         let program = self.loaded.program_mut(name);
         let program = program.ok_or(KernelError::Missing { name })?;
         program.try_into().map_err(KernelError::program(name))
     }
 
-    /// Puts this program into the link of an interface; false, and no link any more, if the
-    /// interface is gone.
-    fn renew(&mut self, index: u32) -> Result<bool, KernelError> {
-        let path = self.pins.port(index);
+    /// Puts a program into its link at an interface; false if there is none, or none any more
+    /// because the interface is gone.
+    fn renew(
+        &mut self,
+        index: u32,
+        name: &'static str,
+        direction: TcAttachType,
+    ) -> Result<bool, KernelError> {
+        let path = self.pins.port(index, direction);
         let failed = |source| KernelError::Bpf {
             call: "LINK_UPDATE",
-            name: PORT_PROGRAM.to_owned(),
+            name: name.to_owned(),
             source,
         };
-        let link = sys::open_pin(&path).map_err(failed)?;
+        let link = match sys::open_pin(&path) {
+            Ok(link) => link,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(failed(error)),
+        };
         let fd = self
-            .program()?
+            .program(name)?
             .fd()
-            .map_err(KernelError::program(PORT_PROGRAM))?;
+            .map_err(KernelError::program(name))?;
         match sys::update_link(link.as_fd(), fd.as_fd()) {
             Ok(()) => Ok(true),
             Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => {
@@ -117,12 +139,12 @@ impl Ports {
     }
 }
 
-/// The interfaces that have a link.
+/// The interfaces that have the guard.
 pub(super) fn guarded(pins: &Pins) -> Result<BTreeSet<u32>, KernelError> {
     let folder = pins.ports();
     let found = match fs::read_dir(&folder) {
         Ok(found) => found,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
         Err(error) => return Err(KernelError::io("looking at", folder)(error)),
     };
     let index = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
@@ -136,7 +158,7 @@ fn fd_link(link: SchedClassifierLink) -> Result<FdLink, aya::programs::links::Li
 fn remove(path: &Path) -> Result<(), KernelError> {
     match fs::remove_file(path) {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(KernelError::io("removing", path)(error)),
     }
 }

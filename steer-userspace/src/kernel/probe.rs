@@ -8,7 +8,7 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use super::{
     KernelError, MAPS, PROGRAMS, cgroup,
     load::load_program,
-    object::{FIXED_SIZE, OBJECT, PORT_PROGRAM},
+    object::{FIXED_SIZE, OBJECT, PORT_PROGRAMS},
     sys,
 };
 
@@ -28,7 +28,7 @@ pub fn load() -> Result<usize, KernelError> {
     let mut object = loader.load(OBJECT).map_err(|source| KernelError::Load {
         source: Box::new(source),
     })?;
-    let ports = [PORT_PROGRAM];
+    let ports = PORT_PROGRAMS.map(|(name, _)| name);
     for name in PROGRAMS.into_iter().chain(ports) {
         let program = object
             .program_mut(name)

@@ -28,6 +28,7 @@ use crate::{
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         test("veth::frames", frames),
+        test("veth::echoes", echoes),
         test("veth::off_is_off", off),
         test("veth::what_has_no_cgroup_is_reset", real),
     ]
@@ -319,6 +320,51 @@ fn run(stage: &mut Stage, frame: &[u8]) -> Result<Tried> {
         repeat: 1,
     };
     Ok(stage.engine()?.kernel_mut().trial("steer_veth", &trial)?)
+}
+
+/// An ICMP message of some kind, with an identifier.
+fn icmp(kind: u8, identifier: u8) -> Vec<u8> {
+    vec![kind, 0, 0, 0, 0, identifier, 0, 1]
+}
+
+/// A ping from outside is answered, and nothing else that looks like an answer.
+fn echoes() -> Result<()> {
+    let mut stage = Stage::raise("veth-echoes", 1)?;
+    stage.engine()?.kernel_mut().put_egress(&rules())?;
+    let ask = |stage: &mut Stage, frame: &[u8]| -> Result<()> {
+        let trial = Trial {
+            frame,
+            interface: INTERFACE,
+            repeat: 1,
+        };
+        let kernel = stage.engine()?.kernel_mut();
+        let tried = kernel.trial("steer_veth_in", &trial)?;
+        ensure!(tried.verdict == NEXT && tried.frame == frame, "{tried:?}");
+        Ok(())
+    };
+    let four = |kind, identifier| v4(POD, STRANGER, 1, 0, &[], &icmp(kind, identifier));
+    let six = |kind, identifier| v6(pod_v6(), stranger_v6(), 58, 64, &icmp(kind, identifier));
+    for reply in [four(0, 9), six(129, 9)] {
+        ensure!(run(&mut stage, &reply)?.verdict == DROP, "nobody asked");
+    }
+    ask(&mut stage, &v4(STRANGER, POD, 1, 0, &[], &icmp(8, 9)))?;
+    let asked = v6(stranger_v6(), pod_v6(), 58, 64, &icmp(128, 9));
+    ask(&mut stage, &asked)?;
+    for (frame, verdict) in [
+        (four(0, 9), NEXT),
+        (six(129, 9), NEXT),
+        // To another question, from another pod, no answer at all.
+        (four(0, 8), DROP),
+        (six(129, 8), DROP),
+        (v4(POD, FRIEND, 1, 0, &[], &icmp(0, 9)), DROP),
+        (four(8, 9), DROP),
+        (six(128, 9), DROP),
+        (four(13, 9), DROP),
+    ] {
+        let tried = run(&mut stage, &frame)?;
+        ensure!(tried.verdict == verdict, "{frame:?}: {tried:?}");
+    }
+    Ok(())
 }
 
 fn frames() -> Result<()> {

@@ -108,7 +108,7 @@ fn what_is_too_short_is_malformed() {
     for length in 0..whole.len() {
         assert_eq!(parse(&whole[..length]), Err(Reason::PacketMalformed));
     }
-    for (proto, least) in [(TCP, 20), (UDP, 8), (ICMP, 4)] {
+    for (proto, least) in [(TCP, 20), (UDP, 8), (ICMP, 8)] {
         let body = vec![0x60; least - 1];
         assert_eq!(
             parse(&v4_packet(proto, 0, &body)),

@@ -75,6 +75,16 @@ def inbound(case):
             sock.sendto(wire.echo(case.data()), (lab["me4"], 0))
             return case.data() in sock.recv(4096)
 
+    def ping6(_):
+        with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sock:
+            sock.settimeout(2)
+            # The kernel fills in the checksum.
+            sock.sendto(wire.echo6("::", lab["me6"], case.data()), (lab["me6"], 0))
+            # Neighbours are heard as well.
+            while case.data() not in sock.recv(4096):
+                pass
+            return True
+
     def fresh(address):
         return lambda _: answered(socket.create_connection((address, SERVER), timeout=2), case.data())
 
@@ -82,7 +92,7 @@ def inbound(case):
         ("live", lambda _: answered(case.keep["four"], case.data())),
         ("live, IPv6", lambda _: answered(case.keep["six"], case.data())),
         ("new", fresh(lab["me4"])), ("new, IPv6", fresh(lab["me6"])),
-        ("a datagram and its answer", datagram), ("ping", ping),
+        ("a datagram and its answer", datagram), ("ping", ping), ("ping, IPv6", ping6),
     )
 
 

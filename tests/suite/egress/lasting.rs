@@ -11,8 +11,8 @@ use crate::{
     ground::{ATTACKER, Ground, play},
     guard::Guard,
     list::CASES,
-    open::{is_open, is_open_unseen},
     registry,
+    remains::{remains, remains_unseen},
     rows::{GOOD_HOST, HELD},
     stage::judged,
 };
@@ -59,7 +59,7 @@ pub(crate) fn veth_alone() -> Result<()> {
     play(&mut ground.attacker, "flows.serve", 0, true, &Value::Null)?;
     let _guard = Guard::start(&ground.lab)?;
     // Who called is known at the cgroup, so nobody can be called back here.
-    attack(&mut ground, |case| case.by != By::Called, is_open)
+    attack(&mut ground, |case| case.by != By::Called, remains)
 }
 
 /// Every attack once more, after the agent was killed.
@@ -67,7 +67,7 @@ pub(crate) fn orphaned() -> Result<()> {
     let mut ground = Ground::raise("orphaned")?;
     play(&mut ground.attacker, "flows.serve", 0, true, &Value::Null)?;
     registry::start(&ground.lab)?.kill()?;
-    attack(&mut ground, |_| true, is_open)
+    attack(&mut ground, |_| true, remains)
 }
 
 /// Every attack once more, on a node where no agent has run since the pod came: it has the default
@@ -79,7 +79,7 @@ pub(crate) fn unseen() -> Result<()> {
     attack(
         &mut ground,
         |case| !NEEDS_VETH.contains(&case.play),
-        is_open_unseen,
+        remains_unseen,
     )
 }
 
@@ -90,7 +90,7 @@ const NEEDS_VETH: [&str; 3] = ["raw.frames", "raw.tagged", "raw.source"];
 fn attack(
     ground: &mut Ground,
     fits: impl Fn(&Case) -> bool,
-    is_open: fn(&str, usize) -> bool,
+    remains: fn(&str, usize) -> bool,
 ) -> Result<()> {
     let mut complaints = Vec::new();
     let chosen = |case: &Case| needs_no_past(case) && fits(case);
@@ -102,7 +102,7 @@ fn attack(
                 continue;
             }
         };
-        let told = judged(case, &outcomes, is_open).into_iter();
+        let told = judged(case, &outcomes, remains).into_iter();
         complaints.extend(told.map(|told| format!("{}: {told}", case.name)));
     }
     ensure!(complaints.is_empty(), "{}", complaints.join("\n"));

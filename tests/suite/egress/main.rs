@@ -5,11 +5,12 @@ mod case;
 mod ground;
 mod guard;
 mod lasting;
+mod learned;
 mod list;
-mod open;
 mod player;
 mod race;
 mod registry;
+mod remains;
 mod rows;
 mod stage;
 mod tally;
@@ -49,6 +50,8 @@ fn main() -> ExitCode {
             "lasting::attacks_that_only_the_veth_sees",
             lasting::veth_alone,
         ),
+        test("remains::is_told_to_users", remains::is_told),
+        test("learned::applied_and_the_same_passes", learned::applied),
         test("race::while_an_agent_runs", race::alive),
         test("race::after_it_was_killed", race::orphaned),
     ]);

@@ -12,6 +12,8 @@ use steer_tests::{agent::Agent, lab::Lab, record::Kind};
 
 use crate::ground::{ATTACKER, DNS, GOOD, SCRIPTED, address_of};
 
+/// What the mesh says, and what namespace `free` says otherwise.
+const MESH: &str = include_str!("mesh.yaml");
 const REGISTRY: &str = include_str!("registry.yaml");
 /// How long the agent may take to resolve a name.
 const RESOLVED_MAX: Duration = Duration::from_secs(5);
@@ -19,11 +21,19 @@ const RESOLVED_MAX: Duration = Duration::from_secs(5);
 /// Starts the agent on a lab that is full of life, with the policy in its files.
 pub(crate) fn start(lab: &Lab) -> Result<Agent> {
     lab.configure("registry.yaml", REGISTRY)?;
+    let agent = start_without_entries(lab)?;
+    await_good(lab)?;
+    Ok(agent)
+}
+
+/// The same, with nothing outside in the registry.
+pub(crate) fn start_without_entries(lab: &Lab) -> Result<Agent> {
+    lab.configure("mesh.yaml", MESH)?;
     lab.configure("pods.yaml", &pods(lab)?)?;
     let resolvers = [DNS, SCRIPTED].map(|name| address_of(name).map(|address| address.to_string()));
     let [first, second] = resolvers;
     let (first, second) = (first?, second?);
-    let agent = lab.agent_with(&[
+    lab.agent_with(&[
         "--dns",
         &first,
         "--dns",
@@ -34,9 +44,7 @@ pub(crate) fn start(lab: &Lab) -> Result<Agent> {
         "10.10.0.0/16",
         "--cluster-cidr",
         "fd00:10::/32",
-    ])?;
-    await_good(lab)?;
-    Ok(agent)
+    ])
 }
 
 /// Waits until the agent knows the addresses of the allowed name.

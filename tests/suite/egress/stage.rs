@@ -16,8 +16,9 @@ use crate::{
     ground::{Ground, play},
     guard::Guard,
     list::CASES,
-    open::is_open,
-    registry, tally,
+    registry,
+    remains::remains,
+    tally,
 };
 
 /// Who puts the policy in force.
@@ -89,7 +90,7 @@ impl Stage {
         let mut complaints = controls(&self.before[number - 1]);
         let outcomes = case.run(&mut self.ground, number, false)?;
         trace(case, &outcomes)?;
-        complaints.extend(judged(case, &outcomes, is_open));
+        complaints.extend(judged(case, &outcomes, remains));
         complaints.extend(mended(case, &outcomes));
         ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
         Ok(())
@@ -139,38 +140,39 @@ fn controls(before: &Result<Vec<Outcome>, String>) -> Vec<String> {
     complaints
 }
 
-/// What went otherwise than it should under the policy, and is not known to.
+/// What went otherwise than it should under the policy, and is not known to remain possible.
 pub(crate) fn judged(
     case: &Case,
     outcomes: &[Outcome],
-    is_open: fn(&str, usize) -> bool,
+    remains: fn(&str, usize) -> bool,
 ) -> Vec<String> {
-    let (wrong, words, count) = match case.verdict {
-        Verdict::Refused => (true, "ESCAPED", &tally::ESCAPED),
-        Verdict::Passes => (false, "was refused and is allowed", &tally::CONTROLS_FAILED),
-    };
-    if case.verdict == Verdict::Refused {
+    let refused = case.verdict == Verdict::Refused;
+    if refused {
         tally::TRIED.add(outcomes.len());
     }
-    let wrong: Vec<(usize, &Outcome)> = (0..)
-        .zip(outcomes)
-        .filter(|(_, outcome)| outcome.through == wrong)
-        .collect();
-    count.add(wrong.len());
-    wrong
-        .into_iter()
-        .filter(|(variant, _)| !is_open(case.name, *variant))
-        .map(|(variant, outcome)| told(words, variant, outcome))
-        .collect()
+    let mut complaints = Vec::new();
+    for (variant, outcome) in (0..).zip(outcomes) {
+        let (words, count) = match (refused, outcome.through) {
+            (true, true) if remains(case.name, variant) => {
+                tally::REMAINING.add(1);
+                continue;
+            }
+            (true, true) => ("ESCAPED", &tally::ESCAPED),
+            (false, false) => ("was refused and is allowed", &tally::CONTROLS_FAILED),
+            _ => continue,
+        };
+        count.add(1);
+        complaints.push(told(words, variant, outcome));
+    }
+    complaints
 }
 
-/// What is known not to go as it should, and does.
+/// What is known to remain possible, and no longer is.
 fn mended(case: &Case, outcomes: &[Outcome]) -> Vec<String> {
-    let right = case.verdict == Verdict::Passes;
     (0..)
         .zip(outcomes)
-        .filter(|(variant, outcome)| outcome.through == right && is_open(case.name, *variant))
-        .map(|(variant, outcome)| told("holds now, and stands in open.rs", variant, outcome))
+        .filter(|(variant, outcome)| !outcome.through && remains(case.name, *variant))
+        .map(|(variant, outcome)| told("is held, and stands in remains.rs", variant, outcome))
         .collect()
 }
 

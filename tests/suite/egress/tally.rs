@@ -26,6 +26,8 @@ impl Count {
 pub(crate) static TRIED: Count = Count::new();
 /// Attempts that got through under the policy.
 pub(crate) static ESCAPED: Count = Count::new();
+/// Attempts that got through, as the guide says they may.
+pub(crate) static REMAINING: Count = Count::new();
 /// Attempts that did not get through without the policy, and what is allowed and did not get through
 /// under it.
 pub(crate) static CONTROLS_FAILED: Count = Count::new();
@@ -40,6 +42,7 @@ pub(crate) fn figures() -> Vec<Figure> {
     vec![
         Figure::count("egress.attacks_tried", TRIED.get()),
         Figure::count("egress.attacks_escaped", ESCAPED.get()).goal(none),
+        Figure::count("egress.attacks_remaining", REMAINING.get()),
         Figure::count("egress.controls_failed", CONTROLS_FAILED.get()).goal(none),
         Figure::count("egress.race_tries", RACE_TRIES.get()),
         Figure::count("egress.race_refused", RACE_REFUSED.get()).goal(none),

@@ -108,6 +108,46 @@ impl fmt::Debug for Addr {
     }
 }
 
+/// Addresses of one pod: one of each family, and room for as many more. Unused ones are all zero.
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PodAddrs([Addr; POD_ADDRS]);
+
+/// How many addresses of a pod are kept.
+pub const POD_ADDRS: usize = 4;
+
+impl PodAddrs {
+    /// The first of these; what is one too many is left out.
+    pub fn new(addrs: impl IntoIterator<Item = Addr>) -> Self {
+        let mut kept = Self::default();
+        for (place, addr) in kept.0.iter_mut().zip(addrs) {
+            *place = addr;
+        }
+        kept
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = Addr> + '_ {
+        self.0
+            .iter()
+            .copied()
+            .filter(|addr| *addr != Addr::default())
+    }
+
+    /// Whether it is one of them. The unspecified address is nobody's.
+    #[inline(always)]
+    pub fn contain(&self, addr: &Addr) -> bool {
+        let mut index = 0;
+        while index < POD_ADDRS {
+            if self.0[index] == *addr {
+                return *addr != Addr::default();
+            }
+            index += 1;
+        }
+        false
+    }
+}
+
 /// A port in network order.
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]

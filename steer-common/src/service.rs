@@ -1,7 +1,7 @@
 //! Services and their routes: who dials what, and between which destinations it is split.
 
 use crate::{
-    addr::{Addr, Port, Proto},
+    addr::{Addr, PodAddrs, Port, Proto},
     limits::DESTINATIONS_MAX,
 };
 
@@ -199,16 +199,19 @@ pub struct Source {
     /// The interface, by its index in this namespace, whose other end is the node's; 0 if that is
     /// not known. What comes in by another one the pod may have sent itself.
     pub interface: u32,
+    /// Its addresses, as far as they are known.
+    pub addrs: PodAddrs,
 }
 
 impl Source {
     /// The row of the namespace `cookie`.
-    pub const fn new(cookie: u64, class: ClassId, policy: u32, workload: WorkloadId) -> Self {
+    pub fn new(cookie: u64, class: ClassId, policy: u32, workload: WorkloadId) -> Self {
         Self {
             class: Owned::new(cookie, class),
             policy: Owned::new(cookie, policy),
             workload,
             interface: 0,
+            addrs: PodAddrs::default(),
         }
     }
 
@@ -217,12 +220,18 @@ impl Source {
     pub const fn behind(self, interface: u32) -> Self {
         Self { interface, ..self }
     }
+
+    /// With its addresses.
+    #[must_use]
+    pub const fn at(self, addrs: PodAddrs) -> Self {
+        Self { addrs, ..self }
+    }
 }
 
 const _: () = assert!(size_of::<ServiceKey>() == 24 && align_of::<ServiceKey>() == 4);
 const _: () = assert!(size_of::<Destination>() == 16);
 const _: () = assert!(size_of::<Route>() == 64 + 16 * DESTINATIONS_MAX);
-const _: () = assert!(size_of::<Source>() == 24);
+const _: () = assert!(size_of::<Source>() == 24 + 16 * crate::addr::POD_ADDRS);
 
 #[cfg(test)]
 mod tests {

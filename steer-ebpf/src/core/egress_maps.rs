@@ -156,6 +156,23 @@ impl Client {
         }
     }
 
+    /// Whether an address is the pod's own: what goes there does not leave it.
+    #[inline(always)]
+    pub(crate) fn owns(&self, addr: &Addr) -> bool {
+        let Some(source) = SOURCES.get_ptr(self.cookie) else {
+            return false;
+        };
+        // SAFETY: a valid element. By now, or in the middle, it may have become another namespace's:
+        // the word that is read last says so.
+        unsafe {
+            let found = (*source).addrs.contain(addr);
+            found
+                && read_volatile(&raw const (*source).policy)
+                    .of(self.cookie)
+                    .is_some()
+        }
+    }
+
     /// Whether what comes in by an interface may have come from outside the pod. A pod may make
     /// interfaces and send itself what it likes.
     #[inline(always)]

@@ -87,7 +87,7 @@ fn whole(
         return Fate::Pass;
     }
     // Whatever the policy: as somebody else a pod could answer questions that others asked.
-    if port.is_some_and(|port| !port.owns(&packet.source.addr)) {
+    if port.is_some_and(|port| !port.addrs.contain(&packet.source.addr)) {
         return place.refuse(
             packet.target,
             u32::from(packet.proto),
@@ -123,7 +123,7 @@ fn neighbour(skb: Skb, port: Option<&PortRow>, client: &Client) -> Fate {
     let mut sender = [0; 4];
     let known = skb.load(ETHERNET + 14, &mut sender);
     let addr = steer_common::Addr::from_v4_word(u32::from_ne_bytes(sender));
-    if known && (port.owns(&addr) || sender == [0; 4]) {
+    if known && (port.addrs.contain(&addr) || sender == [0; 4]) {
         count::reason(Reason::Neighbour);
         return Fate::Pass;
     }

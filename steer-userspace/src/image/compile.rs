@@ -95,11 +95,17 @@ impl Compiler {
             }
         }
         let class = |pod: &PodRef| desired.classes.get(pod).copied().unwrap_or(CLASS_ANYONE);
+        let addresses: BTreeMap<u64, &Vec<IpAddr>> = node
+            .ports
+            .values()
+            .map(|port| (port.cookie, &port.addresses))
+            .collect();
         let source = |cookie: &u64, pod: &PodRef| Source {
             class: class(pod),
             policy: policy(desired, pod),
             pod: pod.clone(),
             interface: node.interfaces.get(cookie).copied().unwrap_or_default(),
+            addresses: addresses.get(cookie).copied().cloned().unwrap_or_default(),
         };
         self.image.sources = node
             .pods
@@ -113,6 +119,7 @@ impl Compiler {
                 policy: HOST.to_owned(),
                 pod: self::node(),
                 interface: 0,
+                addresses: Vec::new(),
             };
             self.image.sources.insert(cookie, own);
         }

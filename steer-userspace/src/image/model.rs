@@ -1,6 +1,6 @@
 //! The image: the content of the maps, row by row, before rows are numbered.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use steer_common::service::{ClassId, Depth, ServiceKey};
@@ -100,6 +100,8 @@ pub struct Source {
     pub pod: PodRef,
     /// Its interface, by its index in the pod's namespace; 0 if that is not known.
     pub interface: u32,
+    /// Its addresses, as far as they are known.
+    pub addresses: Vec<IpAddr>,
 }
 
 impl Source {
@@ -110,6 +112,7 @@ impl Source {
             policy: ANYONE.to_owned(),
             pod,
             interface: 0,
+            addresses: Vec::new(),
         }
     }
 }

@@ -11,6 +11,7 @@ use steer::{
 };
 use steer_common::{
     Addr,
+    addr::PodAddrs,
     egress::PortRow,
     service::{CLASS_ANYONE, Source},
 };
@@ -48,7 +49,8 @@ impl Guard {
             let policy = if host.name() == ATTACKER { HELD } else { FREE };
             let mut source = Source::new(cookie, CLASS_ANYONE, policy, 0);
             if host.record().kind == Kind::Pod {
-                source = source.behind(host.in_network(|| link::index("eth0"))?);
+                let interface = host.in_network(|| link::index("eth0"))?;
+                source = source.behind(interface).at(addrs(host));
             }
             sources.push(Step::SetSource { cookie, source });
         }
@@ -120,13 +122,15 @@ fn cookie(pod: &Pod) -> Result<u64> {
 fn port(lab: &Lab, pod: &Pod) -> Result<(u32, PortRow)> {
     let name = format!("veth-{}", pod.name());
     let index = lab.node()?.in_network(|| link::index(&name))?;
-    let mut row = PortRow {
+    let row = PortRow {
         client: cookie(pod)?,
         policy: if pod.name() == ATTACKER { HELD } else { FREE },
+        addrs: addrs(pod),
         ..PortRow::default()
     };
-    for (slot, &address) in row.addrs.iter_mut().zip(&pod.record().addresses) {
-        *slot = Addr::from(address);
-    }
     Ok((index, row))
+}
+
+fn addrs(pod: &Pod) -> PodAddrs {
+    PodAddrs::new(pod.record().addresses.iter().copied().map(Addr::from))
 }

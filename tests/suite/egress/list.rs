@@ -76,6 +76,7 @@ pub(crate) const CASES: &[Case] = &[
         .by(By::Caller)
         .passes(),
     attack("flows::allowed", "flows.allowed").passes(),
+    attack("flows::to_the_pod_itself", "flows.to_itself").passes(),
     attack("names::honest_answers", "names.control").passes(),
     attack("names::owners_do_not_matter", "names.owners").passes(),
     attack("names::malformed_answers", "names.malformed"),

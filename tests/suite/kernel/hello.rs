@@ -13,6 +13,7 @@ use steer::{
 };
 use steer_common::{
     Addr, Port,
+    addr::PodAddrs,
     egress::{
         Check, Grant, HostKey, HostRule, Learned, LearnedKey, Mode, NameKey, NameRule, Policy,
         PortRow, learned::FOREVER_SECS,
@@ -58,7 +59,7 @@ fn rules(mode: Mode) -> Result<EgressRows> {
         policy: 1,
         ..PortRow::default()
     };
-    port.addrs[0] = Ipv4Addr::from(POD).into();
+    port.addrs = PodAddrs::new([Ipv4Addr::from(POD).into()]);
     rows.ports.insert(INTERFACE, port);
     let hosts = [
         (1, "good.example.com"),
@@ -367,7 +368,7 @@ fn told() -> Result<()> {
     let mut rows = rules(Mode::Enforce)?;
     let mut port = rows.ports.remove(&INTERFACE).context("a row")?;
     port.policy = 0;
-    port.addrs[0] = stage.client()?.v4()?.into();
+    port.addrs = PodAddrs::new([stage.client()?.v4()?.into()]);
     rows.ports.insert(index, port);
     rows.policies.insert(0, Policy::new(Mode::Enforce, 0));
     let addr = Addr::from(v4(1).ip());

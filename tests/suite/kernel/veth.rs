@@ -15,6 +15,7 @@ use steer::{
 };
 use steer_common::{
     Port,
+    addr::PodAddrs,
     egress::{Check, HostKey, HostRule, Mode, NetKey, NetRule, Policy, PortRow},
     reason::Reason,
 };
@@ -300,8 +301,7 @@ fn rules() -> EgressRows {
         workload: 0,
         ..PortRow::default()
     };
-    port.addrs[0] = Ipv4Addr::from(POD).into();
-    port.addrs[1] = pod_v6().into();
+    port.addrs = PodAddrs::new([Ipv4Addr::from(POD).into(), pod_v6().into()]);
     rows.ports.insert(INTERFACE, port);
     let addr = IpAddr::from(FRIEND).into();
     let rule = NetRule { host: 1, flags: 0 };
@@ -426,8 +426,8 @@ fn real() -> Result<()> {
     let index = netns::inside(stage.lab.node()?.net(), || link::index("veth-client"))?;
     let mut rows = rules();
     let mut port = rows.ports.remove(&INTERFACE).context("a row")?;
-    port.addrs[0] = stage.client()?.v4()?.into();
-    port.addrs[1] = stage.client()?.v6()?.into();
+    let client = stage.client()?;
+    port.addrs = PodAddrs::new([client.v4()?.into(), client.v6()?.into()]);
     rows.ports.insert(index, port);
     stage.engine()?.kernel_mut().put_egress(&rows)?;
     let dial = |stage: &Stage, to: SocketAddr| {

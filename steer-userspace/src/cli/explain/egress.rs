@@ -54,7 +54,10 @@ pub(super) fn judged(seen: &Seen, question: &Question) -> Option<Judged> {
         peer,
         proto: number(question.proto).into(),
     };
+    let source = question.cookie.and_then(|one| seen.live.sources.get(&one));
+    let own = source.is_some_and(|source| source.addrs.contain(&addr));
     let (outcome, reason, grounds) = match judge(&asked, &wish) {
+        Judgement::Audit(_) | Judgement::Refuse(_) if own => ("allowed", Reason::Loopback, None),
         Judgement::Allow(grounds) => ("allowed", grounds.reason, Some(grounds)),
         Judgement::Audit(reason) => ("let through, and told", reason, None),
         Judgement::Refuse(reason) => ("refused", reason, None),

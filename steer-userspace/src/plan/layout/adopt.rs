@@ -5,6 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use steer_common::{
+    Addr,
     flow::{Member, MemberKey},
     service::{
         Destination as DestinationRow, ROUTE_AFFINITY, ROUTE_HIDDEN, ROUTE_VARIES,
@@ -51,6 +52,7 @@ impl Layout {
             let source = Source {
                 class: found.class.number(),
                 interface: found.interface,
+                addresses: found.addrs.iter().map(Addr::to_ip).collect(),
                 policy: layout.egress.policy_name(found.policy.number()),
                 pod: owner.map_or_else(nobody, |pod| (**pod).clone()),
             };

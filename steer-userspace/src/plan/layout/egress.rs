@@ -8,10 +8,11 @@ use std::{
 
 use steer_common::{
     Addr, Port as Number,
+    addr::PodAddrs,
     egress::{
         Check as CheckWord, Grant, HostKey, HostRule, Learned, LearnedKey, Mode as ModeWord,
         NameKey, NameRule, NetKey, NetRule, Policy as PolicyRow, PolicyId, PortRow,
-        learned::GRANTS, net::NET_NEVER_LEARNED, policy::POLICY_DEFAULT, port::PORT_ADDRS,
+        learned::GRANTS, net::NET_NEVER_LEARNED, policy::POLICY_DEFAULT,
     },
     limits,
 };
@@ -242,16 +243,12 @@ impl Layout {
             self.policy_rows(id, policy, wanted, &mut rows);
         }
         for (&index, port) in &wanted.ports {
-            let mut addrs = [Addr::default(); PORT_ADDRS];
-            for (place, &address) in addrs.iter_mut().zip(&port.addresses) {
-                *place = address.into();
-            }
             let row = PortRow {
                 client: port.cookie,
                 policy: self.egress.policy(&port.policy),
                 // Its network namespace is in SOURCES, which holds the name.
                 workload: self.tables.workloads.known(&port.pod),
-                addrs,
+                addrs: PodAddrs::new(port.addresses.iter().copied().map(Into::into)),
                 bridge: port.bridge,
                 pad: 0,
             };

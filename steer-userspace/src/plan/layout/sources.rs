@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use steer_common::{egress::Mode, service::Source as SourceRow};
+use steer_common::{addr::PodAddrs, egress::Mode, service::Source as SourceRow};
 
 use super::{Layout, Stages};
 use crate::{
@@ -49,8 +49,10 @@ impl Layout {
             }
             let workload = self.tables.workloads.hold(&Arc::new(source.pod.clone()));
             let policy = self.egress.policy(&source.policy);
-            let row =
-                SourceRow::new(cookie, source.class, policy, workload).behind(source.interface);
+            let addresses = source.addresses.iter().copied().map(Into::into);
+            let row = SourceRow::new(cookie, source.class, policy, workload)
+                .behind(source.interface)
+                .at(PodAddrs::new(addresses));
             if let Some((old, _)) = self.sources.insert(cookie, (source.clone(), row)) {
                 self.tables.workloads.release(&old.pod);
             }

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use steer::{control::Engine, kernel::Trial, plan::EgressRows};
 use steer_common::{
     Port,
+    addr::PodAddrs,
     egress::{Check, HostKey, HostRule, Mode, NameKey, NameRule, NetKey, NetRule, Policy, PortRow},
     reason::Reason,
 };
@@ -69,8 +70,10 @@ fn rows(on: bool, names: u32, interface: u32) -> Result<EgressRows> {
         };
         rows.names.insert((key, bits), rule);
     }
-    let mut port = PortRow::default();
-    port.addrs[0] = POD.into();
+    let port = PortRow {
+        addrs: PodAddrs::new([POD.into()]),
+        ..PortRow::default()
+    };
     rows.ports.insert(interface, port);
     Ok(rows)
 }

@@ -14,6 +14,7 @@ use nix::{
 use steer::{control::Engine, plan::EgressRows};
 use steer_common::{
     Port,
+    addr::PodAddrs,
     egress::{Check, HostKey, HostRule, Mode, NameKey, NameRule, NetKey, NetRule, Policy, PortRow},
 };
 use steer_tests::{
@@ -146,8 +147,10 @@ pub(crate) fn guard(lab: &Lab, pod: &Pod, server: SocketAddr) -> Result<Engine> 
         rows.names
             .insert((key, bits), NameRule { host: 1, flags: 0 });
     }
-    let mut port = PortRow::default();
-    port.addrs[0] = pod.v4()?.into();
+    let port = PortRow {
+        addrs: PodAddrs::new([pod.v4()?.into()]),
+        ..PortRow::default()
+    };
     rows.ports.insert(interface, port);
     engine.kernel_mut().put_egress(&rows)?;
     node.in_network(|| Ok(engine.kernel_mut().ports_mut().guard(interface)?))?;

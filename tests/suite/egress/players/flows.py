@@ -96,6 +96,24 @@ def inbound(case):
     )
 
 
+def to_itself(case):
+    """A pod calls itself by its own addresses: nothing of that leaves it."""
+
+    def stream(address):
+        return lambda _: answered(socket.create_connection((address, SERVER), timeout=2), case.data())
+
+    def datagram(_):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(2)
+            sock.sendto(case.data(), (case.me4, SERVER))
+            return sock.recv(4096) == case.data()
+
+    return case.each(
+        ("IPv4", stream(case.me4)), ("IPv6", stream(case.me6)),
+        ("IPv4 through an IPv6 socket", stream("::ffff:" + case.me4)), ("a datagram", datagram),
+    )
+
+
 def call(case):
     """Played outside: calls the pod from a port that is known, and hangs up."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

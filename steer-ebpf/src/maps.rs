@@ -38,6 +38,12 @@ pub(crate) static SERVICES: Array<Bucket, { buckets(KEYS) as usize }, MMAPABLE> 
 #[unsafe(no_mangle)]
 pub(crate) static BUCKET_MASK: u32 = buckets(KEYS) - 1;
 
+/// Where the kernel keeps the cookie of a packet's network namespace: the offsets of the socket in a
+/// packet, of the namespace in a socket, of the cookie in a namespace. The agent sets them when it loads
+/// the object; zeroes where `bpf_get_netns_cookie` can be called instead.
+#[unsafe(no_mangle)]
+pub(crate) static NETNS_FIELDS: [u32; 3] = [0; 3];
+
 /// Row -> route. Writer: the agent; immutable once published, re-used after a grace period.
 #[btf_map]
 pub(crate) static ROUTES: Array<Route, ROWS> = Array::new();

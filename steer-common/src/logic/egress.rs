@@ -8,8 +8,8 @@ use core::ptr::read_volatile;
 use crate::{
     addr::{Addr, Peer},
     egress::{
-        Check, HostId, HostKey, HostRule, Learned, LearnedKey, Mode, NetKey, NetRule, Policy,
-        PolicyId, dns::DNS_PORT, host::PORT_ANY, learned::GRANTS, net::NET_NEVER_LEARNED,
+        Check, Grant, HostId, HostKey, HostRule, Learned, LearnedKey, Mode, NetKey, NetRule,
+        Policy, PolicyId, dns::DNS_PORT, host::PORT_ANY, learned::GRANTS, net::NET_NEVER_LEARNED,
     },
     reason::Reason,
 };
@@ -91,6 +91,23 @@ impl Granted {
     #[inline(always)]
     pub const fn word(self) -> u64 {
         self.0
+    }
+
+    /// The nearer of two; of two that allow, the later.
+    #[inline(always)]
+    const fn or(self, later: Self) -> Self {
+        if later.0 > Self::PORT.0 || later.0 > self.0 {
+            later
+        } else {
+            self
+        }
+    }
+
+    /// Whether none can be better: allowed, and without a look at the first bytes.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the low half")]
+    const fn is_final(self) -> bool {
+        self.0 as u32 == 3 + Check::Address as u32
     }
 
     #[inline(always)]
@@ -314,32 +331,35 @@ pub fn granted<M: EgressMaps>(maps: &M, wish: &Wish, names: Names) -> Granted {
     let now_secs = maps.now_secs();
     let mut best = Granted::UNKNOWN;
     let mut index = 0;
+    // One way round: Linux 6.1 refuses a loop that is also entered in the middle ("back-edge from
+    // insn", for anything but a jump), which is what LLVM makes of one with several `continue`s.
     while index < GRANTS {
         // SAFETY: a reference is valid. Volatile: one word, read once, and before the key below.
         let grant = unsafe { read_volatile(&raw const learned.grants[index]) };
+        best = best.or(offered(maps, wish, grant, now_secs));
+        if best.is_final() {
+            break;
+        }
         index += 1;
-        if grant.host() == 0 {
-            continue;
-        }
-        if grant.until_secs() <= now_secs {
-            if best == Granted::UNKNOWN {
-                best = Granted::ENDED;
-            }
-            continue;
-        }
-        match on_port(maps, wish, grant.host()) {
-            Some(Check::Address) => {
-                best = Granted::allow(Check::Address, grant.host());
-                break;
-            }
-            Some(check) => best = Granted::allow(check, grant.host()),
-            None if best == Granted::UNKNOWN || best == Granted::ENDED => best = Granted::PORT,
-            None => {}
-        }
     }
     // SAFETY: as above. After the grants: an element that was re-used meanwhile has another key.
     let owner = unsafe { read_volatile(&raw const learned.key) };
     if owner == key { best } else { Granted::UNKNOWN }
+}
+
+/// What one grant of an address allows.
+#[inline(always)]
+fn offered<M: EgressMaps>(maps: &M, wish: &Wish, grant: Grant, now_secs: u32) -> Granted {
+    if grant.host() == 0 {
+        return Granted::UNKNOWN;
+    }
+    if grant.until_secs() <= now_secs {
+        return Granted::ENDED;
+    }
+    match on_port(maps, wish, grant.host()) {
+        Some(check) => Granted::allow(check, grant.host()),
+        None => Granted::PORT,
+    }
 }
 
 /// Whether a host, whose name the first bytes carry, may be reached at this address and port: one

@@ -4,6 +4,8 @@
 //! A reader feeds segments in order, then drives `step` until it stops, at most [`STEPS`] times.
 //! What was accepted may be sent again, but not otherwise. All state is in map memory.
 
+use core::ptr::read_volatile;
+
 use super::{http, reversed::Reversed, tls};
 use crate::{
     addr::Peer,
@@ -213,6 +215,10 @@ impl Hello {
 
     #[inline(always)]
     pub(super) fn byte(&self, at: u32) -> u32 {
+        // Volatile, for LLVM drops the mask where a test before it says the same, and Linux 6.12 does
+        // not see that: "R3 max value is outside of the allowed memory range".
+        // SAFETY: a local.
+        let at = unsafe { read_volatile(&raw const at) };
         u32::from(self.bytes[at as usize & (HELLO_MAX - 1)])
     }
 

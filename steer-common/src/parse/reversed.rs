@@ -1,6 +1,8 @@
 //! A name as it is read, written reversed into a room from which a key of `EGRESS_NAMES` is taken
 //! without a copy.
 
+use core::ptr::read_volatile;
+
 use crate::egress::name::fold;
 
 /// Where the first byte of a name stands; the others stand before it.
@@ -81,6 +83,10 @@ impl Reversed {
         #[expect(clippy::cast_possible_truncation, reason = "253 at most")]
         let bits = (2 + (NAME_END - start) as u32 + 1) * 8;
         let at = start - KEY_HEAD;
+        // The mask changes nothing. Volatile, for LLVM would drop it, and Linux 6.12 does not see
+        // the range above: "math between map_value pointer and register with unbounded min value".
+        // SAFETY: a local.
+        let at = unsafe { read_volatile(&raw const at) } & (NAME_END - 1);
         let [a, b, c, d] = bits.to_ne_bytes();
         let [low, high, ..] = policy.to_le_bytes();
         self.room[NAME_END] = 0;

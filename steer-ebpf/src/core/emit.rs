@@ -3,11 +3,7 @@
 use core::ptr::{addr_of_mut, write_volatile};
 
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_coarse_ns};
-use steer_common::{
-    addr::Peer,
-    egress::{Event, Layer},
-    reason::Reason,
-};
+use steer_common::{addr::Peer, egress::Event, reason::Reason};
 
 use super::{count, egress_maps::Client};
 use crate::maps::{EVENT_BUDGET, EVENTS, META};
@@ -28,10 +24,18 @@ pub(crate) struct Report {
     pub(crate) pad: u32,
 }
 
-/// Reports it, if this second has room for it.
+/// Reports what a packet did, if this second has room for it.
 #[inline(always)]
-pub(crate) fn event(report: &Report) {
+pub(crate) fn packet(report: &Report) {
     if steer_report(report) != 0 {
+        count::reason(Reason::EventsLost);
+    }
+}
+
+/// Reports what a process did.
+#[inline(always)]
+pub(crate) fn attempt(report: &Report) {
+    if steer_report_attempt(report) != 0 {
         count::reason(Reason::EventsLost);
     }
 }
@@ -40,6 +44,19 @@ pub(crate) fn event(report: &Report) {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn steer_report(report: *const Report) -> u32 {
+    write(report, |_| {})
+}
+
+/// The same, with the process. Programs that see packets must not hold this one: Linux 6.1 knows
+/// no `bpf_get_current_pid_tgid` in them, called or not.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn steer_report_attempt(report: *const Report) -> u32 {
+    write(report, process)
+}
+
+#[inline(always)]
+fn write(report: *const Report, more: impl FnOnce(*mut Event)) -> u32 {
     // SAFETY: null, which the verifier wants to see tested, or a whole report.
     let Some(report) = (unsafe { report.as_ref() }) else {
         return 1;
@@ -53,6 +70,7 @@ extern "C" fn steer_report(report: *const Report) -> u32 {
         return 1;
     };
     fill(entry.as_mut_ptr(), report, time_ns);
+    more(entry.as_mut_ptr());
     entry.submit(0);
     0
 }
@@ -60,7 +78,6 @@ extern "C" fn steer_report(report: *const Report) -> u32 {
 /// Field by field and volatile: an initialiser of this size becomes a byte-wise memset.
 #[inline(always)]
 fn fill(event: *mut Event, report: &Report, time_ns: u64) {
-    let socket = report.layer == Layer::Socket as u32;
     // SAFETY: the entry is as long as the record, and ours until it is submitted.
     unsafe {
         let words = event.cast::<u32>();
@@ -78,13 +95,18 @@ fn fill(event: *mut Event, report: &Report, time_ns: u64) {
         write_volatile(addr_of_mut!((*event).policy), report.client.policy);
         write_volatile(addr_of_mut!((*event).workload), report.client.workload);
         write_volatile(addr_of_mut!((*event).layer), report.layer);
-        if socket {
-            let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
-            write_volatile(addr_of_mut!((*event).pid), pid);
-            if let Ok(comm) = bpf_get_current_comm() {
-                write_volatile(addr_of_mut!((*event).comm), comm);
-            }
-        }
+    }
+}
+
+/// Who does it.
+#[inline(always)]
+fn process(event: *mut Event) {
+    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    // SAFETY: as above.
+    unsafe { write_volatile(addr_of_mut!((*event).pid), pid) };
+    if let Ok(comm) = bpf_get_current_comm() {
+        // SAFETY: as above.
+        unsafe { write_volatile(addr_of_mut!((*event).comm), comm) };
     }
 }
 

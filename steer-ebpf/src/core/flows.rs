@@ -183,6 +183,8 @@ pub(crate) extern "C" fn steer_named(
     else {
         return Reason::HelloRewritten.index();
     };
+    // Linux 6.1 takes no key that came as an argument: "R2 type=mem expected=fp, pkt, ..".
+    let key = &{ *key };
     let reason = if !packet.opens() {
         if renew(key, wish, generation) {
             Reason::FlowKnown

@@ -157,7 +157,7 @@ fn report(client: &Client, wish: &Wish, kind: EventKind, reason: u32) {
         layer: Layer::Socket as u32,
         pad: 0,
     };
-    emit::event(&report);
+    emit::attempt(&report);
 }
 
 #[inline(always)]

@@ -47,23 +47,27 @@ extern "C" fn steer_hello(
     let (Some(packet), Some(client)) = (unsafe { (packet.as_ref(), client.as_ref()) }) else {
         return Reason::HelloRewritten.index();
     };
-    let key = FlowKey::connection(packet.source, packet.target, u32::from(packet.proto));
-    let Some(flow) = FLOWS.get_ptr(key) else {
-        return Reason::HelloRewritten.index();
-    };
-    // SAFETY: an element of the map, copied out at once.
-    let mut flow = unsafe { *flow };
-    let offset = packet.seq.wrapping_sub(flow.first);
-    let hello = match room(&key, &mut flow, offset) {
+    let mut flow = Flow::default();
+    let hello = match find(packet, &mut flow) {
         Ok(hello) => hello,
         Err(reason) => return reason.index(),
     };
     // SAFETY: a row of the map, which this program has locked.
-    let reason = read(Skb(skb), packet, client, &key, &mut flow, unsafe {
-        &mut *hello
-    });
+    let reason = read(Skb(skb), packet, client, &mut flow, unsafe { &mut *hello });
     swap(hello, 0);
     reason
+}
+
+/// The row of FLOWS of a connection, and that of HELLOS. The latter has the key: a second one on the
+/// stack would be one too many (Linux 6.1, which counts frames in steps of 32 bytes).
+#[inline(always)]
+fn find(packet: &Packet, flow: &mut Flow) -> Result<*mut Hello, Reason> {
+    let key = &FlowKey::connection(packet.source, packet.target, u32::from(packet.proto));
+    let found = FLOWS.get_ptr(key).ok_or(Reason::HelloRewritten)?;
+    // SAFETY: an element of the map, copied out at once.
+    *flow = unsafe { *found };
+    let offset = packet.seq.wrapping_sub(flow.first);
+    room(key, flow, offset)
 }
 
 /// Takes the row of HELLOS that has the first bytes of a connection, or its turn to have one.
@@ -115,14 +119,7 @@ fn swap(hello: *mut Hello, value: u64) -> u64 {
 }
 
 #[inline(always)]
-fn read(
-    skb: Skb,
-    packet: &Packet,
-    client: &Client,
-    key: &FlowKey,
-    flow: &mut Flow,
-    hello: &mut Hello,
-) -> u32 {
+fn read(skb: Skb, packet: &Packet, client: &Client, flow: &mut Flow, hello: &mut Hello) -> u32 {
     let offset = packet.seq.wrapping_sub(flow.first);
     if !hello.expects(offset) {
         return Reason::HelloRewritten.index();
@@ -163,7 +160,7 @@ fn read(
     flow.held = held;
     flow.host = host;
     // Without room the row stays as it was: the bytes are looked at again.
-    let row: &Flow = flow;
+    let (key, row): (&FlowKey, &Flow) = (&hello.owner, flow);
     let _full = FLOWS.insert(key, row, 0);
     reason
 }

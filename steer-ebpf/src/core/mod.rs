@@ -12,6 +12,7 @@ pub(crate) mod judge;
 pub(crate) mod kernel_maps;
 pub(crate) mod learn;
 pub(crate) mod link;
+pub(crate) mod namespace;
 pub(crate) mod origin;
 pub(crate) mod packet_guard;
 pub(crate) mod place;

@@ -67,7 +67,7 @@ pub(crate) fn judge(place: &Place<'_>, skb: Skb, packet: &Packet, flows: Known) 
             Fate::Pass
         }
         Rule::Audit => {
-            let fate = place.refuse(wish.peer, wish.proto, ruling.reason());
+            let fate = place.refuse(&packet.target, wish.proto, ruling.reason());
             if connected {
                 // Reported once.
                 keep(place, &key);
@@ -103,7 +103,7 @@ fn first_bytes(place: &Place<'_>, skb: Skb, packet: &Packet, key: &FlowKey) -> F
         return Fate::Pass;
     }
     if reason == Reason::HelloRewritten.index() {
-        let fate = place.refuse(packet.target, u32::from(packet.proto), reason);
+        let fate = place.refuse(&packet.target, u32::from(packet.proto), reason);
         return if fate == Fate::Drop { Fate::Lose } else { fate };
     }
     refuse_name(place, packet, key, reason)
@@ -113,7 +113,7 @@ fn first_bytes(place: &Place<'_>, skb: Skb, packet: &Packet, key: &FlowKey) -> F
 /// guard at the veth sees, is answered there.
 #[inline(always)]
 fn refuse_open(place: &Place<'_>, packet: &Packet, key: &FlowKey, reason: u32) -> Fate {
-    let fate = place.refuse(packet.target, u32::from(packet.proto), reason);
+    let fate = place.refuse(&packet.target, u32::from(packet.proto), reason);
     let open = packet.proto == TCP && !packet.opens();
     if fate == Fate::Drop && open && !place.is_veth() && is_guarded(key) {
         return hand_over(place, key);
@@ -134,7 +134,7 @@ fn hand_over(place: &Place<'_>, key: &FlowKey) -> Fate {
 /// Refuses a connection for what its first bytes say.
 #[inline(always)]
 fn refuse_name(place: &Place<'_>, packet: &Packet, key: &FlowKey, reason: u32) -> Fate {
-    let fate = place.refuse(packet.target, u32::from(packet.proto), reason);
+    let fate = place.refuse(&packet.target, u32::from(packet.proto), reason);
     if fate == Fate::Pass {
         // Reported once.
         keep(place, key);

@@ -71,15 +71,8 @@ impl<'a> Place<'a> {
 
     /// Refuses what the policy refuses for sure, whatever its peer.
     #[inline(always)]
-    pub(crate) fn refuse(&self, peer: Peer, proto: u32, reason: u32) -> Fate {
-        if steer_refuse(
-            self.client,
-            &raw const peer,
-            proto,
-            reason,
-            self.layer as u32,
-        ) == 0
-        {
+    pub(crate) fn refuse(&self, peer: &Peer, proto: u32, reason: u32) -> Fate {
+        if steer_refuse(self.client, peer, proto, reason, self.layer as u32) == 0 {
             Fate::Drop
         } else {
             Fate::Pass
@@ -89,7 +82,7 @@ impl<'a> Place<'a> {
     /// Refuses a packet that could not be read.
     #[inline(always)]
     pub(crate) fn refuse_unread(&self, reason: u32) -> Fate {
-        self.refuse(Peer::default(), 0, reason)
+        self.refuse(&Peer::default(), 0, reason)
     }
 
     /// What is to be done with a packet that has no ports to be judged by, if it is one: those
@@ -101,7 +94,7 @@ impl<'a> Place<'a> {
             return Some(Fate::Pass);
         }
         let reason = packet.oddity()?;
-        Some(self.refuse(packet.target, u32::from(packet.proto), reason.index()))
+        Some(self.refuse(&packet.target, u32::from(packet.proto), reason.index()))
     }
 }
 
@@ -147,6 +140,6 @@ extern "C" fn steer_refuse(
         layer,
         pad: 0,
     };
-    emit::event(&report);
+    emit::packet(&report);
     u32::from(audits)
 }

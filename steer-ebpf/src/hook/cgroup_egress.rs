@@ -14,6 +14,7 @@ use steer_common::{
 use crate::core::{
     allowed, count, dns,
     egress_maps::{Client, KernelEgress, guard},
+    namespace,
     packet_guard::{self, Known, LOOPBACK},
     place::Place,
     skb::{Skb, read},
@@ -34,7 +35,7 @@ fn judge(skb: Skb) -> Fate {
     if skb.interface() == LOOPBACK {
         return Fate::Pass;
     }
-    let client = Client::of(skb.namespace());
+    let client = Client::of(namespace::of(skb));
     let Some(generation) = client.judged() else {
         return Fate::Pass;
     };

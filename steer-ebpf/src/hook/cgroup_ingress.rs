@@ -14,6 +14,7 @@ use crate::core::{
     dns,
     egress_maps::{Client, KernelEgress, guard},
     flows::inbound,
+    namespace,
     packet_guard::LOOPBACK,
     skb::{Skb, read},
     verdict::Fate,
@@ -33,7 +34,7 @@ fn look(skb: Skb) -> Fate {
     if skb.interface() == LOOPBACK {
         return Fate::Pass;
     }
-    let client = Client::of(skb.namespace());
+    let client = Client::of(namespace::of(skb));
     if client.judged().is_none() {
         return Fate::Pass;
     }

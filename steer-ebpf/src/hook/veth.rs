@@ -89,7 +89,7 @@ fn whole(
     // Whatever the policy: as somebody else a pod could answer questions that others asked.
     if port.is_some_and(|port| !port.addrs.contain(&packet.source.addr)) {
         return place.refuse(
-            packet.target,
+            &packet.target,
             u32::from(packet.proto),
             Reason::SourceForeign.index(),
         );
@@ -102,7 +102,7 @@ fn whole(
         return Fate::Pass;
     }
     if let Some(reason) = packet.oddity() {
-        return place.refuse(packet.target, u32::from(packet.proto), reason.index());
+        return place.refuse(&packet.target, u32::from(packet.proto), reason.index());
     }
     if packet.target.port == DNS_PORT
         && matches!(packet.proto, TCP | UDP)

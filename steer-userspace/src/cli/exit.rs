@@ -62,6 +62,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
             KernelError::NoCgroup2
             | KernelError::NotBpffs { .. }
             | KernelError::NoBtf
+            | KernelError::TooOld { .. }
             | KernelError::NotPermitted { .. }
             | KernelError::Load { .. }
             | KernelError::Program { .. },

@@ -32,6 +32,14 @@ pub enum KernelError {
         /// What was tried.
         action: &'static str,
     },
+    /// The kernel lacks what cannot be done without.
+    #[error(
+        "this kernel is too old for steer: it has no {missing}; Linux 6.1 is the oldest that was tested"
+    )]
+    TooOld {
+        /// What it lacks.
+        missing: String,
+    },
     /// The kernel has no BTF.
     #[error(
         "this kernel exposes no type information (/sys/kernel/btf/vmlinux); it must be built with \

@@ -10,7 +10,7 @@ use aya::{
 };
 
 use super::{
-    KernelError, Maps, Pins, Ports, attach, cgroup,
+    Features, KernelError, Maps, Pins, Ports, attach, cgroup,
     object::{MAPS, OBJECT, PACKET_PROGRAMS, PROGRAMS},
 };
 use crate::plan::{Capacity, EgressRows};
@@ -40,13 +40,14 @@ impl Kernel {
     /// Loads, pins and attaches. What an earlier agent left stays in force until it is replaced.
     pub fn start(settings: &KernelSettings) -> Result<Self, KernelError> {
         let target = cgroup::open(&settings.cgroup)?;
+        let features = Features::probe()?;
         let btf = Btf::from_sys_fs().map_err(|_| KernelError::NoBtf)?;
         settings.pins.create()?;
         let adopted = settings.pins.exist();
         if adopted {
             check_shapes(settings)?;
         }
-        let mut loaded = load(settings, &btf)?;
+        let mut loaded = load(settings, &features, &btf)?;
         let names = programs(&mut loaded, &btf)?;
         let rests = |name| PACKET_PROGRAMS.contains(&name) && !settings.pins.link(name).exists();
         for name in names.into_iter().filter(|&name| !rests(name)) {
@@ -126,12 +127,14 @@ fn rows(name: &str, capacity: &Capacity) -> u32 {
     }
 }
 
-fn load(settings: &KernelSettings, btf: &Btf) -> Result<Ebpf, KernelError> {
+fn load(settings: &KernelSettings, features: &Features, btf: &Btf) -> Result<Ebpf, KernelError> {
     let mut loader = EbpfLoader::new();
     let mask = buckets(settings.capacity.keys) - 1;
     loader
         .btf(Some(btf))
         .override_global("BUCKET_MASK", &mask, true);
+    let fields = features.netns_fields.unwrap_or_default();
+    loader.override_global("NETNS_FIELDS", &fields, true);
     for name in MAPS {
         loader.map_pin_path(name, settings.pins.map(name));
         let rows = rows(name, &settings.capacity);

@@ -6,7 +6,7 @@ use aya::{Btf, EbpfLoader, programs::loaded_programs};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::{
-    KernelError, MAPS, PROGRAMS, cgroup,
+    Features, KernelError, MAPS, PROGRAMS, cgroup,
     load::load_program,
     object::{FIXED_SIZE, OBJECT, PORT_PROGRAMS},
     sys,
@@ -19,9 +19,13 @@ pub fn is_bpffs(path: &Path) -> bool {
 
 /// Loads every program, with maps of the smallest size, and lets them go again.
 pub fn load() -> Result<usize, KernelError> {
+    let features = Features::probe()?;
     let btf = Btf::from_sys_fs().map_err(|_| KernelError::NoBtf)?;
+    let fields = features.netns_fields.unwrap_or_default();
     let mut loader = EbpfLoader::new();
-    loader.btf(Some(&btf));
+    loader
+        .btf(Some(&btf))
+        .override_global("NETNS_FIELDS", &fields, true);
     for name in MAPS.iter().filter(|name| !FIXED_SIZE.contains(name)) {
         loader.map_max_entries(name, 128);
     }

@@ -168,7 +168,10 @@ pub(super) const CGROUP_HOOKS: [(u32, &str); 11] = [
     (34, "sock_release"),
 ];
 
+/// All of it, whatever is asked: newer kernels write the revision back without looking at the size
+/// that they were told.
 #[repr(C)]
+#[derive(Default)]
 struct ProgramQuery {
     target: u32,
     attach_type: u32,
@@ -177,6 +180,22 @@ struct ProgramQuery {
     ids: u64,
     count: u32,
     pad: u32,
+    program_attach_flags: u64,
+    link_ids: u64,
+    link_attach_flags: u64,
+    revision: u64,
+}
+
+/// SAFETY: `ids` holds as many as `count` says, and outlives the call.
+unsafe fn query(attribute: &mut ProgramQuery) -> io::Result<()> {
+    let size = size_of::<ProgramQuery>();
+    // SAFETY: the caller vouches for `ids`; the kernel writes within the attribute.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, PROG_QUERY, &raw mut *attribute, size) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// The numbers of the programs that run for a cgroup at a hook, inherited ones among them.
@@ -187,27 +206,31 @@ pub(super) fn attached_programs(target: BorrowedFd<'_>, attach_type: u32) -> io:
         target: number(target),
         attach_type,
         query_flags: EFFECTIVE,
-        attach_flags: 0,
         ids: ids.as_mut_ptr().expose_provenance() as u64,
         count: 64,
-        pad: 0,
+        ..ProgramQuery::default()
     };
-    let pointer = &raw mut attribute;
-    // SAFETY: `ids` outlives the call and holds as many as `count` says; the kernel writes
-    // `count` back.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            PROG_QUERY,
-            pointer,
-            size_of::<ProgramQuery>(),
-        )
-    };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    // SAFETY: 64 ids, which are still there.
+    unsafe { query(&mut attribute)? };
     ids.truncate(attribute.count as usize);
     Ok(ids)
+}
+
+/// Whether the kernel knows of programs that links attach to interfaces; it is asked for those of
+/// one interface.
+pub(super) fn is_tcx_known(interface: u32) -> io::Result<bool> {
+    const TCX_INGRESS: u32 = 46;
+    let mut attribute = ProgramQuery {
+        target: interface,
+        attach_type: TCX_INGRESS,
+        ..ProgramQuery::default()
+    };
+    // SAFETY: no ids are asked for.
+    match unsafe { query(&mut attribute) } {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 #[repr(C)]

@@ -125,7 +125,7 @@ fn what_is_too_short_is_malformed() {
 #[test]
 fn neighbours_do_not_come_from_afar() {
     let neighbour = |kind, hops| {
-        let packet = parse(&v6_packet(ICMP6, hops, &[kind, 0, 0, 0]));
+        let packet = parse(&v6_packet(ICMP6, hops, &[kind, 0, 0, 0, 0, 0, 0, 0]));
         packet.unwrap().is_neighbour()
     };
     assert!(neighbour(135, 255) && neighbour(136, 255));

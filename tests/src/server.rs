@@ -1,5 +1,6 @@
 //! Real servers, started on hosts of a lab.
 
+pub mod api;
 pub mod dns;
 pub mod http;
 pub mod identity;

@@ -4,9 +4,10 @@ use anyhow::Context as _;
 
 use super::{Exit, args};
 use crate::{
-    control::{Agent, AgentSettings, EngineSettings},
+    control::{Agent, AgentSettings, EngineSettings, Origin},
     kernel::{KernelSettings, Pins, cgroup},
     plan::Capacity,
+    source::kubernetes::ClusterSettings,
 };
 
 /// Runs the agent until it is told to stop.
@@ -16,8 +17,18 @@ pub(super) fn run(args: args::Agent, instance: &args::Instance) -> anyhow::Resul
         Some(path) => path,
         None => cgroup::root()?,
     };
+    let origin = if args.cluster.kubernetes {
+        Origin::Cluster(ClusterSettings {
+            kubeconfig: args.cluster.kubeconfig,
+            context: args.cluster.context,
+            node: args.cluster.node_name,
+            root_namespace: args.naming.root_namespace.clone(),
+        })
+    } else {
+        Origin::Files(args.config)
+    };
     let settings = AgentSettings {
-        config: args.config,
+        origin,
         desired: args.egress.settings(args.naming.into()),
         limits: args.egress.limits(),
         engine: EngineSettings {
@@ -33,15 +44,18 @@ pub(super) fn run(args: args::Agent, instance: &args::Instance) -> anyhow::Resul
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    runtime.block_on(async { Agent::start(settings)?.run().await })?;
+    runtime.block_on(async { Agent::start(settings).await?.run().await })?;
     Ok(Exit::Done)
 }
+
+/// What the client of the API server meets on its way is told once, by the agent.
+const LEVELS: &str = "info,kube_client=off,kube_runtime=off";
 
 /// Log lines go to standard error; `STEER_LOG` chooses what is told (default: info).
 fn log(json: bool) {
     use std::io::IsTerminal as _;
     let filter = tracing_subscriber::EnvFilter::try_from_env("STEER_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LEVELS));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -373,12 +373,46 @@ pub struct Instance {
     pub state: PathBuf,
 }
 
+/// How an API server is reached.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Kubernetes")]
+pub struct Cluster {
+    /// Watch a cluster's API server instead of files
+    #[arg(long)]
+    pub kubernetes: bool,
+    /// The kubeconfig; without it KUBECONFIG, ~/.kube/config, or the pod's service account
+    #[arg(long, value_name = "FILE", requires = "kubernetes")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig
+    #[arg(long, value_name = "NAME", requires = "kubernetes")]
+    pub context: Option<String>,
+    /// The name of this node: of pods elsewhere only names and labels are read
+    #[arg(long, value_name = "NAME", env = "NODE_NAME", hide_env_values = true)]
+    pub node_name: Option<String>,
+}
+
 /// `steer agent`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  steer agent --config my-config/                    files, and what becomes of them
+  steer agent --kubernetes --node-name $NODE_NAME    on a node of a cluster
+  steer agent --kubernetes --kubeconfig admin.conf   from outside of its pods
+
+Of a cluster, Services, EndpointSlices, Pods, Namespaces, the ConfigMap istio and Istio's resources are
+listed and watched. Nothing is applied before all of them were listed once. An object that cannot be
+used is refused alone, and what it said before stays in force.")]
 pub struct Agent {
     /// Files or directories of Kubernetes and Istio YAML; may be given several times
-    #[arg(long, value_name = "PATH", required = true)]
+    #[arg(
+        long,
+        value_name = "PATH",
+        required_unless_present = "kubernetes",
+        conflicts_with = "kubernetes"
+    )]
     pub config: Vec<PathBuf>,
+    /// What a cluster's API server has, instead of files.
+    #[command(flatten)]
+    pub cluster: Cluster,
     /// The cgroup whose sockets are steered; the root of cgroup v2 if not given
     #[arg(long, value_name = "DIR", env = "STEER_CGROUP", hide_env_values = true)]
     pub cgroup: Option<PathBuf>,

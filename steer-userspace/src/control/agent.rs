@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeSet,
     io,
-    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,7 +14,8 @@ use tokio::{
 };
 
 use super::{
-    Engine, EngineError, EngineSettings, Lock, LockError, Watch, clusters_file,
+    Engine, EngineError, EngineSettings, Lock, LockError, clusters_file,
+    feed::{Feed, FeedError, Origin},
     refusals::{self, Refusals},
     resolve::{self, Resolver, Wanted},
     scan::Scans,
@@ -30,14 +30,14 @@ use crate::{
     },
     kernel::{Events, KernelError, privilege},
     node::{NodeError, discover::Scan},
-    source::{Snapshot, files::Reader},
+    source::Snapshot,
 };
 
 /// What an agent needs.
 #[derive(Clone, Debug)]
 pub struct AgentSettings {
-    /// Files and directories.
-    pub config: Vec<PathBuf>,
+    /// Where the configuration is.
+    pub origin: Origin,
     /// How names are read.
     pub desired: Settings,
     /// How refusals look.
@@ -62,8 +62,8 @@ pub enum AgentError {
     #[error(transparent)]
     Node(#[from] NodeError),
     /// The configuration cannot be watched.
-    #[error("watching the configuration")]
-    Watch(#[from] notify::Error),
+    #[error(transparent)]
+    Feed(#[from] FeedError),
     /// Signals or files of its own.
     #[error("{action}")]
     Io {
@@ -83,8 +83,7 @@ const SETTLE_EVERY: Duration = Duration::from_millis(100);
 pub struct Agent {
     settings: AgentSettings,
     engine: Engine,
-    reader: Reader,
-    watch: Watch,
+    feed: Feed,
     scans: Scans,
     /// The last configuration that could be read.
     snapshot: Snapshot,
@@ -107,18 +106,16 @@ pub struct Agent {
 
 impl Agent {
     /// Takes the lock and puts the programs in force. Nothing is read yet.
-    pub fn start(settings: AgentSettings) -> Result<Self, AgentError> {
+    pub async fn start(settings: AgentSettings) -> Result<Self, AgentError> {
         privilege::check("running the agent")?;
         let lock = Lock::take(&settings.engine.state)?;
         let scans = Scans::start(&settings.engine.kernel.cgroup)?;
         let engine = Engine::start(settings.engine.clone())?;
         let events = Events::open(&settings.engine.kernel.pins)?;
-        let watch = Watch::new(&settings.config)?;
-        let reader = Reader::new(settings.config.clone());
+        let feed = Feed::open(&settings.origin).await?;
         Ok(Self {
             engine,
-            reader,
-            watch,
+            feed,
             scans,
             snapshot: Snapshot::default(),
             found: Scan::default(),
@@ -148,8 +145,11 @@ impl Agent {
         let mut read = timer(READ_EVERY);
         let mut settle = timer(SETTLE_EVERY);
         let mut resolver = Resolver::start();
-        // Files that are as young as the agent are read as they are.
-        let first = self.reader.read();
+        let first = tokio::select! {
+            first = self.feed.first() => first,
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+        };
         if self.take(first) {
             if !self.snapshot.pods.is_empty() {
                 self.found = self.scans.next().await;
@@ -168,7 +168,7 @@ impl Agent {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = reload.recv() => self.change()?,
-                () = self.watch.changed() => self.change()?,
+                () = self.feed.changed() => self.change()?,
                 _ = read.tick() => self.change()?,
                 found = self.scans.next() => {
                     self.found = found;
@@ -235,13 +235,7 @@ impl Agent {
 
     /// Reads what is written; false if it is what was read last, or cannot be used.
     fn read(&mut self) -> bool {
-        let progress = self.watch.progress();
-        let read = self
-            .reader
-            .read_without(&|found| progress.is_unfinished(found));
-        if progress.passed_over() {
-            self.watch.again();
-        }
+        let read = self.feed.read();
         self.take(read)
     }
 
@@ -388,15 +382,10 @@ impl Agent {
         findings.extend(self.refused.iter().cloned());
         findings.sort();
         findings.dedup();
-        let config = self
-            .settings
-            .config
-            .iter()
-            .map(|path| path.display().to_string());
         Status {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION"),
-            config: config.collect(),
+            config: self.feed.names(),
             cgroup: self.settings.engine.kernel.cgroup.display().to_string(),
             written: jiff::Timestamp::now().to_string(),
             generation: self.engine.generation(),

@@ -3,6 +3,7 @@
 mod agent;
 mod clusters_file;
 mod engine;
+mod feed;
 mod lock;
 mod names_file;
 mod refusals;
@@ -15,6 +16,7 @@ mod watch;
 pub use agent::{Agent, AgentError, AgentSettings};
 pub use clusters_file::read_clusters;
 pub use engine::{Applied, Engine, EngineError, EngineSettings};
+pub use feed::{FeedError, Origin};
 pub use lock::{Lock, LockError};
 pub use names_file::{NamesFile, read_names};
 pub use refusals::{Counted, Refusal, read_refusals};

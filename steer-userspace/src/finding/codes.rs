@@ -53,6 +53,8 @@ pub const FILE_UNREADABLE: &str = "STR0104";
 pub const NO_CONFIGURATION: &str = "STR0105";
 /// A rule is larger than a node can hold.
 pub const OVER_LIMIT: &str = "STR0106";
+/// A kind of the cluster's objects cannot be watched.
+pub const NOT_WATCHED: &str = "STR0107";
 /// A kind that concerns traffic is not enforced yet.
 pub const KIND_NOT_ENFORCED: &str = "STR0201";
 /// A kind does not concern steer and is not read.
@@ -111,7 +113,7 @@ pub const KERNEL_REFUSED: &str = "STR0702";
 pub const FILES_NOT_WRITTEN: &str = "STR0703";
 
 /// All of them, in order.
-pub const ALL: [Code; 47] = [
+pub const ALL: [Code; 48] = [
     Code {
         id: REFERENCED_NOT_FOUND,
         severity: Severity::Warning,
@@ -225,6 +227,13 @@ pub const ALL: [Code; 47] = [
         severity: Severity::Error,
         title: "A rule is larger than a node can hold.",
         help: "The limits are listed in limits.md. The whole change is refused.",
+    },
+    Code {
+        id: NOT_WATCHED,
+        severity: Severity::Warning,
+        title: "A kind of the cluster's objects cannot be watched.",
+        help: "The message says which, and why. Until it is listed once nothing is applied; later, what was last seen of it holds, and it is \
+               tried again.",
     },
     Code {
         id: KIND_NOT_ENFORCED,

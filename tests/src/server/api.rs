@@ -1,0 +1,170 @@
+//! An API server as clients meet it: lists in pages, watches from a version on, bookmarks, expired
+//! versions, disconnects. It keeps objects, and knows nothing of what they mean.
+//!
+//! Kubernetes' own rules: <https://kubernetes.io/docs/reference/using-api/api-concepts/>.
+
+mod http;
+mod store;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::pod::Pod;
+use store::Store;
+
+/// A running API server. Dropped, it stops.
+pub struct ApiServer {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What requests and the test share.
+struct Shared {
+    store: Mutex<Store>,
+    /// The version of the store, so that watches wake.
+    version: watch::Sender<u64>,
+    faults: Mutex<Faults>,
+    /// Counts up when open connections are to be cut.
+    cut: watch::Sender<u64>,
+    stop: watch::Sender<bool>,
+}
+
+/// What goes wrong at will.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// Resources (by their plural) that are answered with this status.
+    pub status: Vec<(String, u16)>,
+    /// Everything is answered with this status.
+    pub down: Option<u16>,
+    /// Each piece of a body is this late.
+    pub slow: Option<Duration>,
+    /// Lists come in pages of at most so many, whatever is asked for.
+    pub page: Option<usize>,
+    /// Watches end after so many events.
+    pub events_max: Option<usize>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ApiServer {
+    /// Starts it in the network namespace of `pod`, on its loopback address, with the kinds that
+    /// every cluster has.
+    pub fn start(pod: &Pod) -> Result<Self> {
+        let listener = pod.in_network(|| {
+            let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        })?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            store: Mutex::default(),
+            version: watch::Sender::new(0),
+            faults: Mutex::default(),
+            cut: watch::Sender::new(0),
+            stop: watch::Sender::new(false),
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let serving = Arc::clone(&shared);
+        let thread = thread::Builder::new()
+            .name("api-server".to_owned())
+            .spawn(move || runtime.block_on(http::serve(listener, serving)))?;
+        Ok(Self {
+            shared,
+            address,
+            thread: Some(thread),
+        })
+    }
+
+    /// Writes a kubeconfig for it.
+    pub fn kubeconfig(&self, directory: &Path) -> Result<PathBuf> {
+        let path = directory.join("kubeconfig");
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: lab\n\
+             clusters: [{{name: lab, cluster: {{server: 'http://{}'}}}}]\n\
+             users: [{{name: lab, user: {{}}}}]\n\
+             contexts: [{{name: lab, context: {{cluster: lab, user: lab}}}}]\n",
+            self.address
+        );
+        std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Adds Istio's kinds, as its CRDs do.
+    pub fn install_istio(&self, version: &str) {
+        lock(&self.shared.store).install_istio(version);
+    }
+
+    /// Creates or replaces the objects of a text of YAML documents.
+    pub fn apply(&self, text: &str) -> Result<()> {
+        for document in text.split("\n---") {
+            let value: Option<Value> = serde_saphyr::from_str(document)
+                .map_err(|error| anyhow!("{error}"))
+                .with_context(|| format!("understand {document}"))?;
+            if let Some(value) = value {
+                self.put(value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates or replaces an object.
+    pub fn put(&self, value: Value) -> Result<()> {
+        self.change(|store| store.put(value))
+    }
+
+    /// Removes an object.
+    pub fn delete(&self, plural: &str, namespace: &str, name: &str) -> Result<()> {
+        self.change(|store| store.delete(plural, namespace, name))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Store) -> Result<()>) -> Result<()> {
+        let mut store = lock(&self.shared.store);
+        change(&mut store)?;
+        self.shared.version.send_replace(store.version());
+        Ok(())
+    }
+
+    /// Forgets what happened before now: watches from an older version on are told that it is gone.
+    pub fn compact(&self) {
+        lock(&self.shared.store).compact();
+    }
+
+    /// Cuts every connection.
+    pub fn cut(&self) {
+        self.shared.cut.send_modify(|count| *count += 1);
+    }
+
+    /// Changes what goes wrong.
+    pub fn fail(&self, faults: Faults) {
+        *lock(&self.shared.faults) = faults;
+    }
+
+    /// What was asked, one line each: method, path and query.
+    pub fn asked(&self) -> Vec<String> {
+        lock(&self.shared.store).asked().to_vec()
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        self.shared.stop.send_replace(true);
+        if let Some(thread) = self.thread.take() {
+            // It has said what went wrong, if anything did.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The agent on a node of a cluster: an API server that lists and watches as Kubernetes' does, and
+//! everything that goes wrong between the two.
+
+mod life;
+mod rights;
+mod server;
+mod stage;
+mod timing;
+
+use std::process::ExitCode;
+
+use steer_tests::harness;
+
+fn main() -> ExitCode {
+    let tests = [
+        life::tests(),
+        rights::tests(),
+        server::tests(),
+        timing::tests(),
+    ];
+    harness::measure(tests.into_iter().flatten().collect(), timing::figures)
+}

@@ -13,6 +13,7 @@ mod bench;
 mod build_ebpf;
 mod ci;
 mod conformance;
+mod dist;
 mod docs;
 mod harness;
 mod lab;
@@ -49,6 +50,7 @@ enum Task {
     Lint(lint::Args),
     Tidy(tidy::Args),
     Docs(docs::Args),
+    Dist(dist::Args),
     Ci(ci::Args),
 }
 
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Task::Lint(args) => lint::run(&args),
         Task::Tidy(args) => tidy::run(&args),
         Task::Docs(args) => docs::run(&args),
+        Task::Dist(args) => dist::run(&args),
         Task::Ci(args) => ci::run(&args),
     };
     conclude(result.map(|()| ExitCode::SUCCESS))

@@ -42,6 +42,8 @@ struct Shared {
 /// What goes wrong at will.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
+    /// What clients may list and watch; everything if none says.
+    pub rights: Option<Vec<Right>>,
     /// Resources (by their plural) that are answered with this status.
     pub status: Vec<(String, u16)>,
     /// Everything is answered with this status.
@@ -52,6 +54,72 @@ pub struct Faults {
     pub page: Option<usize>,
     /// Watches end after so many events.
     pub events_max: Option<usize>,
+}
+
+/// A rule of a `Role` or `ClusterRole` that allows to list and watch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Right {
+    /// The API group; empty for the core's.
+    pub group: String,
+    /// The plural.
+    pub resource: String,
+    /// Only in this namespace; everywhere if none.
+    pub namespace: Option<String>,
+    /// Only objects of this name, which must be asked for.
+    pub name: Option<String>,
+}
+
+impl Right {
+    /// Those of the roles in a text of YAML documents.
+    pub fn read(text: &str) -> Result<Vec<Self>> {
+        let mut rights = Vec::new();
+        for value in documents(text)? {
+            let kind = value["kind"].as_str().unwrap_or_default();
+            if !matches!(kind, "Role" | "ClusterRole") {
+                continue;
+            }
+            let namespace = value["metadata"]["namespace"].as_str().map(str::to_owned);
+            for rule in value["rules"].as_array().into_iter().flatten() {
+                rights.extend(Self::of_rule(rule, namespace.as_ref()));
+            }
+        }
+        Ok(rights)
+    }
+
+    fn of_rule(rule: &Value, namespace: Option<&String>) -> Vec<Self> {
+        let texts = |field: &str| -> Vec<String> {
+            let all = rule[field].as_array().into_iter().flatten();
+            all.filter_map(|one| one.as_str().map(str::to_owned))
+                .collect()
+        };
+        let verbs = texts("verbs");
+        let both = ["list", "watch"]
+            .iter()
+            .all(|verb| verbs.iter().any(|one| one == verb));
+        let mut rights = Vec::new();
+        for group in texts("apiGroups").into_iter().filter(|_| both) {
+            for resource in texts("resources") {
+                rights.push(Self {
+                    group: group.clone(),
+                    resource,
+                    namespace: namespace.cloned(),
+                    name: texts("resourceNames").first().cloned(),
+                });
+            }
+        }
+        rights
+    }
+}
+
+fn documents(text: &str) -> Result<Vec<Value>> {
+    let mut all = Vec::new();
+    for document in text.split("\n---") {
+        let value: Option<Value> = serde_saphyr::from_str(document)
+            .map_err(|error| anyhow!("{error}"))
+            .with_context(|| format!("understand {document}"))?;
+        all.extend(value);
+    }
+    Ok(all)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -110,15 +178,9 @@ impl ApiServer {
 
     /// Creates or replaces the objects of a text of YAML documents.
     pub fn apply(&self, text: &str) -> Result<()> {
-        for document in text.split("\n---") {
-            let value: Option<Value> = serde_saphyr::from_str(document)
-                .map_err(|error| anyhow!("{error}"))
-                .with_context(|| format!("understand {document}"))?;
-            if let Some(value) = value {
-                self.put(value)?;
-            }
-        }
-        Ok(())
+        documents(text)?
+            .into_iter()
+            .try_for_each(|value| self.put(value))
     }
 
     /// Creates or replaces an object.

@@ -2,13 +2,20 @@
 
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
-use steer_tests::{harness::test, server::api::Faults};
+use steer_tests::{
+    harness::test,
+    server::api::{Faults, Right},
+};
 
-use crate::stage::Stage;
+use crate::stage::{DESTINATION_RULE, Stage};
 
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
         test("rights::a_missing_one_is_named", named),
+        test(
+            "rights::those_of_the_manifest_are_enough_and_none_is_too_many",
+            manifest,
+        ),
         test("rights::one_that_is_taken_away_changes_nothing", taken_away),
     ]
 }
@@ -22,6 +29,39 @@ fn named() -> Result<()> {
         log.contains("serviceentries.networking.istio.io: the agent may not list or watch them"),
         "{log}"
     );
+    stage.await_split([90, 10])
+}
+
+/// With what the manifest gives, everything works; without any one of its rights the agent says which.
+fn manifest() -> Result<()> {
+    let rights = Right::read(include_str!("../../../deploy/steer.yaml"))?;
+    ensure!(rights.len() == 11, "{rights:?}");
+    let mut stage = Stage::without_istio("kube-manifest")?;
+    stage.server.install_istio("v1");
+    stage.server.apply(DESTINATION_RULE)?;
+    stage.split([90, 10])?;
+    let with = |rights: &[Right]| Faults {
+        rights: Some(rights.to_vec()),
+        ..Faults::default()
+    };
+    stage.server.fail(with(&rights));
+    stage.start_with(&["--node-name", "node-1"])?;
+    stage.await_split([90, 10])?;
+    for missing in 0..rights.len() {
+        let mut less = rights.clone();
+        let right = less.remove(missing);
+        stage.server.fail(with(&less));
+        stage.server.cut();
+        let name = [right.resource.as_str(), right.group.as_str()]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(".");
+        let told = format!("{name}: the agent may not list or watch them");
+        stage.await_status(&format!("a finding of {name}"), |status| {
+            status.to_string().contains(&told)
+        })?;
+    }
     stage.await_split([90, 10])
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc, time::sleep};
 
 use super::{
-    Faults, Shared, lock,
+    Faults, Right, Shared, lock,
     store::{Resource, Wanted},
 };
 
@@ -82,6 +82,13 @@ async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<B
     if let Some((_, status)) = faults.status.iter().find(|(name, _)| name == plural) {
         return status_of(*status, &format!("{plural}: as you wished"));
     }
+    if faults
+        .rights
+        .as_ref()
+        .is_some_and(|rights| !rights.iter().any(|right| allows(right, &asked)))
+    {
+        return status_of(403, &format!("{plural} is forbidden"));
+    }
     let is = |field: &str| {
         asked
             .query
@@ -93,6 +100,14 @@ async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<B
     } else {
         list(shared, &asked, &faults)
     }
+}
+
+/// As RBAC has it: who may only see one object of a name must ask for that one.
+fn allows(right: &Right, asked: &Asked) -> bool {
+    right.group == asked.resource.group
+        && right.resource == asked.resource.plural
+        && (right.namespace.is_none() || right.namespace == asked.wanted.namespace)
+        && (right.name.is_none() || right.name == asked.wanted.name)
 }
 
 fn asked(shared: &Shared, request: &Request<Incoming>) -> Option<Asked> {

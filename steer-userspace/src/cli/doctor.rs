@@ -13,7 +13,7 @@ use super::{
     args::Doctor,
     output::{self, BAD, CAREFUL, GOOD, paint},
 };
-use crate::kernel::{KernelError, cgroup, privilege, probe};
+use crate::kernel::{Features, KernelError, cgroup, privilege, probe};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -75,7 +75,14 @@ fn examine(cgroup: Option<&Path>) -> Vec<Line> {
     if privilege::check("loading programs").is_err() {
         // They would fail for lack of privileges, which says nothing about the machine.
         let untried = |what| Line::new(Verdict::Warn, what, "not tried without privileges");
-        lines.extend([untried("programs"), untried("other programs")]);
+        lines.extend(["features", "programs", "other programs"].map(untried));
+        return lines;
+    }
+    let features = Features::probe();
+    // What is missing explains why nothing would load.
+    let enough = features.is_ok();
+    lines.push(features_of(features));
+    if !enough {
         return lines;
     }
     let loaded = probe::load();
@@ -208,11 +215,36 @@ fn memory(loads: bool) -> Line {
     }
 }
 
+/// What the programs are loaded and attached by. Versions are not compared.
+fn features_of(found: Result<Features, KernelError>) -> Line {
+    let what = "features";
+    match found {
+        Ok(features) => {
+            let namespaces = if features.netns_fields.is_some() {
+                "by the kernel's own fields (no bpf_get_netns_cookie for packets)"
+            } else {
+                "by bpf_get_netns_cookie"
+            };
+            let interfaces = if features.tcx {
+                "by tcx links"
+            } else {
+                "by clsact filters (no tcx)"
+            };
+            Line::ok(
+                what,
+                format!("packets are told apart {namespaces}, interfaces guarded {interfaces}"),
+            )
+        }
+        Err(error) => Line::new(Verdict::Fail, what, said(error))
+            .help("a later kernel; docs/reference/kernels.md lists those that were tested"),
+    }
+}
+
 /// Versions are not compared: the programs are loaded, and let go again.
-fn programs(loaded: Result<usize, KernelError>) -> Line {
+fn programs(loaded: Result<Vec<probe::Loaded>, KernelError>) -> Line {
     let what = "programs";
     match loaded {
-        Ok(count) => Line::ok(what, format!("{count} load, with their maps")),
+        Ok(loaded) => Line::ok(what, format!("{} load, with their maps", loaded.len())),
         Err(error) => Line::new(Verdict::Fail, what, said(error))
             .help("Linux 6.1 or later with CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF loads them"),
     }
@@ -269,7 +301,7 @@ mod tests {
     fn everything_is_examined() {
         let lines = examine(Some(Path::new("/proc")));
         let names: Vec<&str> = lines.iter().map(|line| line.what).collect();
-        assert!(names.contains(&"cgroup v2") && names.contains(&"programs"));
+        assert!(names.contains(&"cgroup v2") && names.contains(&"features"));
         let failed = lines.iter().filter(|line| line.verdict == Verdict::Fail);
         let failed: Vec<&Line> = failed.collect();
         // /proc is no cgroup.

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    Engine, EngineError, EngineSettings, Lock, LockError, clusters_file,
+    Engine, EngineError, EngineSettings, Lock, LockError, clusters_file, features,
     feed::{Feed, FeedError, Origin},
     refusals::{self, Refusals},
     resolve::{self, Resolver, Wanted},
@@ -380,6 +380,7 @@ impl Agent {
         findings.extend(self.desired.findings.iter().cloned());
         findings.extend(self.found.findings.iter().cloned());
         findings.extend(self.refused.iter().cloned());
+        findings.extend(features::findings(self.engine.kernel().features()));
         findings.sort();
         findings.dedup();
         Status {

@@ -3,6 +3,7 @@
 mod agent;
 mod clusters_file;
 mod engine;
+mod features;
 mod feed;
 mod lock;
 mod names_file;

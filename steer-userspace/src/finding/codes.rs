@@ -111,9 +111,11 @@ pub const DOES_NOT_FIT: &str = "STR0701";
 pub const KERNEL_REFUSED: &str = "STR0702";
 /// The agent's files could not be written.
 pub const FILES_NOT_WRITTEN: &str = "STR0703";
+/// The kernel has no links to interfaces: filters are used.
+pub const NO_TCX: &str = "STR0801";
 
 /// All of them, in order.
-pub const ALL: [Code; 48] = [
+pub const ALL: [Code; 49] = [
     Code {
         id: REFERENCED_NOT_FOUND,
         severity: Severity::Warning,
@@ -402,6 +404,13 @@ pub const ALL: [Code; 48] = [
         severity: Severity::Error,
         title: "The agent's files could not be written.",
         help: "Listings show names that are out of date until they can be.",
+    },
+    Code {
+        id: NO_TCX,
+        severity: Severity::Info,
+        title: "The kernel has no tcx (Linux 6.6): the guard at a pod's veth is a filter of clsact.",
+        help: "Nothing is less strict, but whoever may administer the node's network can remove a \
+               filter, and not a link; `tc filter show dev VETH ingress` shows it.",
     },
 ];
 

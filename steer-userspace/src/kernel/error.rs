@@ -34,7 +34,8 @@ pub enum KernelError {
     },
     /// The kernel lacks what cannot be done without.
     #[error(
-        "this kernel is too old for steer: it has no {missing}; Linux 6.1 is the oldest that was tested"
+        "this kernel is too old for steer: it has no {missing}; Linux 6.1 is the oldest that was \
+         tested"
     )]
     TooOld {
         /// What it lacks.

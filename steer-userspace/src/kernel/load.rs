@@ -32,6 +32,7 @@ pub struct Kernel {
     maps: Maps,
     ports: Ports,
     adopted: bool,
+    features: Features,
     target: fs::File,
     pins: Pins,
 }
@@ -56,14 +57,20 @@ impl Kernel {
         }
         let mut maps = Maps::open(&settings.pins)?;
         maps.egress.start_meta()?;
-        let ports = Ports::new(loaded, &settings.pins)?;
+        let ports = Ports::new(loaded, &settings.pins, features.tcx)?;
         Ok(Self {
             maps,
             ports,
             adopted,
+            features,
             target,
             pins: settings.pins.clone(),
         })
+    }
+
+    /// What this kernel has.
+    pub fn features(&self) -> Features {
+        self.features
     }
 
     /// The maps.

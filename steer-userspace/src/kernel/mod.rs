@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod features;
 mod fill;
+mod filters;
 mod grace;
 mod index;
 mod load;

@@ -14,7 +14,7 @@ use nix::{
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
 
-use super::KernelError;
+use super::{KernelError, filters, object::PORT_PROGRAMS};
 
 /// The default directory.
 pub const DEFAULT: &str = "/sys/fs/bpf/steer";
@@ -60,6 +60,15 @@ impl Pins {
             "-in"
         };
         self.ports().join(format!("{index}{suffix}"))
+    }
+
+    /// Where the interfaces are noted that have filters in the place of links.
+    pub(super) fn filters(&self) -> PathBuf {
+        self.versioned().join("filters")
+    }
+
+    pub(super) fn filter(&self, index: u32) -> PathBuf {
+        self.filters().join(index.to_string())
     }
 
     /// Whether an agent has pinned its maps here.
@@ -114,6 +123,7 @@ impl Pins {
             }
             // Links first: a program must not run on maps that are half gone.
             removed.links += unpin(&version.join("ports"))?;
+            removed.links += unfilter(&version.join("filters"))?;
             removed.links += unpin(&version.join("links"))?;
             removed.maps += unpin(&version.join("maps"))?;
             remove_empty(&version)?;
@@ -162,6 +172,17 @@ fn unpin(path: &Path) -> Result<usize, KernelError> {
     }
     remove_empty(path)?;
     Ok(pins.len())
+}
+
+/// Removes the filters at the interfaces that a directory names, and the directory.
+fn unfilter(path: &Path) -> Result<usize, KernelError> {
+    let interfaces = filters::marked(path)?;
+    for &index in &interfaces {
+        filters::detach(index);
+        filters::unmark(&path.join(index.to_string()))?;
+    }
+    remove_empty(path)?;
+    Ok(interfaces.len() * PORT_PROGRAMS.len())
 }
 
 /// Removes a directory, unless somebody keeps other things there.

@@ -1,5 +1,6 @@
-//! The programs at the host's side of pods' veths: attached to interfaces by pinned links, so that they
-//! stay when the agent is gone; a link goes with its interface.
+//! The programs at the host's side of pods' veths: attached to interfaces by pinned links, or by filters
+//! where the kernel has no such links, so that they stay when the agent is gone; both go with their
+//! interface.
 
 use std::{collections::BTreeSet, fs, io::ErrorKind, os::fd::AsFd as _, path::Path};
 
@@ -12,27 +13,33 @@ use aya::{
     },
 };
 
-use super::{KernelError, Pins, object::PORT_PROGRAMS, sys};
+use super::{KernelError, Pins, filters, object::PORT_PROGRAMS, sys};
 
 /// Attaches them, and replaces them in the links of an earlier agent.
 pub struct Ports {
     // The object, which owns the programs.
     loaded: Ebpf,
     pins: Pins,
+    /// By links, not by filters.
+    tcx: bool,
 }
 
 impl Ports {
     /// Loads the programs, and puts them in force where an earlier agent had some.
-    pub(super) fn new(loaded: Ebpf, pins: &Pins) -> Result<Self, KernelError> {
+    pub(super) fn new(loaded: Ebpf, pins: &Pins, tcx: bool) -> Result<Self, KernelError> {
         let mut ports = Self {
             loaded,
             pins: pins.clone(),
+            tcx,
         };
+        let guarded = ports.guarded()?;
         for (name, direction) in PORT_PROGRAMS {
             let failed = KernelError::program(name);
             ports.program(name)?.load().map_err(failed)?;
-            for index in ports.guarded()? {
-                ports.renew(index, name, direction)?;
+            for &index in &guarded {
+                if !ports.renew(index, name, direction)? && !tcx {
+                    filters::unmark(&ports.pins.filter(index))?;
+                }
             }
         }
         Ok(ports)
@@ -47,11 +54,26 @@ impl Ports {
     /// whose it is: an interface that nobody knows is judged by the default policy.
     pub fn guard(&mut self, index: u32) -> Result<(), KernelError> {
         for (name, direction) in PORT_PROGRAMS {
-            if !self.renew(index, name, direction)? {
+            if !self.tcx {
+                self.filter(index, name, direction)?;
+            } else if !self.renew(index, name, direction)? {
                 self.attach(index, name, direction)?;
             }
         }
         Ok(())
+    }
+
+    /// Puts a program in force at an interface by a filter.
+    fn filter(
+        &mut self,
+        index: u32,
+        name: &'static str,
+        direction: TcAttachType,
+    ) -> Result<(), KernelError> {
+        let interface = filters::name(index).ok_or(KernelError::NoInterface { index })?;
+        filters::attach(self.program(name)?, &interface, direction)
+            .map_err(KernelError::program(name))?;
+        filters::mark(&self.pins.filter(index))
     }
 
     fn attach(
@@ -60,10 +82,7 @@ impl Ports {
         name: &'static str,
         direction: TcAttachType,
     ) -> Result<(), KernelError> {
-        let interface = nix::net::if_::if_indextoname(index)
-            .ok()
-            .and_then(|name| name.into_string().ok())
-            .ok_or(KernelError::NoInterface { index })?;
+        let interface = filters::name(index).ok_or(KernelError::NoInterface { index })?;
         let failed = KernelError::program(name);
         let program = self.program(name)?;
         let options = TcAttachOptions::TcxOrder(LinkOrder::first());
@@ -84,6 +103,10 @@ impl Ports {
 
     /// Takes them away again, the guard first.
     pub fn release(&mut self, index: u32) -> Result<(), KernelError> {
+        if !self.tcx {
+            filters::detach(index);
+            return filters::unmark(&self.pins.filter(index));
+        }
         let mut programs = PORT_PROGRAMS.into_iter().rev();
         programs.try_for_each(|(_, direction)| remove(&self.pins.port(index, direction)))
     }
@@ -105,14 +128,21 @@ impl Ports {
         program.try_into().map_err(KernelError::program(name))
     }
 
-    /// Puts a program into its link at an interface; false if there is none, or none any more
-    /// because the interface is gone.
+    /// Puts a program into its link or filter at an interface; false if there is none, or none any
+    /// more because the interface is gone.
     fn renew(
         &mut self,
         index: u32,
         name: &'static str,
         direction: TcAttachType,
     ) -> Result<bool, KernelError> {
+        if !self.tcx {
+            let Some(interface) = filters::name(index) else {
+                return Ok(false);
+            };
+            return filters::renew(self.program(name)?, &interface, direction)
+                .map_err(KernelError::program(name));
+        }
         let path = self.pins.port(index, direction);
         let failed = |source| KernelError::Bpf {
             call: "LINK_UPDATE",
@@ -141,14 +171,9 @@ impl Ports {
 
 /// The interfaces that have the guard.
 pub(super) fn guarded(pins: &Pins) -> Result<BTreeSet<u32>, KernelError> {
-    let folder = pins.ports();
-    let found = match fs::read_dir(&folder) {
-        Ok(found) => found,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        Err(error) => return Err(KernelError::io("looking at", folder)(error)),
-    };
-    let index = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
-    Ok(found.filter_map(|entry| index(entry.ok()?)).collect())
+    let mut found = filters::marked(&pins.ports())?;
+    found.extend(filters::marked(&pins.filters())?);
+    Ok(found)
 }
 
 fn fd_link(link: SchedClassifierLink) -> Result<FdLink, aya::programs::links::LinkError> {

@@ -1,8 +1,17 @@
 //! What this kernel can do, found out by trying.
 
-use std::{collections::BTreeMap, io, os::fd::AsFd as _, path::Path};
+use std::{
+    collections::BTreeMap,
+    io,
+    os::fd::AsFd as _,
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use aya::{Btf, EbpfLoader, programs::loaded_programs};
+use aya::{
+    Btf, EbpfLoader,
+    programs::{Program, ProgramError, loaded_programs},
+};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::{
@@ -17,8 +26,19 @@ pub fn is_bpffs(path: &Path) -> bool {
     statfs(path).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC)
 }
 
+/// A program, as the kernel took it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Loaded {
+    /// Its name.
+    pub name: &'static str,
+    /// Instructions that the verifier followed, on every way through the program (Linux 5.16).
+    pub verified: Option<u32>,
+    /// How long the kernel took to load it.
+    pub took: Duration,
+}
+
 /// Loads every program, with maps of the smallest size, and lets them go again.
-pub fn load() -> Result<usize, KernelError> {
+pub fn load() -> Result<Vec<Loaded>, KernelError> {
     let features = Features::probe()?;
     let btf = Btf::from_sys_fs().map_err(|_| KernelError::NoBtf)?;
     let fields = features.netns_fields.unwrap_or_default();
@@ -33,13 +53,27 @@ pub fn load() -> Result<usize, KernelError> {
         source: Box::new(source),
     })?;
     let ports = PORT_PROGRAMS.map(|(name, _)| name);
-    for name in PROGRAMS.into_iter().chain(ports) {
-        let program = object
-            .program_mut(name)
-            .ok_or(KernelError::Missing { name })?;
-        load_program(program).map_err(KernelError::program(name))?;
-    }
-    Ok(PROGRAMS.len() + ports.len())
+    PROGRAMS
+        .into_iter()
+        .chain(ports)
+        .map(|name| {
+            let program = object
+                .program_mut(name)
+                .ok_or(KernelError::Missing { name })?;
+            one(name, program).map_err(KernelError::program(name))
+        })
+        .collect()
+}
+
+fn one(name: &'static str, program: &mut Program) -> Result<Loaded, ProgramError> {
+    let started = Instant::now();
+    load_program(program)?;
+    let took = started.elapsed();
+    Ok(Loaded {
+        name,
+        verified: program.info()?.verified_instruction_count(),
+        took,
+    })
 }
 
 /// Programs on the hooks of a cgroup, inherited ones among them, that are not steer's: name ->

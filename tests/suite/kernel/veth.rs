@@ -4,6 +4,7 @@ use std::{
     io::ErrorKind,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     os::fd::AsFd as _,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -32,6 +33,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test("veth::echoes", echoes),
         test("veth::off_is_off", off),
         test("veth::what_has_no_cgroup_is_reset", real),
+        test("veth::it_stays_without_an_engine_until_unloaded", unloaded),
     ]
 }
 
@@ -420,9 +422,9 @@ fn off() -> Result<()> {
     Ok(())
 }
 
-/// A socket of the pod's network namespace that no cgroup hook sees.
-fn real() -> Result<()> {
-    let mut stage = Stage::raise("veth-real", 1)?;
+/// A client whose veth is known, but not guarded yet.
+fn known(purpose: &str) -> Result<(Stage, u32, EgressRows)> {
+    let mut stage = Stage::raise(purpose, 1)?;
     let index = netns::inside(stage.lab.node()?.net(), || link::index("veth-client"))?;
     let mut rows = rules();
     let mut port = rows.ports.remove(&INTERFACE).context("a row")?;
@@ -430,39 +432,71 @@ fn real() -> Result<()> {
     port.addrs = PodAddrs::new([client.v4()?.into(), client.v6()?.into()]);
     rows.ports.insert(index, port);
     stage.engine()?.kernel_mut().put_egress(&rows)?;
-    let dial = |stage: &Stage, to: SocketAddr| {
-        stage.client()?.in_network(|| {
-            let begun = Instant::now();
-            let came = TcpStream::connect_timeout(&to, Duration::from_secs(3));
-            Ok((
-                came.map_err(|error| error.kind()).map(drop),
-                begun.elapsed(),
-            ))
-        })
-    };
+    reach(&stage, "a control")?;
+    Ok((stage, index, rows))
+}
+
+/// Dials from a socket of the pod's network namespace that no cgroup hook sees; says what came of it
+/// and how long it took.
+fn dial(stage: &Stage, to: SocketAddr) -> Result<(Result<(), ErrorKind>, Duration)> {
+    stage.client()?.in_network(|| {
+        let begun = Instant::now();
+        let came = TcpStream::connect_timeout(&to, Duration::from_secs(3));
+        Ok((
+            came.map_err(|error| error.kind()).map(drop),
+            begun.elapsed(),
+        ))
+    })
+}
+
+fn reach(stage: &Stage, why: &str) -> Result<()> {
     for to in [stage::v4(1), stage::v6(1)] {
-        ensure!(
-            dial(&stage, to)?.0 == Ok(()),
-            "a control that does not get through"
-        );
+        let (came, _) = dial(stage, to)?;
+        ensure!(came == Ok(()), "{why}: {to}: {came:?}");
     }
+    Ok(())
+}
+
+fn refused(stage: &Stage) -> Result<()> {
+    for to in [stage::v4(1), stage::v6(1)] {
+        let (came, took) = dial(stage, to)?;
+        ensure!(came == Err(ErrorKind::ConnectionRefused), "{to}: {came:?}");
+        ensure!(took < Duration::from_millis(500), "{to}: {took:?}");
+    }
+    Ok(())
+}
+
+fn real() -> Result<()> {
+    let (mut stage, index, mut rows) = known("veth-real")?;
     guard(&mut stage, index)?;
     // Once more is no error, and a new agent finds it.
     guard(&mut stage, index)?;
     stage.start()?;
-    for to in [stage::v4(1), stage::v6(1)] {
-        let (came, took) = dial(&stage, to)?;
-        ensure!(came == Err(ErrorKind::ConnectionRefused), "{to}: {came:?}");
-        ensure!(took < Duration::from_millis(500), "{to}: {took:?}");
-    }
+    refused(&stage)?;
     ensure!(stage.live()?.reasons[&Reason::ResetSent] >= 2);
     let port = rows.ports.get_mut(&index).context("a row")?;
     port.policy = 0;
     stage.engine()?.kernel_mut().put_egress(&rows)?;
-    for to in [stage::v4(1), stage::v6(1)] {
-        ensure!(dial(&stage, to)?.0 == Ok(()), "an open policy");
+    reach(&stage, "an open policy")
+}
+
+/// How long a link may outlive its pin.
+const GONE_MAX: Duration = Duration::from_secs(5);
+
+/// The guard stays when the engine is gone, and goes when it is unloaded.
+fn unloaded() -> Result<()> {
+    let (mut stage, index, _) = known("veth-unload")?;
+    guard(&mut stage, index)?;
+    stage.end();
+    refused(&stage)?;
+    let pins = stage.settings().kernel.pins;
+    netns::inside(stage.lab.node()?.net(), || Ok(pins.remove()?))?;
+    // The kernel lets a link go a moment after its last pin.
+    let begun = Instant::now();
+    while begun.elapsed() < GONE_MAX && reach(&stage, "unloaded").is_err() {
+        thread::sleep(Duration::from_millis(20));
     }
-    Ok(())
+    reach(&stage, "unloaded")
 }
 
 /// Attaches the program, as the agent does: in the namespace of the node.

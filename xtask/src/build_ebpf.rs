@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use crate::{process, toolchain, workspace};
 
 pub(crate) mod gate;
+mod loops;
 
 /// Compile the kernel programs and check their atomic instructions
 #[derive(clap::Args)]
@@ -40,5 +41,6 @@ fn build() -> Result<()> {
 fn gate() -> Result<Vec<(String, usize)>> {
     let object = workspace::bpf_object();
     let bytes = fs::read(&object).with_context(|| format!("cannot read {}", object.display()))?;
+    loops::check(&bytes).context("a kernel that is supported would refuse the kernel programs")?;
     gate::check(&bytes).context("the kernel programs are miscompiled")
 }

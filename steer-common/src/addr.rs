@@ -68,6 +68,17 @@ impl Addr {
         }
         Ipv6Addr::from(bytes).to_canonical()
     }
+
+    /// The network of its first bits, as IPv6 counts them: zero behind.
+    #[must_use]
+    pub fn masked(self, bits: u32) -> Self {
+        let all = match self.to_ip() {
+            IpAddr::V4(v4) => u128::from(v4.to_ipv6_mapped()),
+            IpAddr::V6(v6) => u128::from(v6),
+        };
+        let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+        Ipv6Addr::from(all & mask).into()
+    }
 }
 
 impl From<IpAddr> for Addr {

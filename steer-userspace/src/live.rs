@@ -22,6 +22,10 @@ pub use egress::AskedEgress;
 /// What the maps hold, as far as a service leads to it.
 #[derive(Clone, Debug, Default)]
 pub struct Live {
+    /// META: the generation in force.
+    pub generation: u32,
+    /// META: the generation that was being applied when this was read; 0 for none.
+    pub applying: u32,
     /// SERVICES, as the kernel reads it.
     pub buckets: Vec<Bucket>,
     /// Where SERVICES leads.

@@ -2,8 +2,9 @@
 
 use std::{
     fs,
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command},
+    process::{Child, Command, ExitStatus},
     thread,
     time::{Duration, Instant},
 };
@@ -48,6 +49,18 @@ impl Lab {
         Agent::start(self.node()?, command)
     }
 
+    /// Starts an agent with these variables, which may not live until it is ready.
+    pub fn agent_that_may_die(&self, variables: &[(&str, &str)]) -> Result<Death> {
+        let mut command = self.agent_command()?;
+        command.envs(variables.iter().copied());
+        let (mut agent, before) = Agent::spawn(self.node()?, command)?;
+        Ok(match agent.wait(before)? {
+            None => Death::Ready(agent),
+            Some(status) if status.signal() == Some(Signal::SIGKILL as i32) => Death::Killed,
+            Some(status) => Death::Ended(status, tail(&agent.log, 4000)?),
+        })
+    }
+
     /// The agent's command line: the only place that knows it.
     pub fn agent_command(&self) -> Result<Command> {
         let mut command = self.steer("agent")?;
@@ -82,20 +95,39 @@ impl Lab {
     }
 }
 
+/// How an agent that may die began.
+#[derive(Debug)]
+pub enum Death {
+    /// It lives, and is ready.
+    Ready(Agent),
+    /// It was killed.
+    Killed,
+    /// It ended by itself, and wrote this.
+    Ended(ExitStatus, String),
+}
+
 impl Agent {
     /// Starts `command` on `node` as the agent.
-    pub fn start(node: &Pod, mut command: Command) -> Result<Self> {
+    pub fn start(node: &Pod, command: Command) -> Result<Self> {
+        let (mut agent, before) = Self::spawn(node, command)?;
+        match agent.wait(before)? {
+            None => Ok(agent),
+            Some(status) => bail!("the agent ended ({status}): {}", tail(&agent.log, 4000)?),
+        }
+    }
+
+    /// Starts it; says how long its log was before.
+    fn spawn(node: &Pod, mut command: Command) -> Result<(Self, u64)> {
         let log = node.log("agent");
         let before = fs::metadata(&log).map_or(0, |found| found.len());
         crate::process::detach(&mut command, &log)?;
         let child = command.spawn().context("start the agent")?;
-        let mut agent = Self {
+        let agent = Self {
             child,
             log,
             left: false,
         };
-        agent.wait_until_ready(before)?;
-        Ok(agent)
+        Ok((agent, before))
     }
 
     /// Its process.
@@ -139,7 +171,8 @@ impl Agent {
         self.left = true;
     }
 
-    fn wait_until_ready(&mut self, before: u64) -> Result<()> {
+    /// Waits until it is ready, or has ended.
+    fn wait(&mut self, before: u64) -> Result<Option<ExitStatus>> {
         let started = Instant::now();
         while started.elapsed() < READY_MAX {
             let written = fs::read(&self.log)?;
@@ -148,10 +181,10 @@ impl Agent {
                 .lines()
                 .any(|line| line.contains(READY))
             {
-                return Ok(());
+                return Ok(None);
             }
             if let Some(status) = self.child.try_wait()? {
-                bail!("the agent ended ({status}): {}", tail(&self.log, 4000)?);
+                return Ok(Some(status));
             }
             thread::sleep(Duration::from_millis(2));
         }

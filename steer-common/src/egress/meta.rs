@@ -6,7 +6,7 @@
 pub struct Meta {
     /// `ABI_VERSION` of the agent that made the maps.
     pub abi: u32,
-    /// The generation in force.
+    /// The generation in force: that of the last plan that was applied to its end.
     pub generation: u32,
     /// Nanoseconds of the monotonic clock when the agent last said that it lives.
     pub heartbeat_ns: u64,
@@ -23,8 +23,9 @@ pub struct Meta {
     pub ttl_max_secs: u32,
     /// Events that a CPU may report each second; the rest is counted.
     pub events_per_sec: u32,
-    /// Always zero.
-    pub pad: u32,
+    /// The generation that is being applied; 0 while none is. An agent that finds a number here
+    /// knows that the one before died on the way.
+    pub applying: u32,
 }
 
 impl Meta {
@@ -39,7 +40,7 @@ impl Meta {
             ttl_min_secs: 60,
             ttl_max_secs: 86_400,
             events_per_sec: 100,
-            pad: 0,
+            applying: 0,
         }
     }
 

@@ -42,6 +42,15 @@ impl Mode {
     }
 }
 
+/// A policy as it is wanted.
+pub const POLICY_IN_USE: u32 = 0;
+/// The agent is taking something away: should it die before the generation goes up, the next agent
+/// sees that it must.
+pub const POLICY_REVOKING: u32 = 1;
+/// Nobody has this policy any more. Its generation stays, for the day it comes back: what it let
+/// through before is judged again then.
+pub const POLICY_GONE: u32 = 2;
+
 /// A row of POLICIES.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -53,8 +62,8 @@ pub struct Policy {
     pub generation: u32,
     /// The rule that made it, by its number in the agent's names file.
     pub rule: u32,
-    /// Always zero.
-    pub pad: u32,
+    /// `POLICY_*`. The kernel does not look at it.
+    pub standing: u32,
 }
 
 impl Policy {
@@ -64,7 +73,7 @@ impl Policy {
             mode: mode as u32,
             generation,
             rule: 0,
-            pad: 0,
+            standing: POLICY_IN_USE,
         }
     }
 

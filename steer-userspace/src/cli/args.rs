@@ -60,6 +60,8 @@ pub enum Command {
     Status(Status),
     /// Whether this machine can run steer
     Doctor(Doctor),
+    /// Return to the rules of an earlier generation
+    Rollback(Rollback),
     /// Remove programs, links and maps: connections go where they are dialled again
     Unload(Unload),
     /// Shell completions
@@ -294,6 +296,32 @@ pub struct Doctor {
     /// Format.
     #[command(flatten)]
     pub output: Output,
+}
+
+/// `steer rollback`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Rules are what is written for traffic: VirtualServices, DestinationRules, ServiceEntries, Sidecars and
+the mesh's settings. Pods, services and endpoints stay those of now. The rules stay in force until the
+files say something else, or until --release; an agent that starts keeps to them.
+
+Examples:
+  steer rollback --list         which rules are kept
+  steer rollback                those before the ones in force
+  steer rollback 7              those of generation 7
+  steer rollback --release      what is written counts again
+
+Exit code 1 if those rules are not kept.")]
+pub struct Rollback {
+    /// A generation that had the rules; those before the ones in force if not given
+    #[arg(value_name = "GENERATION", conflicts_with_all = ["release", "list"])]
+    pub generation: Option<u32>,
+    /// What is written counts again
+    #[arg(long, conflicts_with = "list")]
+    pub release: bool,
+    /// Name the rules that are kept
+    #[arg(long)]
+    pub list: bool,
 }
 
 /// `steer unload`.

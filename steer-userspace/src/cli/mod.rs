@@ -14,6 +14,7 @@ mod instance;
 mod learn;
 mod output;
 mod plan;
+mod rollback;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,7 @@ fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Learn(args) => learn::run(&args, &instance),
         Command::Status(args) => status::run(&args, &instance),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Rollback(args) => rollback::run(&args, &instance),
         Command::Unload(args) => unload::run(&args, &instance),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),

@@ -192,17 +192,12 @@ fn fill(image: &Image, layout: &Layout) -> BTreeMap<&'static str, usize> {
 fn writes(steps: &[Step]) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
     for step in steps {
-        let (name, count) = match step {
-            Step::Endpoints { rows, .. } => ("ENDPOINTS", rows.len()),
-            Step::StartTickets { .. } => ("TICKETS", 1),
-            Step::StartCounters { count, .. } => ("COUNTERS", *count as usize),
-            Step::Route { .. } => ("ROUTES", 1),
-            Step::AddMember { .. } | Step::RemoveMember { .. } => ("MEMBERS", 1),
-            Step::Publish { .. } | Step::Unpublish { .. } => ("SERVICES", 1),
-            Step::SetSource { .. } | Step::RemoveSource { .. } => ("SOURCES", 1),
-            Step::Egress(step) => (step.map(), 1),
+        let count = match step {
+            Step::Endpoints { rows, .. } => rows.len(),
+            Step::StartCounters { count, .. } => *count as usize,
+            _ => 1,
         };
-        *counts.entry(name).or_default() += count;
+        *counts.entry(step.map()).or_default() += count;
     }
     counts
 }

@@ -53,6 +53,8 @@ fn applied(plan: &Plan) -> Live {
     };
     for step in &plan.steps {
         match step {
+            Step::Begin { .. } => {}
+            Step::Finish { generation } => live.generation = *generation,
             Step::Endpoints { first, rows } => {
                 live.endpoints.extend((*first..).zip(rows.iter().copied()));
             }

@@ -10,12 +10,20 @@ use super::{
     output::{self, counted},
 };
 use crate::{
-    control::{Lock, LockError},
+    control::{HISTORY_FILE, Lock, LockError, ROLLBACK_FILE},
     kernel::Removed,
 };
 
 /// The files of a state directory; the lock last, so that no agent starts in between.
-const FILES: [&str; 4] = ["names.jsonl", "clusters.json", "status.json", "lock"];
+const FILES: [&str; 7] = [
+    HISTORY_FILE,
+    ROLLBACK_FILE,
+    "names.jsonl",
+    "clusters.json",
+    "refusals.json",
+    "status.json",
+    "lock",
+];
 
 /// Removes everything that an agent left.
 pub(super) fn run(args: &Unload, instance: &Instance) -> anyhow::Result<Exit> {

@@ -18,6 +18,7 @@ use super::{
     feed::{Feed, FeedError, Origin},
     refusals::{self, Refusals},
     resolve::{self, Resolver, Wanted},
+    rules::Rules,
     scan::Scans,
     status::{State, Status},
 };
@@ -86,6 +87,9 @@ pub struct Agent {
     feed: Feed,
     scans: Scans,
     /// The last configuration that could be read.
+    written: Snapshot,
+    rules: Rules,
+    /// What is to be in force: what is written, unless somebody returned to earlier rules.
     snapshot: Snapshot,
     /// The pods of this node.
     found: Scan,
@@ -97,6 +101,8 @@ pub struct Agent {
     desired: Desired,
     /// Why what is written is not in force; empty if it is.
     refused: Vec<Finding>,
+    /// It is for the kernel, or files of the agent's own, that it is not: another try may do.
+    refused_by_kernel: bool,
     told: Option<Status>,
     clusters_changed: bool,
     events: Events,
@@ -117,6 +123,8 @@ impl Agent {
             engine,
             feed,
             scans,
+            written: Snapshot::default(),
+            rules: Rules::default(),
             snapshot: Snapshot::default(),
             found: Scan::default(),
             names: Arc::default(),
@@ -124,6 +132,7 @@ impl Agent {
             lowering: Lowering::new(settings.desired.clone()),
             desired: Desired::default(),
             refused: Vec::new(),
+            refused_by_kernel: false,
             told: None,
             clusters_changed: false,
             events,
@@ -150,7 +159,7 @@ impl Agent {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
         };
-        if self.take(first) {
+        if self.take(first)? {
             if !self.snapshot.pods.is_empty() {
                 self.found = self.scans.next().await;
             }
@@ -169,7 +178,7 @@ impl Agent {
                 _ = interrupt.recv() => break,
                 _ = reload.recv() => self.change()?,
                 () = self.feed.changed() => self.change()?,
-                _ = read.tick() => self.change()?,
+                _ = read.tick() => self.change_or_retry()?,
                 found = self.scans.next() => {
                     self.found = found;
                     self.apply();
@@ -227,33 +236,61 @@ impl Agent {
 
     /// The configuration may have changed.
     fn change(&mut self) -> Result<(), AgentError> {
-        if self.read() {
+        if self.read()? {
             self.apply();
         }
         self.tell()
     }
 
-    /// Reads what is written; false if it is what was read last, or cannot be used.
-    fn read(&mut self) -> bool {
+    /// Like `change`; what the kernel refused is tried again.
+    fn change_or_retry(&mut self) -> Result<(), AgentError> {
+        let again = self.refused_by_kernel;
+        if self.read()? || again {
+            self.apply();
+        }
+        self.tell()
+    }
+
+    /// Reads what is written; false if nothing is to be done about it.
+    fn read(&mut self) -> Result<bool, AgentError> {
         let read = self.feed.read();
         self.take(read)
     }
 
-    /// Takes what was read; false if it is what was read last, or cannot be used.
-    fn take(&mut self, read: Result<Option<Snapshot>, Vec<Finding>>) -> bool {
-        match read {
+    /// Takes what was read; false if nothing is to be done about it.
+    fn take(&mut self, read: Result<Option<Snapshot>, Vec<Finding>>) -> Result<bool, AgentError> {
+        let fresh = match read {
             Ok(None) => false,
             Ok(Some(snapshot)) => {
-                let same_pods = self.snapshot.has_pods_of(&snapshot);
-                self.snapshot = snapshot;
-                if !same_pods {
-                    self.scans.look_for(self.snapshot.pod_addresses());
-                }
+                self.written = snapshot;
+                self.rules.write(self.feed.rules());
                 true
             }
             Err(findings) => {
                 self.refuse(findings);
                 false
+            }
+        };
+        let state = &self.settings.engine.state;
+        let failed = |source| AgentError::Io {
+            action: "reading the rules of earlier generations",
+            source,
+        };
+        if !self.rules.look(state).map_err(failed)? && !fresh {
+            return Ok(false);
+        }
+        match self.rules.choose(&self.written, state).map_err(failed)? {
+            Ok(snapshot) => {
+                let same_pods = self.snapshot.has_pods_of(&snapshot);
+                self.snapshot = snapshot;
+                if !same_pods {
+                    self.scans.look_for(self.snapshot.pod_addresses());
+                }
+                Ok(true)
+            }
+            Err(findings) => {
+                self.refuse(findings);
+                Ok(false)
             }
         }
     }
@@ -272,9 +309,13 @@ impl Agent {
                 .collect(),
         );
         let image = self.compiler.compile_on(&self.desired, &node);
-        match self.engine.apply(image) {
+        let applied = self.engine.apply(image);
+        let kernel = |error: &EngineError| !matches!(error, EngineError::Plan(_));
+        self.refused_by_kernel = applied.as_ref().is_err_and(kernel);
+        match applied {
             Ok(applied) => {
                 self.refused.clear();
+                self.note_rules(applied.generation);
                 if applied.steps > 0 {
                     tracing::info!(
                         generation = applied.generation,
@@ -286,6 +327,13 @@ impl Agent {
                 }
             }
             Err(error) => self.refuse(vec![not_applied(&error)]),
+        }
+    }
+
+    /// Keeps the rules that are in force, to return to them one day.
+    fn note_rules(&self, generation: u32) {
+        if let Err(error) = self.rules.note(&self.settings.engine.state, generation) {
+            tracing::warn!(%error, "these rules cannot be returned to: they are not kept");
         }
     }
 
@@ -390,6 +438,7 @@ impl Agent {
             cgroup: self.settings.engine.kernel.cgroup.display().to_string(),
             written: jiff::Timestamp::now().to_string(),
             generation: self.engine.generation(),
+            rolled_back: self.rules.rolled_back(),
             state: if self.refused.is_empty() {
                 State::Applied
             } else {
@@ -409,12 +458,17 @@ fn not_applied(error: &EngineError) -> Finding {
             EngineError::Plan(_) => "STR0701",
             EngineError::Kernel(_) => "STR0702",
             EngineError::Names(_) => "STR0703",
+            EngineError::Torn { .. } => "STR0704",
         },
         object: None,
         position: None,
         field: String::new(),
         message: chain(error),
-        help: "the last good configuration stays in force".to_owned(),
+        help: match error {
+            EngineError::Torn { .. } => "the agent tries again every few seconds",
+            _ => "the last good configuration stays in force",
+        }
+        .to_owned(),
     }
 }
 

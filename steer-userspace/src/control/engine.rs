@@ -10,7 +10,7 @@ use std::{
 use super::{names_file::NamesFile, read_names, seed};
 use crate::{
     image::Image,
-    kernel::{Grace, Kernel, KernelError, KernelSettings},
+    kernel::{Grace, Kernel, KernelError, KernelSettings, Undo},
     node::connections::Insider,
     plan::{Layout, Plan, PlanError},
 };
@@ -36,6 +36,14 @@ pub enum EngineError {
     /// The names could not be written.
     #[error("writing the names file")]
     Names(#[source] io::Error),
+    /// The kernel refused, and it refused to go back as well.
+    #[error("{cause}; and what was in force before cannot be restored")]
+    Torn {
+        /// The first refusal.
+        cause: Box<EngineError>,
+        /// The second.
+        source: KernelError,
+    },
 }
 
 /// An image is in force.
@@ -171,25 +179,34 @@ impl Engine {
     }
 
     fn write(&mut self, plan: &Plan) -> Result<(), EngineError> {
+        let mut undo = Undo::default();
         let done = self
             .names
             .append(&plan.names)
             .map_err(EngineError::Names)
-            .and_then(|()| Ok(self.put_in_force(plan)?));
-        if done.is_err() {
-            self.resume()?;
+            .and_then(|()| Ok(self.put_in_force(plan, &mut undo)?));
+        let Err(cause) = done else {
+            return Ok(());
+        };
+        let back = self.kernel.maps_mut().undo(undo);
+        self.resume()?;
+        match back {
+            Ok(()) => Err(cause),
+            Err(source) => Err(EngineError::Torn {
+                cause: Box::new(cause),
+                source,
+            }),
         }
-        done
     }
 
-    fn put_in_force(&mut self, plan: &Plan) -> Result<(), KernelError> {
+    fn put_in_force(&mut self, plan: &Plan, undo: &mut Undo) -> Result<(), KernelError> {
         let (before, from) = plan.steps.split_at(plan.judged.from);
         if self.layout.judges() {
             self.kernel.judge_packets(true)?;
         }
-        self.kernel.maps_mut().apply(before)?;
+        self.kernel.maps_mut().apply(before, undo)?;
         self.seed(&plan.judged.clients);
-        self.kernel.maps_mut().apply(from)?;
+        self.kernel.maps_mut().apply(from, undo)?;
         if !self.layout.judges() {
             self.kernel.judge_packets(false)?;
         }
@@ -233,6 +250,7 @@ impl Engine {
         let live = self.kernel.maps().read()?;
         let known = self.layout.names();
         self.layout = Layout::adopt(self.settings.kernel.capacity, &live, &known);
+        self.kernel.judge_packets(self.layout.judges())?;
         self.grace.wait()?;
         Ok(())
     }

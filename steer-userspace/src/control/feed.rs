@@ -12,6 +12,7 @@ use crate::{
         cluster::{Change, Cluster, Watched},
         files::Reader,
         kubernetes::{ClusterError, ClusterSettings, Kubernetes},
+        rules::Document,
     },
 };
 
@@ -114,6 +115,15 @@ impl Feed {
         match self {
             Self::Files(files) => files.watch.changed().await,
             Self::Cluster(watching) => watching.changed().await,
+        }
+    }
+
+    /// The rules of the last configuration, as they are written; none of a cluster, where they are not
+    /// kept as text.
+    pub(super) fn rules(&self) -> Option<Vec<Document>> {
+        match self {
+            Self::Files(files) => Some(files.reader.rules()),
+            Self::Cluster(_) => None,
         }
     }
 

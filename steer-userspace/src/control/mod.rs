@@ -5,10 +5,12 @@ mod clusters_file;
 mod engine;
 mod features;
 mod feed;
+mod history;
 mod lock;
 mod names_file;
 mod refusals;
 mod resolve;
+mod rules;
 mod scan;
 mod seed;
 mod status;
@@ -18,6 +20,10 @@ pub use agent::{Agent, AgentError, AgentSettings};
 pub use clusters_file::read_clusters;
 pub use engine::{Applied, Engine, EngineError, EngineSettings};
 pub use feed::{FeedError, Origin};
+pub use history::{
+    Entry, HISTORY_FILE, ROLLBACK_FILE, Rollback, entry_of, read_history, read_rollback,
+    set_rollback,
+};
 pub use lock::{Lock, LockError};
 pub use names_file::{NamesFile, read_names};
 pub use refusals::{Counted, Refusal, read_refusals};

@@ -33,6 +33,8 @@ pub struct Status {
     pub written: String,
     /// The generation in force.
     pub generation: u32,
+    /// The generation whose rules somebody returned to.
+    pub rolled_back: Option<u32>,
     /// Whether what is written is in force.
     pub state: State,
     /// Class -> what it stands for.

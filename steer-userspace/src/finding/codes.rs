@@ -111,11 +111,15 @@ pub const DOES_NOT_FIT: &str = "STR0701";
 pub const KERNEL_REFUSED: &str = "STR0702";
 /// The agent's files could not be written.
 pub const FILES_NOT_WRITTEN: &str = "STR0703";
+/// The kernel refused a change, and the way back.
+pub const TORN: &str = "STR0704";
+/// Earlier rules are in force, because somebody returned to them.
+pub const ROLLED_BACK: &str = "STR0705";
 /// The kernel has no links to interfaces: filters are used.
 pub const NO_TCX: &str = "STR0801";
 
 /// All of them, in order.
-pub const ALL: [Code; 49] = [
+pub const ALL: [Code; 51] = [
     Code {
         id: REFERENCED_NOT_FOUND,
         severity: Severity::Warning,
@@ -404,6 +408,18 @@ pub const ALL: [Code; 49] = [
         severity: Severity::Error,
         title: "The agent's files could not be written.",
         help: "Listings show names that are out of date until they can be.",
+    },
+    Code {
+        id: TORN,
+        severity: Severity::Error,
+        title: "The kernel refused a change half-way, and refused to go back.",
+        help: "Some services are as before and some as wanted, each of them whole. The agent tries again every few seconds; `steer status` says what the kernel refuses.",
+    },
+    Code {
+        id: ROLLED_BACK,
+        severity: Severity::Warning,
+        title: "The rules of an earlier generation are in force, because somebody ran `steer rollback`.",
+        help: "They stay until the files say something else, or until `steer rollback --release`. Pods, services and endpoints are those of now.",
     },
     Code {
         id: NO_TCX,

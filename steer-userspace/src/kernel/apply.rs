@@ -4,17 +4,25 @@ use std::os::fd::AsFd as _;
 
 use aya::maps::{MapError, PerCpuValues};
 
-use super::{KernelError, Maps, index::NoSlot, sys};
+use super::{KernelError, Maps, Undo, index::NoSlot, sys};
 use crate::plan::Step;
 
 impl Maps {
-    /// Does every step of a plan. Until the first `Publish` nothing that is in force has changed.
-    pub fn apply(&mut self, steps: &[Step]) -> Result<(), KernelError> {
-        steps.iter().try_for_each(|step| self.step(step))
+    /// Does steps of a plan, noting the way back. Until the first `Publish` nothing that is in force
+    /// has changed.
+    pub fn apply(&mut self, steps: &[Step], undo: &mut Undo) -> Result<(), KernelError> {
+        steps.iter().try_for_each(|step| {
+            undo.note(self, step)?;
+            self.step(step)
+        })
     }
 
-    fn step(&mut self, step: &Step) -> Result<(), KernelError> {
+    pub(super) fn step(&mut self, step: &Step) -> Result<(), KernelError> {
+        #[cfg(feature = "faults")]
+        super::fault::before_write(step.map())?;
         match step {
+            Step::Begin { generation } => self.egress.begin(*generation),
+            Step::Finish { generation } => self.egress.finish(*generation),
             Step::Endpoints { first, rows } => {
                 sys::update_rows(self.endpoints_fd.as_fd(), *first, rows).map_err(|source| {
                     KernelError::Bpf {

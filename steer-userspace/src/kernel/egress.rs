@@ -13,7 +13,7 @@ use steer_common::{
     Addr,
     egress::{
         Flow, FlowKey, FlowState, HostKey, HostRule, Learned, LearnedKey, Meta, NameKey, NameRule,
-        NetKey, NetRule, Policy, PortRow, Resolver, SeenName,
+        NetKey, NetRule, Policy, PolicyId, PortRow, Resolver, SeenName,
     },
     limits,
 };
@@ -29,14 +29,14 @@ use crate::plan::{Change, EgressRows, EgressSettings, EgressStep};
 pub struct EgressMaps {
     meta: Array<MapData, Meta>,
     policies: Array<MapData, Policy>,
-    nets: Trie<MapData, NetKey, NetRule>,
-    hosts: HashMap<MapData, HostKey, HostRule>,
-    names: Trie<MapData, NameKey, NameRule>,
-    resolved: HashMap<MapData, LearnedKey, Learned>,
+    pub(super) nets: Trie<MapData, NetKey, NetRule>,
+    pub(super) hosts: HashMap<MapData, HostKey, HostRule>,
+    pub(super) names: Trie<MapData, NameKey, NameRule>,
+    pub(super) resolved: HashMap<MapData, LearnedKey, Learned>,
     learned: HashMap<MapData, LearnedKey, Learned>,
     seen: HashMap<MapData, LearnedKey, SeenName>,
-    resolvers: HashMap<MapData, Addr, Resolver>,
-    ports: HashMap<MapData, u32, PortRow>,
+    pub(super) resolvers: HashMap<MapData, Addr, Resolver>,
+    pub(super) ports: HashMap<MapData, u32, PortRow>,
     flows: HashMap<MapData, FlowKey, Flow>,
 }
 
@@ -62,6 +62,13 @@ impl EgressMaps {
         self.meta.get(&0, 0).map_err(KernelError::map("META"))
     }
 
+    /// A row of POLICIES.
+    pub(super) fn policy(&self, id: PolicyId) -> Result<Policy, KernelError> {
+        self.policies
+            .get(&id, 0)
+            .map_err(KernelError::map("POLICIES"))
+    }
+
     /// Fills META if nobody has yet.
     pub(super) fn start_meta(&mut self) -> Result<(), KernelError> {
         if self.meta()?.abi == 0 {
@@ -75,6 +82,25 @@ impl EgressMaps {
         let meta = self.meta()?;
         self.set_meta(Meta {
             heartbeat_ns: now_ns,
+            ..meta
+        })
+    }
+
+    /// Notes that a generation is being applied.
+    pub(super) fn begin(&mut self, generation: u32) -> Result<(), KernelError> {
+        let meta = self.meta()?;
+        self.set_meta(Meta {
+            applying: generation,
+            ..meta
+        })
+    }
+
+    /// Notes that it is in force.
+    pub(super) fn finish(&mut self, generation: u32) -> Result<(), KernelError> {
+        let meta = self.meta()?;
+        self.set_meta(Meta {
+            generation,
+            applying: 0,
             ..meta
         })
     }
@@ -134,10 +160,7 @@ impl EgressMaps {
     pub fn read(&self) -> Result<EgressRows, KernelError> {
         let mut policies = BTreeMap::new();
         for id in 0..limits::POLICIES_MAX.min(self.policies.len()) {
-            let policy = self
-                .policies
-                .get(&id, 0)
-                .map_err(KernelError::map("POLICIES"))?;
+            let policy = self.policy(id)?;
             if policy != Policy::default() {
                 policies.insert(id, policy);
             }

@@ -7,6 +7,8 @@ pub mod cgroup;
 mod egress;
 mod error;
 mod events;
+#[cfg(feature = "faults")]
+mod fault;
 mod features;
 mod fill;
 mod filters;
@@ -25,6 +27,7 @@ mod stats;
 mod sys;
 mod trial;
 mod types;
+mod undo;
 
 pub use egress::{EgressMaps, now_secs};
 pub use error::KernelError;
@@ -39,3 +42,4 @@ pub use pins::{DEFAULT as DEFAULT_PINS, Pins, Removed};
 pub use ports::Ports;
 pub use stats::{Programs, Runs};
 pub use trial::{Trial, Tried};
+pub use undo::Undo;

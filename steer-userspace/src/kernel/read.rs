@@ -12,7 +12,10 @@ use crate::live::Live;
 impl Maps {
     /// Reads everything that services lead to.
     pub fn read(&self) -> Result<Live, KernelError> {
+        let meta = self.egress.meta()?;
         let mut live = Live {
+            generation: meta.generation,
+            applying: meta.applying,
             buckets: self.index().copy(),
             egress: self.egress.read()?,
             learned: self.egress.learned(),

@@ -55,7 +55,7 @@ impl Live {
         (NetKey::ADDRESS_BITS - 128..=NetKey::ADDRESS_BITS)
             .rev()
             .find_map(|bits| {
-                let addr = masked(key.addr, bits + 128 - NetKey::ADDRESS_BITS);
+                let addr = key.addr.masked(bits + 128 - NetKey::ADDRESS_BITS);
                 let wide = NetKey { addr, ..*key };
                 Some((bits, *self.egress.nets.get(&(wide, bits))?))
             })
@@ -73,16 +73,6 @@ impl Live {
             Some(rule.host).filter(|host| *host != 0)
         })
     }
-}
-
-/// The first bits of an address, as IPv6 counts them.
-fn masked(addr: Addr, bits: u32) -> Addr {
-    let all = match addr.to_ip() {
-        std::net::IpAddr::V4(v4) => u128::from(v4.to_ipv6_mapped()),
-        std::net::IpAddr::V6(v6) => u128::from(v6),
-    };
-    let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
-    std::net::Ipv6Addr::from(all & mask).into()
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use steer_common::{
     Addr,
     egress::{
-        HostKey, HostRule, Learned, LearnedKey, Meta, Mode, NameKey, NameRule, NetKey, NetRule,
-        Policy, PolicyId, PortRow,
+        HostId, HostKey, HostRule, Learned, LearnedKey, Meta, Mode, NameKey, NameRule, NetKey,
+        NetRule, Policy, PolicyId, PortRow,
+        policy::{POLICY_GONE, POLICY_IN_USE, POLICY_REVOKING},
     },
 };
 
@@ -97,6 +98,14 @@ pub enum EgressStep {
     Port(Change<u32, Box<PortRow>>),
 }
 
+impl<K, V> Change<K, V> {
+    /// The row's key.
+    pub const fn key(&self) -> &K {
+        let (Self::Set(key, _) | Self::Remove(key)) = self;
+        key
+    }
+}
+
 impl EgressStep {
     /// The map it writes to.
     pub const fn map(&self) -> &'static str {
@@ -117,97 +126,227 @@ impl EgressRows {
     /// The steps from these rows to `wanted`: what is allowed comes first, then what no longer
     /// is goes, then policies that lost something get a new generation, which makes sockets and
     /// flows be judged again, on the new rows.
+    ///
+    /// Of tries the longest match counts alone, so long entries come before short ones and go after
+    /// them: on the way no address is seen by an entry that neither side means for it.
     pub fn steps(&self, wanted: &Self) -> Vec<EgressStep> {
-        let mut add = Vec::new();
-        let mut remove = Vec::new();
-        let mut lost = BTreeSet::new();
-        for change in changes(&self.hosts, &wanted.hosts) {
-            if let Change::Set(key, _) | Change::Remove(key) = &change
-                && self.hosts.contains_key(key)
-            {
-                lost.insert(key.policy);
-            }
-            sort(change, &mut add, &mut remove, EgressStep::Host);
-        }
-        for change in changes(&self.nets, &wanted.nets) {
-            // A network that appears may be longer than the one that allowed an address before.
-            let (Change::Set((key, _), _) | Change::Remove((key, _))) = &change;
-            lost.insert(key.policy);
-            sort(change, &mut add, &mut remove, EgressStep::Net);
-        }
-        for change in changes(&self.names, &wanted.names) {
-            let change = match change {
-                Change::Set(key, rule) => Change::Set(Box::new(key), rule),
-                Change::Remove(key) => Change::Remove(Box::new(key)),
-            };
-            sort(change, &mut add, &mut remove, EgressStep::Name);
-        }
-        for change in changes(&self.resolved, &wanted.resolved) {
-            let change = match change {
-                Change::Set(key, row) => Change::Set(key, Box::new(row)),
-                Change::Remove(key) => Change::Remove(key),
-            };
-            sort(change, &mut add, &mut remove, EgressStep::Resolved);
-        }
-        for addr in wanted.resolvers.difference(&self.resolvers) {
-            add.push(EgressStep::Resolver(Change::Set(*addr, ())));
-        }
-        for addr in self.resolvers.difference(&wanted.resolvers) {
-            remove.push(EgressStep::Resolver(Change::Remove(*addr)));
-        }
-        for change in changes(&self.ports, &wanted.ports) {
-            let change = match change {
-                Change::Set(key, row) => Change::Set(key, Box::new(row)),
-                Change::Remove(key) => Change::Remove(key),
-            };
-            sort(change, &mut add, &mut remove, EgressStep::Port);
-        }
-        let mut steps = add;
-        steps.append(&mut remove);
-        steps.extend(self.policy_steps(wanted, &lost));
+        let mut lost = self.pending();
+        let (add_hosts, remove_hosts) = self.host_steps(wanted, &mut lost);
+        let (add_nets, remove_nets) = self.net_steps(wanted, &mut lost);
+        let (add_names, remove_names) = self.name_steps(wanted);
+        let (add_resolved, remove_resolved) = self.resolved_steps(wanted);
+        let (add_ports, remove_ports) = self.port_steps(wanted);
+        let resolver = |change: fn(Addr) -> Change<Addr, ()>, found: &BTreeSet<Addr>, other| {
+            let only: Vec<_> = found.difference(other).map(|&one| change(one)).collect();
+            only.into_iter().map(EgressStep::Resolver)
+        };
+        let (fresh, known): (Vec<_>, Vec<_>) = self
+            .policy_steps(wanted, &lost)
+            .partition(|(id, _)| !self.policies.get(id).is_some_and(is_in_use));
+        let policy = |(id, row)| EgressStep::Policy(id, row);
+        let mut steps = self.marks(&lost);
+        steps.extend(add_hosts);
+        steps.extend(add_nets);
+        steps.extend(add_names);
+        steps.extend(add_resolved);
+        let set = |addr| Change::Set(addr, ());
+        steps.extend(resolver(set, &wanted.resolvers, &self.resolvers));
+        // Nobody is led to a policy that is not there yet: it would refuse.
+        steps.extend(fresh.into_iter().map(policy));
+        steps.extend(add_ports);
+        let used = if remove_hosts.is_empty() {
+            BTreeSet::new()
+        } else {
+            wanted.led_to()
+        };
+        let (staying, ending): (Vec<_>, Vec<_>) = remove_hosts
+            .into_iter()
+            .partition(|key| used.contains(&(key.policy, key.host)));
+        let remove = |key| EgressStep::Host(Change::Remove(key));
+        // An address that falls to a wider network must not find there what that one loses.
+        steps.extend(staying.into_iter().map(remove));
+        steps.extend(remove_nets);
+        steps.extend(remove_names);
+        steps.extend(remove_resolved);
+        steps.extend(ending.into_iter().map(remove));
+        steps.extend(resolver(Change::Remove, &self.resolvers, &wanted.resolvers));
+        steps.extend(remove_ports);
+        steps.extend(known.into_iter().map(policy));
         if self.settings != wanted.settings {
             steps.push(EgressStep::Settings(wanted.settings));
         }
         steps
     }
 
+    /// Policies from which an agent was taking something away when it died.
+    fn pending(&self) -> BTreeSet<PolicyId> {
+        let pending = self
+            .policies
+            .iter()
+            .filter(|(_, row)| row.standing == POLICY_REVOKING);
+        pending.map(|(&id, _)| id).collect()
+    }
+
+    /// Notes in the policies that something is being taken away, so that it is seen should the
+    /// agent die before they get their new generation.
+    fn marks(&self, lost: &BTreeSet<PolicyId>) -> Vec<EgressStep> {
+        let live = lost
+            .iter()
+            .filter_map(|id| Some((*id, *self.policies.get(id)?)));
+        live.filter(|(_, row)| row.standing == POLICY_IN_USE && row.generation != 0)
+            .map(|(id, row)| {
+                let standing = POLICY_REVOKING;
+                EgressStep::Policy(id, Policy { standing, ..row })
+            })
+            .collect()
+    }
+
+    /// The hosts that networks and names lead to.
+    fn led_to(&self) -> BTreeSet<(PolicyId, HostId)> {
+        let nets = self.nets.iter();
+        let nets = nets.map(|((net, _), rule)| (net.policy, rule.host));
+        let names = self.names.iter().map(|((name, _), rule)| {
+            let policy = PolicyId::from(u16::from_le_bytes(name.policy));
+            (policy, rule.host)
+        });
+        nets.chain(names).collect()
+    }
+
+    fn host_steps(
+        &self,
+        wanted: &Self,
+        lost: &mut BTreeSet<PolicyId>,
+    ) -> (Vec<EgressStep>, Vec<HostKey>) {
+        let (mut add, mut remove) = (Vec::new(), Vec::new());
+        for change in changes(&self.hosts, &wanted.hosts) {
+            let (Change::Set(key, _) | Change::Remove(key)) = &change;
+            if self.hosts.contains_key(key) {
+                lost.insert(key.policy);
+            }
+            match change {
+                Change::Set(..) => add.push(EgressStep::Host(change)),
+                Change::Remove(key) => remove.push(key),
+            }
+        }
+        (add, remove)
+    }
+
+    fn net_steps(&self, wanted: &Self, lost: &mut BTreeSet<PolicyId>) -> Both {
+        let found = changes(&self.nets, &wanted.nets);
+        // A network that appears may be longer than the one that allowed an address before.
+        let policies = found.iter().map(|change| change.key().0.policy);
+        lost.extend(policies);
+        by_length(found, |(_, bits)| *bits, EgressStep::Net)
+    }
+
+    fn name_steps(&self, wanted: &Self) -> Both {
+        let found = changes(&self.names, &wanted.names);
+        by_length(
+            found,
+            |(_, bits)| *bits,
+            |change| {
+                EgressStep::Name(match change {
+                    Change::Set(key, rule) => Change::Set(Box::new(key), rule),
+                    Change::Remove(key) => Change::Remove(Box::new(key)),
+                })
+            },
+        )
+    }
+
+    fn resolved_steps(&self, wanted: &Self) -> Both {
+        let found = changes(&self.resolved, &wanted.resolved);
+        by_length(
+            found,
+            |_| 0,
+            |change| {
+                EgressStep::Resolved(match change {
+                    Change::Set(key, row) => Change::Set(key, Box::new(row)),
+                    Change::Remove(key) => Change::Remove(key),
+                })
+            },
+        )
+    }
+
+    fn port_steps(&self, wanted: &Self) -> Both {
+        let found = changes(&self.ports, &wanted.ports);
+        by_length(
+            found,
+            |_| 0,
+            |change| {
+                EgressStep::Port(match change {
+                    Change::Set(key, row) => Change::Set(key, Box::new(row)),
+                    Change::Remove(key) => Change::Remove(key),
+                })
+            },
+        )
+    }
+
     fn policy_steps<'a>(
         &'a self,
         wanted: &'a Self,
         lost: &'a BTreeSet<PolicyId>,
-    ) -> impl Iterator<Item = EgressStep> + 'a {
-        let gone = self.policies.keys();
-        let gone = gone.filter(|id| !wanted.policies.contains_key(id));
+    ) -> impl Iterator<Item = (PolicyId, Policy)> + 'a {
+        let is_wanted = |id: &PolicyId| wanted.policies.get(id).is_some_and(is_in_use);
+        let gone = self.policies.iter();
+        let gone = gone.filter(move |(id, row)| {
+            !is_wanted(id) && (row.standing != POLICY_GONE || lost.contains(id))
+        });
         // A policy that is gone refuses, should anybody still lead to it.
-        let gone = gone.map(|&id| EgressStep::Policy(id, Policy::default()));
-        let set = wanted.policies.iter().filter_map(|(&id, policy)| {
+        let gone = gone.map(|(&id, live)| {
+            let row = Policy {
+                standing: POLICY_GONE,
+                ..Policy::new(Mode::Enforce, next(live.generation))
+            };
+            (id, row)
+        });
+        let wanted = wanted.policies.iter().filter(|(_, row)| is_in_use(row));
+        let set = wanted.filter_map(|(&id, policy)| {
             let live = self.policies.get(&id).copied().unwrap_or_default();
             let stricter = live.mode() != policy.mode() && policy.mode() == Mode::Enforce;
-            let revoke = live.generation == 0 || stricter || lost.contains(&id);
-            let generation = match live.generation.wrapping_add(u32::from(revoke)) {
-                0 => 1,
-                generation => generation,
-            };
+            let back = live.generation == 0 || live.standing == POLICY_GONE;
+            let revoke = back || stricter || lost.contains(&id);
             let row = Policy {
-                generation,
+                generation: if revoke {
+                    next(live.generation)
+                } else {
+                    live.generation
+                },
+                standing: POLICY_IN_USE,
                 ..*policy
             };
-            (row != live).then_some(EgressStep::Policy(id, row))
+            (row != live).then_some((id, row))
         });
         set.chain(gone)
     }
 }
 
-fn sort<K, V>(
-    change: Change<K, V>,
-    add: &mut Vec<EgressStep>,
-    remove: &mut Vec<EgressStep>,
-    step: fn(Change<K, V>) -> EgressStep,
-) {
-    match change {
-        Change::Set(..) => add.push(step(change)),
-        Change::Remove(_) => remove.push(step(change)),
-    }
+/// The generation after one; never 0.
+fn next(generation: u32) -> u32 {
+    generation.wrapping_add(1).max(1)
+}
+
+fn is_in_use(row: &Policy) -> bool {
+    row.standing != POLICY_GONE
+}
+
+/// Steps that add, and steps that remove.
+type Both = (Vec<EgressStep>, Vec<EgressStep>);
+
+/// What is set, longest first; what is removed, shortest first.
+fn by_length<K, V>(
+    mut found: Vec<Change<K, V>>,
+    length: impl Fn(&K) -> u32,
+    step: impl Fn(Change<K, V>) -> EgressStep,
+) -> Both {
+    found.sort_by_key(|change| match change {
+        Change::Set(key, _) => i64::from(length(key)).wrapping_neg(),
+        Change::Remove(key) => i64::from(length(key)),
+    });
+    let (add, remove): (Vec<_>, Vec<_>) = found
+        .into_iter()
+        .partition(|change| matches!(change, Change::Set(..)));
+    let add = add.into_iter().map(&step).collect();
+    (add, remove.into_iter().map(step).collect())
 }
 
 fn changes<K: Copy + Ord, V: Copy + PartialEq>(
@@ -249,7 +388,7 @@ mod tests {
             EgressStep::Policy(1, policy) => Some(policy.generation),
             _ => None,
         };
-        steps.iter().find_map(of)
+        steps.iter().rev().find_map(of)
     }
 
     #[test]
@@ -264,6 +403,14 @@ mod tests {
         assert!(matches!(
             less[..],
             [
+                EgressStep::Policy(
+                    1,
+                    Policy {
+                        standing: POLICY_REVOKING,
+                        generation: 1,
+                        ..
+                    }
+                ),
                 EgressStep::Host(Change::Set(..)),
                 EgressStep::Host(Change::Remove(_)),
                 EgressStep::Policy(..)
@@ -275,9 +422,10 @@ mod tests {
     #[test]
     fn a_policy_that_goes_refuses() {
         let live = rows(&[]);
-        let steps = live.steps(&EgressRows::default());
-        assert_eq!(steps, [EgressStep::Policy(1, Policy::default())]);
-        assert_eq!(Policy::default().mode(), Mode::Enforce);
+        let [EgressStep::Policy(1, row)] = live.steps(&EgressRows::default())[..] else {
+            panic!("{:?}", live.steps(&EgressRows::default()));
+        };
+        assert_eq!((row.mode(), row.standing), (Mode::Enforce, POLICY_GONE));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use steer_common::egress::policy::POLICY_REVOKING;
+
 use super::{EgressStep, Step};
 
 /// Clients that a plan begins to judge, though they were there before.
@@ -29,7 +31,10 @@ impl Judged {
         let clients: Vec<u64> = judged.map(|(&cookie, _)| cookie).filter(is_new).collect();
         let begins = |step: &Step| match step {
             Step::Egress(EgressStep::Settings(settings)) => settings.on && before.is_none(),
-            Step::Egress(EgressStep::Policy(..) | EgressStep::Port(_)) => before.is_some(),
+            Step::Egress(EgressStep::Policy(_, row)) => {
+                before.is_some() && row.standing != POLICY_REVOKING
+            }
+            Step::Egress(EgressStep::Port(_)) => before.is_some(),
             Step::SetSource { cookie, .. } => before.is_some() && clients.contains(cookie),
             _ => false,
         };

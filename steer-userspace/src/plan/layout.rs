@@ -84,6 +84,8 @@ pub struct Layout {
     counters: Ranges,
     endpoints: Ranges,
     retired: Retired,
+    /// An agent died while it applied something: even if nothing is left to do, that is noted.
+    unfinished: bool,
     /// MEMBERS that an agent left otherwise when it died half-way: as they should be.
     mends: BTreeMap<MemberKey, Option<Member>>,
 }
@@ -104,6 +106,7 @@ impl Layout {
             counters: Ranges::new(limits::REASON_COUNTERS, capacity.counters),
             endpoints: Ranges::new(0, capacity.endpoints),
             retired: Retired::default(),
+            unfinished: false,
             mends: BTreeMap::new(),
         }
     }
@@ -173,14 +176,26 @@ impl Layout {
             mend: self.mend(),
             ..Stages::default()
         };
+        let (unread, read): (Vec<_>, Vec<_>) =
+            gone.into_iter().partition(|key| !self.is_read(*key));
+        for key in unread {
+            self.remove(key, &mut steps);
+            steps.unread.append(&mut steps.unpublish);
+        }
         self.commit(prepared, &mut steps);
-        gone.into_iter()
+        read.into_iter()
             .for_each(|key| self.remove(key, &mut steps));
         self.plan_sources(image, &mut steps);
         self.plan_egress(image, &mut steps);
         let mut names = self.tables.fresh();
         names.extend(self.egress.fresh());
         let steps = steps.in_order();
+        let unfinished = std::mem::take(&mut self.unfinished);
+        let steps = if steps.is_empty() && !unfinished {
+            steps
+        } else {
+            bracketed(steps, generation)
+        };
         let plan = Plan {
             generation,
             judged: Judged::compare(&judging, &self.judging(), &steps),
@@ -191,6 +206,13 @@ impl Layout {
             self.generation = generation;
         }
         Ok(plan)
+    }
+
+    /// Whether readers are led to a row: those of a class only by the row of class 0.
+    fn is_read(&self, key: ServiceKey) -> bool {
+        let class = CLASS_ANYONE;
+        let anyone = self.placed.get(&ServiceKey { class, ..key });
+        key.class == CLASS_ANYONE || anyone.is_some_and(|anyone| anyone.route.varies)
     }
 
     /// Before all else: a split that has none may be given to another route.
@@ -319,6 +341,15 @@ impl Layout {
     }
 }
 
+/// Steps between the notes that they begin and that they are done.
+fn bracketed(steps: Vec<Step>, generation: u32) -> Vec<Step> {
+    let mut all = Vec::with_capacity(steps.len() + 2);
+    all.push(Step::Begin { generation });
+    all.extend(steps);
+    all.push(Step::Finish { generation });
+    all
+}
+
 /// Whether a map of `capacity` rows holds `needed` ones.
 fn fits(map: &'static str, needed: usize, capacity: u32) -> Result<(), PlanError> {
     if needed <= capacity as usize {
@@ -333,3 +364,6 @@ fn fits(map: &'static str, needed: usize, capacity: u32) -> Result<(), PlanError
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod safety;

@@ -7,6 +7,7 @@
 
 mod allocate;
 mod egress;
+mod gains;
 mod judged;
 mod layout;
 mod names;

@@ -11,6 +11,16 @@ use super::{Judged, egress::EgressStep, names::Name};
 /// One write to one map.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Step {
+    /// Notes that a generation is being applied.
+    Begin {
+        /// Which.
+        generation: u32,
+    },
+    /// Notes that it is in force.
+    Finish {
+        /// Which.
+        generation: u32,
+    },
     /// Fills unused rows of ENDPOINTS.
     Endpoints {
         /// The first row.
@@ -81,6 +91,23 @@ pub enum Step {
     Egress(EgressStep),
 }
 
+impl Step {
+    /// The map it writes to.
+    pub const fn map(&self) -> &'static str {
+        match self {
+            Self::Begin { .. } | Self::Finish { .. } => "META",
+            Self::Endpoints { .. } => "ENDPOINTS",
+            Self::StartTickets { .. } => "TICKETS",
+            Self::StartCounters { .. } => "COUNTERS",
+            Self::Route { .. } => "ROUTES",
+            Self::AddMember { .. } | Self::RemoveMember { .. } => "MEMBERS",
+            Self::Publish { .. } | Self::Unpublish { .. } => "SERVICES",
+            Self::SetSource { .. } | Self::RemoveSource { .. } => "SOURCES",
+            Self::Egress(step) => step.map(),
+        }
+    }
+}
+
 /// What leads from the live layout to the wanted one.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Plan {
@@ -98,6 +125,23 @@ impl Plan {
     /// Nothing to do.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// The step from which on something that is in force changes; before it only rows are filled
+    /// that nobody reads yet.
+    pub fn first_in_force(&self) -> usize {
+        let fills = |step: &Step| {
+            matches!(
+                step,
+                Step::Begin { .. }
+                    | Step::Endpoints { .. }
+                    | Step::StartTickets { .. }
+                    | Step::StartCounters { .. }
+                    | Step::Route { .. }
+            )
+        };
+        let first = self.steps.iter().position(|step| !fills(step));
+        first.unwrap_or(self.steps.len())
     }
 
     /// Services whose routes change, appear or go.

@@ -19,7 +19,7 @@ use part::Part;
 
 pub use part::parse_text;
 
-use super::snapshot::Snapshot;
+use super::{rules::Document, snapshot::Snapshot};
 use crate::finding::{Finding, Position, Severity, codes};
 
 /// No file that people write is larger; what is read costs several times its size.
@@ -118,6 +118,12 @@ impl Reader {
         self.good.clone_from(&self.files);
         self.snapshot = Some(snapshot.clone());
         Ok(Some(snapshot))
+    }
+
+    /// The rules of the last snapshot, as they are written.
+    pub fn rules(&self) -> Vec<Document> {
+        let parts = self.good.values().flat_map(|file| &file.parts);
+        parts.filter_map(|part| part.rules.clone()).collect()
     }
 
     fn fail(&mut self, mut errors: Vec<Finding>) -> Vec<Finding> {

@@ -11,6 +11,7 @@ pub mod kubernetes;
 mod metadata;
 pub mod object;
 pub mod parse;
+pub mod rules;
 mod scalar;
 pub mod snapshot;
 pub mod subnet;

@@ -224,6 +224,8 @@ pub(crate) fn plan(plan: &Plan) -> String {
 
 fn step(out: &mut String, step: &Step, names: &Names) {
     match step {
+        // The first and the last of every plan.
+        Step::Begin { .. } | Step::Finish { .. } => {}
         Step::Endpoints { first, rows } => {
             line(out, 0, "fill ENDPOINTS");
             for (index, row) in (*first..).zip(rows) {

@@ -6,6 +6,7 @@ mod configuration;
 mod files;
 mod life;
 mod machine;
+mod rollback;
 mod stage;
 mod table;
 
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         files::tests(),
         churn::tests(),
         life::tests(),
+        rollback::tests(),
     ];
     harness::main(tests.into_iter().flatten().collect())
 }

@@ -5,7 +5,7 @@ use std::env;
 use anyhow::Result;
 use steer::{
     control::seed,
-    kernel::{Kernel, KernelSettings, Maps, Pins, netns},
+    kernel::{Kernel, KernelSettings, Maps, Pins, Undo, netns},
     node::connections::Insider,
     plan::{Capacity, EgressRows, Step},
 };
@@ -70,7 +70,10 @@ impl Guard {
             rows: EgressRows::default(),
         };
         let interfaces: Vec<u32> = rows.ports.keys().copied().collect();
-        guard.kernel.maps_mut().apply(&sources)?;
+        guard
+            .kernel
+            .maps_mut()
+            .apply(&sources, &mut Undo::default())?;
         guard.seed(lab, unknown)?;
         guard.put(rows)?;
         let ports = guard.kernel.ports_mut();

@@ -25,6 +25,9 @@ impl Layout {
     /// Takes over what is live.
     pub fn adopt(capacity: Capacity, live: &Live, names: &Names) -> Self {
         let mut layout = Self::new(capacity);
+        // Numbers are not given twice, not even to what was not finished.
+        layout.generation = live.generation.max(live.applying);
+        layout.unfinished = live.applying != 0;
         let mut unnamed = Vec::new();
         for (&key, &row) in &live.services {
             let Some(found) = live.routes.get(&row) else {
@@ -42,7 +45,7 @@ impl Layout {
             let ranges = ranges.map(|found| (found.first, found.count));
             let own = ranges.filter(|&(first, count)| layout.endpoints.take_at(first, count));
             let own = own.collect();
-            layout.adopt_route(key, row, found, live, unknown(), own);
+            layout.adopt_route(key, row, found, live, unknown(found), own);
         }
         layout.egress = EgressLayout::adopt(live.egress.clone(), names);
         for (&cookie, &found) in &live.sources {
@@ -231,7 +234,7 @@ fn nobody() -> PodRef {
 }
 
 /// Differs from every route that can be wanted.
-fn unknown() -> Route {
+fn unknown(found: &RouteRow) -> Route {
     Route {
         service: Arc::new(ServiceName {
             namespace: String::new(),
@@ -242,7 +245,7 @@ fn unknown() -> Route {
         }),
         rule: Arc::new(Rule::Service),
         hidden: true,
-        varies: false,
+        varies: found.has(ROUTE_VARIES),
         depth: steer_common::Depth::Connect,
         affinity_secs: 0,
         destinations: Vec::new(),

@@ -12,7 +12,9 @@ use steer_common::{
     egress::{
         Check as CheckWord, Grant, HostKey, HostRule, Learned, LearnedKey, Mode as ModeWord,
         NameKey, NameRule, NetKey, NetRule, Policy as PolicyRow, PolicyId, PortRow,
-        learned::GRANTS, net::NET_NEVER_LEARNED, policy::POLICY_DEFAULT,
+        learned::GRANTS,
+        net::NET_NEVER_LEARNED,
+        policy::{POLICY_DEFAULT, POLICY_GONE},
     },
     limits,
 };
@@ -195,20 +197,32 @@ impl Layout {
             .for_each(|rule| self.tables.rules.release(rule));
         let live = std::mem::take(&mut self.egress.rows);
         self.egress.rows = if rows.settings.on {
-            let both = together(&live, &rows);
-            let (between, allow) = advance(&live, both);
-            let (end, refuse) = advance(&between, rows);
+            let first = live.without_risky_losses(&rows);
+            let mut both = together(&first, &rows);
+            let mut less = rows.clone();
+            for key in first.risky_gains(&rows) {
+                both.restore_host(&key, &first);
+                less.restore_host(&key, &first);
+            }
+            // What a policy begins to refuse it refuses when all that it allows is there.
+            both.keep_lenient(&first);
+            less.keep_lenient(&first);
+            let (taken, mut allow) = advance(&live, first);
+            let (between, more) = advance(&taken, both);
+            allow.extend(more);
+            let (before, refuse) = advance(&between, less);
+            let (end, gain) = advance(&before, rows);
             steps.allow.extend(allow.into_iter().map(Step::Egress));
-            steps.refuse.extend(refuse.into_iter().map(Step::Egress));
+            let last = refuse.into_iter().chain(gain);
+            steps.refuse.extend(last.map(Step::Egress));
             end
         } else {
             let off = EgressRows {
                 settings: rows.settings,
                 ..live.clone()
             };
-            steps
-                .off
-                .extend(live.steps(&off).into_iter().map(Step::Egress));
+            let (off, first) = advance(&live, off);
+            steps.off.extend(first.into_iter().map(Step::Egress));
             let (end, refuse) = advance(&off, rows);
             steps.refuse.extend(refuse.into_iter().map(Step::Egress));
             end
@@ -403,11 +417,14 @@ fn advance(live: &EgressRows, mut wanted: EgressRows) -> (EgressRows, Vec<Egress
     for (id, row) in &mut wanted.policies {
         row.generation = live.policies.get(id).map_or(0, |live| live.generation);
     }
+    let gone = live.policies.iter();
+    let gone =
+        gone.filter(|(id, row)| row.standing == POLICY_GONE && !wanted.policies.contains_key(id));
+    let gone: Vec<_> = gone.map(|(&id, &row)| (id, row)).collect();
+    wanted.policies.extend(gone);
     for step in &steps {
-        if let EgressStep::Policy(id, row) = step
-            && let Some(known) = wanted.policies.get_mut(id)
-        {
-            *known = *row;
+        if let EgressStep::Policy(id, row) = step {
+            wanted.policies.insert(*id, *row);
         }
     }
     (wanted, steps)

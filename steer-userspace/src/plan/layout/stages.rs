@@ -13,6 +13,9 @@ pub(super) struct Stages {
     /// The egress guard is switched off before its rows go.
     pub(super) off: Vec<Step>,
     pub(super) mend: Vec<Step>,
+    /// Rows of classes that nobody is led to, as an agent leaves them that dies half-way: they go
+    /// before a row of class 0 leads there again.
+    pub(super) unread: BTreeSet<(ServiceKey, RowId)>,
     pub(super) fill: Vec<Step>,
     /// What may be reached from now on: before anybody is led there.
     pub(super) allow: Vec<Step>,
@@ -33,16 +36,14 @@ impl Stages {
             .partition(|(key, ..)| key.class == CLASS_ANYONE);
         let mut steps = self.off;
         steps.extend(self.mend);
+        let unpublish = |(key, row)| Step::Unpublish { key, row };
+        steps.extend(self.unread.into_iter().map(unpublish));
         steps.extend(self.fill);
         steps.extend(self.allow);
         steps.extend(classes.iter().map(publish));
         steps.extend(self.sources);
         steps.extend(anyone.iter().map(publish));
-        steps.extend(
-            self.unpublish
-                .into_iter()
-                .map(|(key, row)| Step::Unpublish { key, row }),
-        );
+        steps.extend(self.unpublish.into_iter().map(unpublish));
         steps.extend(self.clear);
         steps.extend(self.refuse);
         steps

@@ -40,6 +40,7 @@ impl Model {
 
     fn step(&mut self, step: &Step) {
         match step {
+            Step::Begin { .. } | Step::Finish { .. } => {}
             Step::Endpoints { first, rows } => {
                 for (index, row) in (*first..).zip(rows) {
                     for used in self.in_force() {

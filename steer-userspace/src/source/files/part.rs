@@ -12,6 +12,7 @@ use crate::{
         document::{self, Chunk},
         object::Place,
         parse::{Parsed, parse_value},
+        rules::Document,
     },
 };
 
@@ -21,6 +22,8 @@ pub(super) struct Part {
     key: Key,
     pub(super) objects: Vec<Parsed>,
     pub(super) findings: Vec<Finding>,
+    /// The text, if there is a rule in it.
+    pub(super) rules: Option<Document>,
 }
 
 /// Where a part stands, how long it is, and a hash of its text: the same only if it is the same.
@@ -45,11 +48,20 @@ pub(super) fn parts(
         match known.get(&key) {
             Some(part) => parts.push(Arc::clone(part)),
             None => match parse_chunk(file, chunk) {
-                Ok((objects, findings)) => parts.push(Arc::new(Part {
-                    key,
-                    objects,
-                    findings,
-                })),
+                Ok((objects, findings)) => {
+                    let rules = objects.iter().any(Parsed::is_rule);
+                    let rules = rules.then(|| Document {
+                        file: Arc::clone(file),
+                        line: chunk.line,
+                        text: chunk.text.into(),
+                    });
+                    parts.push(Arc::new(Part {
+                        key,
+                        objects,
+                        findings,
+                        rules,
+                    }));
+                }
                 Err(error) => errors.push(*error),
             },
         }

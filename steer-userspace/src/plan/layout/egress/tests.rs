@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use steer_common::{Proto, egress::Policy as PolicyRow};
+use steer_common::Proto;
 
 use super::*;
 use crate::{
@@ -83,9 +83,6 @@ fn apply(rows: &mut EgressRows, steps: &[Step], check: impl Fn(&EgressRows, &Ste
         if let Step::Egress(step) = step {
             match step.clone() {
                 EgressStep::Settings(settings) => rows.settings = settings,
-                EgressStep::Policy(id, policy) if policy == PolicyRow::default() => {
-                    rows.policies.remove(&id);
-                }
                 EgressStep::Policy(id, policy) => drop(rows.policies.insert(id, policy)),
                 EgressStep::Net(change) => write(&mut rows.nets, change),
                 EgressStep::Host(change) => write(&mut rows.hosts, change),
@@ -107,7 +104,9 @@ fn the_maps_become_what_is_wanted_and_only_then_the_guard_is_on() {
     let (mut layout, mut rows) = (layout(), EgressRows::default());
     let first = image(&[("192.0.2.0/24", 80)], Mode::Enforce);
     let plan = layout.plan(&first).unwrap();
-    let last = plan.steps.last().unwrap();
+    let [.., last, Step::Finish { generation: 1 }] = &plan.steps[..] else {
+        panic!("{:?}", plan.steps.last());
+    };
     assert!(matches!(last, Step::Egress(EgressStep::Settings(settings)) if settings.on));
     apply(&mut rows, &plan.steps, |rows, step| {
         if let Step::SetSource { source, .. } = step {
@@ -140,7 +139,12 @@ fn the_guard_is_off_before_its_rows_go() {
         .unwrap();
     apply(&mut rows, &plan.steps, |_, _| {});
     let plan = layout.plan(&Image::default()).unwrap();
-    apply(&mut rows, &plan.steps, |rows, _| assert!(!rows.settings.on));
+    apply(&mut rows, &plan.steps[1..], |rows, _| {
+        assert!(!rows.settings.on);
+    });
+    // Numbers that were given stay, so that what was let through is judged again one day.
+    let gone = std::mem::take(&mut rows.policies);
+    assert!(gone.values().all(|row| row.standing == POLICY_GONE));
     assert_eq!(rows, EgressRows::default());
 }
 

@@ -1,0 +1,143 @@
+//! Ports that a host gains, or loses, in the same plan that takes addresses from it, or gives it some.
+//!
+//! What both sides allow is allowed first, so that nobody is refused on the way. Where a host gains
+//! a port and loses an address at once, that would open the port at that address, which neither side
+//! wants: such a gain waits until the address is gone. Where it loses a port and gains an address,
+//! the port goes first. Between refusing for a moment and being open for a moment, the guard refuses.
+
+use std::collections::BTreeSet;
+
+use steer_common::egress::{
+    Check, HostId, HostKey, HostRule, LearnedKey, Mode, NameKey, NetKey, PolicyId,
+    policy::POLICY_GONE,
+};
+
+use super::EgressRows;
+
+type Owner = (PolicyId, HostId);
+
+impl EgressRows {
+    /// Rows of hosts that gain something while they lose addresses or names.
+    pub(super) fn risky_gains(&self, wanted: &Self) -> BTreeSet<HostKey> {
+        let gains = wanted.hosts.iter();
+        let gains = gains.filter(|(key, rule)| is_more(self.hosts.get(key), rule));
+        let gains: BTreeSet<HostKey> = gains.map(|(&key, _)| key).collect();
+        if gains.is_empty() {
+            return gains;
+        }
+        let losing = moved(self, wanted);
+        let risky = gains.into_iter();
+        risky.filter(|key| losing.contains(&owner(key))).collect()
+    }
+
+    /// These rows, without what hosts lose while they gain addresses or names.
+    pub(super) fn without_risky_losses(&self, wanted: &Self) -> Self {
+        let losses = self.hosts.iter().filter(|(key, rule)| {
+            wanted
+                .hosts
+                .get(key)
+                .is_none_or(|new| is_more(Some(new), rule))
+        });
+        let losses: BTreeSet<HostKey> = losses.map(|(&key, _)| key).collect();
+        let mut rows = self.clone();
+        rows.forget_unused();
+        if losses.is_empty() {
+            return rows;
+        }
+        let gaining = moved(wanted, self);
+        for key in losses
+            .into_iter()
+            .filter(|key| gaining.contains(&owner(key)))
+        {
+            rows.restore_host(&key, wanted);
+        }
+        rows
+    }
+
+    /// Drops the rows of policies that are not in use, as an agent leaves them that dies on the way:
+    /// they go before anybody is led there.
+    fn forget_unused(&mut self) {
+        let used = self.policies.iter();
+        let used = used.filter(|(_, row)| row.standing != POLICY_GONE);
+        let used: BTreeSet<PolicyId> = used.map(|(&id, _)| id).collect();
+        self.nets.retain(|(key, _), _| used.contains(&key.policy));
+        self.hosts.retain(|key, _| used.contains(&key.policy));
+        self.names
+            .retain(|(key, _), _| used.contains(&of_name(key)));
+        self.resolved.retain(|key, _| used.contains(&key.policy));
+    }
+
+    /// Makes a row of `EGRESS_HOSTS` what it is in `other`.
+    pub(super) fn restore_host(&mut self, key: &HostKey, other: &Self) {
+        match other.hosts.get(key) {
+            Some(&rule) => drop(self.hosts.insert(*key, rule)),
+            None => drop(self.hosts.remove(key)),
+        }
+    }
+
+    /// Policies that enforce, and did not in `live`, do not yet.
+    pub(super) fn keep_lenient(&mut self, live: &Self) {
+        for (id, row) in &mut self.policies {
+            let known = live
+                .policies
+                .get(id)
+                .filter(|known| known.standing != POLICY_GONE);
+            if let Some(known) = known
+                && row.mode() == Mode::Enforce
+                && row.standing != POLICY_GONE
+            {
+                row.mode = known.mode;
+            }
+        }
+    }
+
+    /// The hosts of the networks around a network.
+    fn around(&self, key: &NetKey, bits: u32) -> Vec<Owner> {
+        let wider = (NetKey::ADDRESS_BITS - 128..bits).filter_map(|bits| {
+            let addr = key.addr.masked(bits + 128 - NetKey::ADDRESS_BITS);
+            let rule = self.nets.get(&(NetKey { addr, ..*key }, bits))?;
+            Some((key.policy, rule.host))
+        });
+        wider.collect()
+    }
+}
+
+/// Whether `new` lets through what `old` does not.
+fn is_more(old: Option<&HostRule>, new: &HostRule) -> bool {
+    old.is_none_or(|old| old.check() != new.check() && new.check() == Check::Address)
+}
+
+/// The hosts that have an address or a name in `from` that they do not have in `to`.
+fn moved(from: &EgressRows, to: &EgressRows) -> BTreeSet<Owner> {
+    let mut owners = BTreeSet::new();
+    for ((key, bits), rule) in &from.nets {
+        if to.nets.get(&(*key, *bits)).map(|other| other.host) != Some(rule.host) {
+            owners.insert((key.policy, rule.host));
+        }
+    }
+    for ((key, bits), rule) in &to.nets {
+        // A narrower network takes addresses from the wider ones.
+        if from.nets.get(&(*key, *bits)) != Some(rule) {
+            owners.extend(from.around(key, *bits));
+        }
+    }
+    let names = from.names.iter();
+    let names = names.filter(|(name, rule)| to.names.get(name) != Some(rule));
+    owners.extend(names.map(|((name, _), rule)| (of_name(name), rule.host)));
+    for (key, row) in &from.resolved {
+        if to.resolved.get(key) != Some(row) {
+            let grants = row.grants.iter();
+            let owner = |key: &LearnedKey, host| (key.policy, host);
+            owners.extend(grants.map(|grant| owner(key, grant.host())));
+        }
+    }
+    owners
+}
+
+fn of_name(name: &NameKey) -> PolicyId {
+    PolicyId::from(u16::from_le_bytes(name.policy))
+}
+
+fn owner(key: &HostKey) -> Owner {
+    (key.policy, key.host)
+}

@@ -1,0 +1,15 @@
+//! Faults on purpose, at every write of an apply: the real agent is killed there, or the kernel
+//! refuses it. After each, traffic is as before or as wanted, and the next agent finishes.
+
+mod killed;
+mod refused;
+mod world;
+
+use std::process::ExitCode;
+
+use steer_tests::harness;
+
+fn main() -> ExitCode {
+    let tests = [killed::tests(), refused::tests()];
+    harness::measure(tests.into_iter().flatten().collect(), killed::figures)
+}

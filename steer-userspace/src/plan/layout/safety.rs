@@ -16,10 +16,13 @@ use store::Store;
 
 const CAPACITY: Capacity = Capacity::for_services(40);
 
-/// Each case is a walk of some hundred states.
-fn cases() -> u32 {
-    let full = std::env::var("STEER_FULL").is_ok_and(|value| value == "1");
-    if full { 2_000 } else { 64 }
+/// Each case is a walk of some hundred states: a quarter of the usual number (`PROPTEST_CASES`).
+fn config() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig {
+        cases: usual.cases / 4,
+        ..usual
+    }
 }
 
 /// Applies a plan step by step up to `stop`, and holds every state against both ends.
@@ -59,7 +62,7 @@ fn is_unseen(step: &Step) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases()))]
+    #![proptest_config(config())]
 
     /// As the title says; between two plans a grace period passes.
     #[test]

@@ -9,6 +9,14 @@ const BUILT: &str = concat!(
 );
 
 fn main() {
+    println!("cargo::rerun-if-env-changed=STEER_BUILD");
+    let version = env::var("CARGO_PKG_VERSION").unwrap_or_default();
+    // Two builds of one version can be told apart (semver.org, build metadata).
+    let version = match env::var("STEER_BUILD") {
+        Ok(build) if !build.is_empty() => format!("{version}+{build}"),
+        Ok(_) | Err(_) => version,
+    };
+    println!("cargo::rustc-env=STEER_VERSION={version}");
     println!("cargo::rerun-if-env-changed=STEER_EBPF_OBJ");
     let object = PathBuf::from(env::var_os("STEER_EBPF_OBJ").unwrap_or_else(|| BUILT.into()));
     println!("cargo::rerun-if-changed={}", object.display());

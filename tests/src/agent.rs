@@ -53,17 +53,17 @@ impl Lab {
     pub fn agent_that_may_die(&self, variables: &[(&str, &str)]) -> Result<Death> {
         let mut command = self.agent_command()?;
         command.envs(variables.iter().copied());
-        let (mut agent, before) = Agent::spawn(self.node()?, command)?;
-        Ok(match agent.wait(before)? {
-            None => Death::Ready(agent),
-            Some(status) if status.signal() == Some(Signal::SIGKILL as i32) => Death::Killed,
-            Some(status) => Death::Ended(status, tail(&agent.log, 4000)?),
-        })
+        Agent::start_that_may_die(self.node()?, command)
     }
 
     /// The agent's command line: the only place that knows it.
     pub fn agent_command(&self) -> Result<Command> {
-        let mut command = self.steer("agent")?;
+        self.agent_command_of(&bins::steer()?)
+    }
+
+    /// The same, of another build of steer.
+    pub fn agent_command_of(&self, build: &Path) -> Result<Command> {
+        let mut command = self.steer_of(build, "agent")?;
         command.arg("--config").arg(self.dirs().config());
         command
             .arg("--cgroup")
@@ -73,7 +73,11 @@ impl Lab {
 
     /// `steer SUBCOMMAND` on the node, on the maps of this lab's agent.
     pub fn steer(&self, subcommand: &str) -> Result<Command> {
-        let mut command = self.node()?.command(bins::steer()?)?;
+        self.steer_of(&bins::steer()?, subcommand)
+    }
+
+    fn steer_of(&self, build: &Path, subcommand: &str) -> Result<Command> {
+        let mut command = self.node()?.command(build)?;
         command.arg(subcommand);
         command.arg("--pins").arg(self.dirs().pins());
         command.arg("--state").arg(self.dirs().state());
@@ -114,6 +118,16 @@ impl Agent {
             None => Ok(agent),
             Some(status) => bail!("the agent ended ({status}): {}", tail(&agent.log, 4000)?),
         }
+    }
+
+    /// Starts `command` as an agent that may not live until it is ready.
+    pub fn start_that_may_die(node: &Pod, command: Command) -> Result<Death> {
+        let (mut agent, before) = Self::spawn(node, command)?;
+        Ok(match agent.wait(before)? {
+            None => Death::Ready(agent),
+            Some(status) if status.signal() == Some(Signal::SIGKILL as i32) => Death::Killed,
+            Some(status) => Death::Ended(status, tail(&agent.log, 4000)?),
+        })
     }
 
     /// Starts it; says how long its log was before.

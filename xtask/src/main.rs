@@ -21,6 +21,7 @@ mod lint;
 mod process;
 mod run;
 mod setup;
+mod soak;
 mod test;
 mod tidy;
 mod toolchain;
@@ -46,6 +47,7 @@ enum Task {
     Test(test::Args),
     Lab(lab::Args),
     Bench(bench::Args),
+    Soak(soak::Args),
     Conformance(conformance::Args),
     Lint(lint::Args),
     Tidy(tidy::Args),
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Task::Test(args) => return conclude(test::run(&args)),
         Task::Lab(args) => lab::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Soak(args) => soak::run_soak(&args),
         Task::Conformance(args) => conformance::run(&args),
         Task::Lint(args) => lint::run(&args),
         Task::Tidy(args) => tidy::run(&args),

@@ -17,7 +17,7 @@ use crate::{control::DEFAULT_STATE, desired::Settings, kernel::DEFAULT_PINS};
 #[derive(Debug, Parser)]
 #[command(
     name = "steer",
-    version,
+    version = env!("STEER_VERSION"),
     max_term_width = 100,
     arg_required_else_help = true,
     after_help = "Examples:

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     control::Lock,
-    kernel::{Attached, Maps, attached, open_sockets, remembered, unpinned},
+    kernel::{Attached, Maps, attached, open_sockets, remembered, unguarded, unpinned},
     live::Live,
     plan::Capacity,
 };
@@ -30,6 +30,8 @@ struct Looked {
     open_sockets: usize,
     /// Maps that are not pinned.
     unpinned: Vec<&'static str>,
+    /// Interfaces of pods that have no guard.
+    unguarded: Vec<u32>,
     /// The process of the agent, if it runs.
     agent: Option<String>,
     /// What the agent said last.
@@ -46,6 +48,12 @@ struct Told {
     problems: Vec<String>,
     agent: Agent,
     generation: Option<u64>,
+    /// A generation on its way into force.
+    applying: Option<u32>,
+    /// The generation whose rules were returned to.
+    rolled_back: Option<u64>,
+    /// What somebody else changed in the kernel, and the agent put right.
+    repaired: Vec<String>,
     programs: Vec<Program>,
     maps: Vec<Fill>,
     reasons: BTreeMap<&'static str, u64>,
@@ -97,8 +105,10 @@ fn look(instance: &Instance) -> anyhow::Result<Looked> {
             .map_err(|error| format!("{:#}", anyhow::Error::from(error))),
         None => Err("which cgroup is not known".to_owned()),
     };
+    let live = maps.read()?;
     Ok(Looked {
-        live: maps.read()?,
+        unguarded: unguarded(&pins, live.egress.ports.keys().copied()),
+        live,
         capacity: maps.capacity(),
         remembered: remembered(&pins)?,
         open_sockets: open_sockets(&pins)?,
@@ -125,6 +135,9 @@ fn tell(looked: &Looked) -> Told {
         ok: problems.is_empty(),
         problems,
         generation: said.and_then(|said| said["generation"].as_u64()),
+        applying: Some(looked.live.applying).filter(|&generation| generation != 0),
+        rolled_back: said.and_then(|said| said["rolled_back"].as_u64()),
+        repaired: repaired(said),
         agent,
         programs: programs.collect(),
         maps: fills(looked),
@@ -174,6 +187,19 @@ fn problems(looked: &Looked, agent: &Agent) -> Vec<String> {
                 .to_owned(),
         );
     }
+    match (looked.live.applying, agent.running) {
+        (0, _) | (_, true) => {}
+        (generation, false) => problems.push(format!(
+            "the agent died while it applied generation {generation}: each service is as before or as \
+             wanted, and the next agent finishes"
+        )),
+    }
+    let unguarded = looked.unguarded.iter();
+    problems.extend(unguarded.map(|index| {
+        format!(
+            "interface {index}, of a pod, has no guard: nothing without a socket is refused there"
+        )
+    }));
     let unpinned = looked.unpinned.iter();
     problems.extend(unpinned.map(|map| format!("the map {map} is not pinned")));
     let cgroup = agent.cgroup.as_deref().unwrap_or("the cgroup");
@@ -218,6 +244,28 @@ fn fills(looked: &Looked) -> Vec<Fill> {
     ]
 }
 
+/// What the agent put right.
+fn repaired(said: Option<&Value>) -> Vec<String> {
+    let lines = said.and_then(|said| said["repaired"].as_array());
+    let lines = lines.into_iter().flatten();
+    lines
+        .filter_map(|line| Some(line.as_str()?.to_owned()))
+        .collect()
+}
+
+/// The generation in force, and how it came there.
+fn generation(told: &Told) -> String {
+    let number = told.generation;
+    let mut text = number.map_or_else(|| "unknown".to_owned(), |found| found.to_string());
+    if let Some(next) = told.applying {
+        text += &format!(", {next} is being applied");
+    }
+    if let Some(to) = told.rolled_back {
+        text += &paint(CAREFUL, &format!(", rolled back to the rules of {to}"));
+    }
+    text
+}
+
 /// How many findings of each severity.
 fn findings(said: Option<&Value>) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
@@ -253,11 +301,7 @@ fn text(told: &Told, wide: bool) -> String {
     let mut lines = vec![
         ("agent", agent),
         ("configuration", configuration),
-        (
-            "generation",
-            told.generation
-                .map_or_else(unknown, |found| found.to_string()),
-        ),
+        ("generation", generation(told)),
         ("findings", findings),
         ("programs", programs(told)),
     ];
@@ -271,8 +315,11 @@ fn text(told: &Told, wide: bool) -> String {
         text.line(format_args!("{name:<14} {value}"));
     }
     tables(&mut text, told, wide);
-    if !told.problems.is_empty() {
+    if !told.problems.is_empty() || !told.repaired.is_empty() {
         text.gap();
+    }
+    for repair in told.repaired.iter().rev().take(3) {
+        text.line(format_args!("{} {repair}", paint(CAREFUL, "repaired")));
     }
     for problem in &told.problems {
         text.line(format_args!("{} {problem}", paint(BAD, "problem")));
@@ -357,6 +404,7 @@ mod tests {
             remembered: 3,
             open_sockets: 5,
             unpinned: Vec::new(),
+            unguarded: Vec::new(),
             agent: Some("42".to_owned()),
             said: Some(json!({
                 "pid": 42, "version": "0.1.0", "config": ["/etc/steer"], "cgroup": "/cgroup",

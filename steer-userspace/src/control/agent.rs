@@ -21,6 +21,7 @@ use super::{
     rules::Rules,
     scan::Scans,
     status::{State, Status},
+    truth::{self, Truth},
 };
 use crate::{
     desired::{Desired, Lowering, Settings, model::PodRef},
@@ -103,6 +104,9 @@ pub struct Agent {
     refused: Vec<Finding>,
     /// It is for the kernel, or files of the agent's own, that it is not: another try may do.
     refused_by_kernel: bool,
+    /// Whether what was compiled last is in force.
+    in_force: bool,
+    truth: Truth,
     told: Option<Status>,
     clusters_changed: bool,
     events: Events,
@@ -133,6 +137,8 @@ impl Agent {
             desired: Desired::default(),
             refused: Vec::new(),
             refused_by_kernel: false,
+            in_force: false,
+            truth: Truth::default(),
             told: None,
             clusters_changed: false,
             events,
@@ -153,6 +159,7 @@ impl Agent {
         let mut reload = signal(SignalKind::hangup()).map_err(failed)?;
         let mut read = timer(READ_EVERY);
         let mut settle = timer(SETTLE_EVERY);
+        let mut look = timer(truth::LOOK_EVERY);
         let mut resolver = Resolver::start();
         let first = tokio::select! {
             first = self.feed.first() => first,
@@ -189,6 +196,7 @@ impl Agent {
                     self.tell()?;
                 }
                 _ = settle.tick() => self.rest()?,
+                _ = look.tick() => self.look()?,
             }
         }
         tracing::info!("stopped; what is in force stays in force (`steer unload` removes it)");
@@ -212,6 +220,22 @@ impl Agent {
             clusters_file::write(&self.settings.engine.state, clusters).map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// Puts right what somebody else changed in the kernel.
+    fn look(&mut self) -> Result<(), AgentError> {
+        if !self.in_force {
+            return Ok(());
+        }
+        let image = self.compiler.image();
+        match self.truth.look(&mut self.engine, image) {
+            Ok(false) => Ok(()),
+            Ok(true) => self.tell(),
+            Err(error) => {
+                tracing::warn!(%error, "what somebody else changed cannot be put right");
+                Ok(())
+            }
+        }
     }
 
     /// What the egress guard reported.
@@ -312,6 +336,7 @@ impl Agent {
         let applied = self.engine.apply(image);
         let kernel = |error: &EngineError| !matches!(error, EngineError::Plan(_));
         self.refused_by_kernel = applied.as_ref().is_err_and(kernel);
+        self.in_force = applied.is_ok();
         match applied {
             Ok(applied) => {
                 self.refused.clear();
@@ -433,12 +458,13 @@ impl Agent {
         findings.dedup();
         Status {
             pid: std::process::id(),
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("STEER_VERSION"),
             config: self.feed.names(),
             cgroup: self.settings.engine.kernel.cgroup.display().to_string(),
             written: jiff::Timestamp::now().to_string(),
             generation: self.engine.generation(),
             rolled_back: self.rules.rolled_back(),
+            repaired: self.truth.repairs().to_vec(),
             state: if self.refused.is_empty() {
                 State::Applied
             } else {

@@ -245,6 +245,28 @@ impl Engine {
         Ok(())
     }
 
+    /// Attaches again what somebody detached; says what it was.
+    pub fn put_back(&mut self) -> Result<Vec<String>, EngineError> {
+        let ports = self.layout.egress().ports.keys().copied().collect();
+        Ok(self.kernel.put_back(self.layout.judges(), &ports)?)
+    }
+
+    /// Holds the maps against what was written into them, and writes `image` anew where somebody
+    /// changed them; says how many rows, by map.
+    pub fn put_right(&mut self, image: &Image) -> Result<Vec<(&'static str, usize)>, EngineError> {
+        let live = self.kernel.maps().read()?;
+        let found = self.layout.differences(&live);
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let known = self.layout.names();
+        let capacity = self.settings.kernel.capacity;
+        self.layout = Layout::adopt_but(capacity, &live, &known, &found.services);
+        self.grace.wait()?;
+        self.apply(image)?;
+        Ok(found.maps.into_iter().collect())
+    }
+
     /// A plan stopped half-way: the maps, not the plan, say what is in force.
     fn resume(&mut self) -> Result<(), EngineError> {
         let live = self.kernel.maps().read()?;

@@ -14,6 +14,7 @@ mod rules;
 mod scan;
 mod seed;
 mod status;
+mod truth;
 mod watch;
 
 pub use agent::{Agent, AgentError, AgentSettings};

@@ -35,6 +35,8 @@ pub struct Status {
     pub generation: u32,
     /// The generation whose rules somebody returned to.
     pub rolled_back: Option<u32>,
+    /// What somebody else changed in the kernel and was put right, the latest last.
+    pub repaired: Vec<String>,
     /// Whether what is written is in force.
     pub state: State,
     /// Class -> what it stands for.

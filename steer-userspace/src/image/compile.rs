@@ -63,6 +63,11 @@ pub struct Compiler {
 }
 
 impl Compiler {
+    /// What was compiled last.
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
     /// What a node of which only the pods are known shall do.
     pub fn compile(&mut self, desired: &Desired, pods: &BTreeMap<u64, PodRef>) -> &Image {
         let node = Node {

@@ -111,6 +111,26 @@ impl Kernel {
         self.judge_packets(rows.settings.on)
     }
 
+    /// The cgroup whose sockets are steered.
+    pub(super) fn target(&self) -> &fs::File {
+        &self.target
+    }
+
+    /// Where everything is pinned.
+    pub(super) fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
+    /// A program of the object, and where it is attached and pinned.
+    pub(super) fn program_and_place(
+        &mut self,
+        name: &'static str,
+    ) -> Result<(&mut Program, &fs::File, Pins), KernelError> {
+        let pins = self.pins.clone();
+        let program = program(self.ports.loaded_mut(), name)?;
+        Ok((program, &self.target, pins))
+    }
+
     /// The veths of pods.
     pub fn ports_mut(&mut self) -> &mut Ports {
         &mut self.ports

@@ -48,6 +48,14 @@ impl Pins {
         self.versioned().join("links").join(name)
     }
 
+    pub(super) fn map_folder(&self) -> PathBuf {
+        self.versioned().join("maps")
+    }
+
+    pub(super) fn link_folder(&self) -> PathBuf {
+        self.versioned().join("links")
+    }
+
     pub(super) fn ports(&self) -> PathBuf {
         self.versioned().join("ports")
     }

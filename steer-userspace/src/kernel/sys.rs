@@ -115,6 +115,14 @@ pub(super) struct LinkInfo {
     pad_2: u32,
 }
 
+impl LinkInfo {
+    /// Of a tcx link: the interface, 0 when it was detached. It stands where the cgroup of others does.
+    #[expect(clippy::cast_possible_truncation, reason = "the low half")]
+    pub(super) const fn interface(&self) -> u32 {
+        u64::from_le(self.cgroup_id) as u32
+    }
+}
+
 #[repr(C)]
 struct InfoByFd {
     fd: u32,

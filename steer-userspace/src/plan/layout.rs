@@ -22,6 +22,7 @@ use crate::{
 
 mod adopt;
 mod capacity;
+mod compare;
 mod egress;
 mod prepare;
 mod rounds;
@@ -30,6 +31,7 @@ mod stages;
 mod tables;
 
 pub use capacity::Capacity;
+pub use compare::Differences;
 use egress::EgressLayout;
 use prepare::Prepared;
 use stages::Stages;

@@ -15,6 +15,6 @@ mod step;
 
 pub use egress::{Change, EgressRows, EgressSettings, EgressStep};
 pub use judged::Judged;
-pub use layout::{Capacity, Layout, Placed};
+pub use layout::{Capacity, Differences, Layout, Placed};
 pub use names::{Name, Names};
 pub use step::{Plan, PlanError, Step};

@@ -9,6 +9,7 @@ mod machine;
 mod rollback;
 mod stage;
 mod table;
+mod truth;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         churn::tests(),
         life::tests(),
         rollback::tests(),
+        truth::tests(),
     ];
     harness::main(tests.into_iter().flatten().collect())
 }

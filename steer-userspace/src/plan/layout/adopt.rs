@@ -2,7 +2,10 @@
 //!
 //! A row whose names are not known is kept in force and replaced by the first plan.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use steer_common::{
     Addr,
@@ -24,6 +27,17 @@ use crate::{
 impl Layout {
     /// Takes over what is live.
     pub fn adopt(capacity: Capacity, live: &Live, names: &Names) -> Self {
+        Self::adopt_but(capacity, live, names, &BTreeSet::new())
+    }
+
+    /// The same, but that rows of some services are not what their names say: the first plan replaces
+    /// them.
+    pub fn adopt_but(
+        capacity: Capacity,
+        live: &Live,
+        names: &Names,
+        distrusted: &BTreeSet<ServiceKey>,
+    ) -> Self {
         let mut layout = Self::new(capacity);
         // Numbers are not given twice, not even to what was not finished.
         layout.generation = live.generation.max(live.applying);
@@ -34,7 +48,8 @@ impl Layout {
                 continue;
             };
             layout.generation = layout.generation.max(found.generation);
-            match layout.known(found, live, names) {
+            let known = (!distrusted.contains(&key)).then(|| layout.known(found, live, names));
+            match known.flatten() {
                 Some(route) => layout.adopt_route(key, row, found, live, route, Vec::new()),
                 None => unnamed.push((key, row, found)),
             }

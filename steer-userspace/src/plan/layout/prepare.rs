@@ -55,12 +55,7 @@ impl Layout {
         route: Arc<Route>,
         generation: u32,
     ) -> Result<Prepared, PlanError> {
-        let weights: Vec<u32> = route
-            .destinations
-            .iter()
-            .map(|found| found.name.weight)
-            .collect();
-        let scale = scale(&route, &weights)?;
+        let scale = scale_of(&route)?;
         let taken = self.take(key, &route)?;
         let mut steps = taken.steps;
         let mut destinations = [DestinationRow::default(); DESTINATIONS_MAX];
@@ -263,12 +258,19 @@ struct Taken {
 }
 
 /// Istio: a single destination takes everything, whatever its weight says.
-fn weight(found: &Destination, route: &Route) -> u32 {
+pub(super) fn weight(found: &Destination, route: &Route) -> u32 {
     if route.destinations.len() == 1 {
         1
     } else {
         found.name.weight
     }
+}
+
+/// How the weights of a route are drawn.
+pub(super) fn scale_of(route: &Route) -> Result<Scale, PlanError> {
+    let destinations = route.destinations.iter();
+    let weights: Vec<u32> = destinations.map(|found| found.name.weight).collect();
+    scale(route, &weights)
 }
 
 fn scale(route: &Route, weights: &[u32]) -> Result<Scale, PlanError> {
@@ -295,7 +297,7 @@ fn same_weighting(old: &Route, new: &Route) -> bool {
             .all(|(old, new)| old.name == new.name)
 }
 
-fn flags(route: &Route) -> u32 {
+pub(super) fn flags(route: &Route) -> u32 {
     let mut flags = RouteRow::depth_bits(route.depth);
     if route.varies {
         flags |= ROUTE_VARIES;

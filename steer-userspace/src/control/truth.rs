@@ -1,0 +1,61 @@
+//! Whether the kernel still does what was asked: what somebody else detached or changed is put right,
+//! and told.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    control::{Engine, EngineError},
+    image::Image,
+};
+
+/// How often programs are looked for.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Of the time, looking through the maps may take this part.
+const PART: u32 = 50;
+/// How many repairs are remembered.
+const REMEMBERED: usize = 20;
+
+/// What was put right.
+#[derive(Debug, Default)]
+pub(super) struct Truth {
+    /// The latest last.
+    repairs: Vec<String>,
+    /// When the maps may be looked through again.
+    next: Option<Instant>,
+}
+
+impl Truth {
+    /// What was put right, the latest last.
+    pub(super) fn repairs(&self) -> &[String] {
+        &self.repairs
+    }
+
+    /// Looks, and puts right; true if something was.
+    pub(super) fn look(&mut self, engine: &mut Engine, image: &Image) -> Result<bool, EngineError> {
+        let mut found = Vec::new();
+        for program in engine.put_back()? {
+            found.push(format!(
+                "{program} was detached by somebody else, and is attached again"
+            ));
+        }
+        let began = Instant::now();
+        if self.next.is_none_or(|next| next <= began) {
+            for (map, rows) in engine.put_right(image)? {
+                found.push(format!(
+                    "{rows} rows of {map} were changed by somebody else, and are as asked again"
+                ));
+            }
+            self.next = Some(Instant::now() + began.elapsed() * PART);
+        }
+        for repair in &found {
+            tracing::warn!("{repair}");
+        }
+        let any = !found.is_empty();
+        let now = jiff::Timestamp::now();
+        self.repairs
+            .extend(found.into_iter().map(|what| format!("{now} {what}")));
+        let over = self.repairs.len().saturating_sub(REMEMBERED);
+        self.repairs.drain(..over);
+        Ok(any)
+    }
+}

@@ -1,0 +1,69 @@
+//! Whether the programs are where they should be, and putting them back.
+
+use std::{collections::BTreeSet, os::fd::AsFd as _};
+
+use aya::programs::TcAttachType;
+
+use super::{
+    Kernel, KernelError, PROGRAMS, Pins, attach, cgroup,
+    object::{PACKET_PROGRAMS, PORT_PROGRAMS},
+    sys,
+};
+
+impl Kernel {
+    /// Attaches again what somebody detached: programs at the cgroup, those that see packets among
+    /// them if some policy judges, and at the interfaces `ports`. Says what was missing.
+    pub fn put_back(
+        &mut self,
+        judges: bool,
+        ports: &BTreeSet<u32>,
+    ) -> Result<Vec<String>, KernelError> {
+        let mut missing = Vec::new();
+        let wanted =
+            cgroup::id(self.target()).map_err(KernelError::io("looking at", "the cgroup"))?;
+        for name in PROGRAMS {
+            if (!judges && PACKET_PROGRAMS.contains(&name)) || leads_to(self.pins(), name, wanted) {
+                continue;
+            }
+            let (program, target, pins) = self.program_and_place(name)?;
+            attach::attach(name, program, target, &pins)?;
+            missing.push(name.to_owned());
+        }
+        for &index in ports {
+            if guards(self.pins(), index) {
+                continue;
+            }
+            // An interface that has gone with its pod is none of our trouble.
+            if self.ports_mut().guard(index).is_ok() {
+                missing.push(format!("the guard of interface {index}"));
+            }
+        }
+        Ok(missing)
+    }
+}
+
+fn leads_to(pins: &Pins, name: &str, cgroup: u64) -> bool {
+    let link = sys::open_pin(&pins.link(name));
+    let info = link.and_then(|link| sys::link_info(link.as_fd()));
+    info.is_ok_and(|info| info.cgroup_id == cgroup)
+}
+
+/// Whether both programs of an interface are attached to it.
+pub(super) fn guards(pins: &Pins, index: u32) -> bool {
+    PORT_PROGRAMS
+        .into_iter()
+        .all(|(_, direction)| is_at(pins, index, direction))
+}
+
+fn is_at(pins: &Pins, index: u32, direction: TcAttachType) -> bool {
+    let link = sys::open_pin(&pins.port(index, direction));
+    let info = link.and_then(|link| sys::link_info(link.as_fd()));
+    // The interface of a tcx link stands where the cgroup of others does: 0 when it was detached.
+    info.is_ok_and(|info| info.interface() == index)
+}
+
+/// The interfaces in PORTS that no pinned link guards.
+pub fn unguarded(pins: &Pins, ports: impl IntoIterator<Item = u32>) -> Vec<u32> {
+    let all = ports.into_iter();
+    all.filter(|&index| !guards(pins, index)).collect()
+}

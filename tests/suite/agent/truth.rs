@@ -1,0 +1,147 @@
+//! Somebody else detaches programs and changes maps: the agent puts it right within seconds, and says
+//! so.
+
+use std::{fs, time::Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use libtest_mimic::Trial;
+use steer::{
+    kernel::{Maps, Pins, Undo},
+    plan::Step,
+};
+use steer_tests::{harness::test, lab::Lab};
+
+use crate::stage::{
+    ROUTE, Stage, catalog, ensure_ninety_ten, eventually, rows, split, status, wait_for,
+};
+
+pub(crate) fn tests() -> Vec<Trial> {
+    vec![
+        test("truth::a_detached_program_is_attached_again", detached),
+        test("truth::a_detached_guard_is_attached_again", unguarded),
+        test("truth::a_changed_row_is_put_right", changed),
+    ]
+}
+
+/// The newest directory of pins.
+fn pins(lab: &Lab) -> Result<std::path::PathBuf> {
+    let mut versions = fs::read_dir(lab.dirs().pins())?;
+    Ok(versions.next().context("a directory of pins")??.path())
+}
+
+/// `steer status`: its exit code and what it says.
+fn told(lab: &Lab) -> Result<(Option<i32>, String)> {
+    let output = lab.steer("status")?.output()?;
+    Ok((
+        output.status.code(),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+    ))
+}
+
+fn detached() -> Result<()> {
+    let Stage { lab, agent } = Stage::raise("detached")?;
+    let link = pins(&lab)?.join("links/steer_connect4");
+    let started = Instant::now();
+    // Nobody else holds the link: with its last pin it goes.
+    fs::remove_file(&link)?;
+    wait_for(&lab, |status| {
+        status["repaired"].to_string().contains("steer_connect4")
+    })?;
+    ensure!(
+        link.exists(),
+        "not pinned again after {:?}",
+        started.elapsed()
+    );
+    ensure_ninety_ten(&lab)?;
+    let (code, text) = told(&lab)?;
+    ensure!(
+        code == Some(0) && text.contains("repaired"),
+        "{code:?}: {text}"
+    );
+    // Without an agent it stays so, and is told.
+    agent.kill()?;
+    fs::remove_file(&link)?;
+    eventually("the program to be missed", || {
+        let (code, text) = told(&lab)?;
+        let missed = text.contains("steer_connect4 is not attached");
+        Ok((code == Some(1) && missed).then_some(()))
+    })?;
+    let _agent = lab.agent()?;
+    ensure_ninety_ten(&lab)
+}
+
+/// Everything is judged, so that interfaces are guarded.
+const REGISTRY_ONLY: &str = "apiVersion: v1\nkind: ConfigMap\n\
+    metadata: {name: istio, namespace: istio-system}\n\
+    data:\n  mesh: |\n    outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n";
+
+fn unguarded() -> Result<()> {
+    let stage = Stage::raise("unguarded")?;
+    let lab = &stage.lab;
+    lab.configure("registry-only.yaml", REGISTRY_ONLY)?;
+    let ports = pins(lab)?.join("ports");
+    let links = || -> Result<Vec<_>> {
+        let found = fs::read_dir(&ports)?;
+        Ok(found
+            .map(|entry| Ok(entry?.path()))
+            .collect::<Result<_>>()?)
+    };
+    let pods = eventually("guards", || {
+        let found = links()?;
+        Ok((found.len() > 3).then_some(found))
+    })?;
+    let link = pods.first().context("a link")?;
+    fs::remove_file(link)?;
+    wait_for(lab, |status| {
+        status["repaired"]
+            .to_string()
+            .contains("the guard of interface")
+    })?;
+    ensure!(link.exists(), "not pinned again");
+    let (code, text) = told(lab)?;
+    ensure!(code == Some(0), "{text}");
+    Ok(())
+}
+
+fn changed() -> Result<()> {
+    let stage = Stage::raise("changed")?;
+    let lab = &stage.lab;
+    let before = rows(lab)?;
+    let mut maps = Maps::open(&Pins::new(lab.dirs().pins()))?;
+    let live = maps.read()?;
+    let is_catalog =
+        |key: &steer_common::ServiceKey| key.class == 0 && key.addr == catalog().ip().into();
+    let (&key, &row) = live
+        .services
+        .iter()
+        .find(|(key, _)| is_catalog(key))
+        .context("the catalog")?;
+    // Other weights in a row that is in force: no split is exact any more.
+    let mut route = live.routes[&row];
+    route.destinations[0].weight = 1;
+    route.destinations[1].weight = 9;
+    let route = Box::new(route);
+    maps.apply(&[Step::Route { row, route }], &mut Undo::default())?;
+    wait_for(lab, |status| {
+        status["repaired"].to_string().contains("ROUTES")
+    })?;
+    stage.await_weights(&[90, 10])?;
+    ensure_ninety_ten(lab)?;
+    // A service is taken out of the table.
+    let live = maps.read()?;
+    let row = live.services[&key];
+    maps.apply(&[Step::Unpublish { key, row }], &mut Undo::default())?;
+    wait_for(lab, |status| {
+        status["repaired"].to_string().contains("SERVICES")
+    })?;
+    ensure_ninety_ten(lab)?;
+    ensure!(rows(lab)?.sources == before.sources);
+    // Nothing is found where nobody changed anything.
+    let count = |status: &serde_json::Value| status["repaired"].as_array().map(Vec::len);
+    let repairs = count(&status(lab)?);
+    lab.configure(ROUTE, &split([70, 30]))?;
+    stage.await_weights(&[70, 30])?;
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    ensure!(count(&status(lab)?) == repairs, "{}", status(lab)?);
+    Ok(())
+}

@@ -28,6 +28,11 @@ pub fn server() -> Result<PathBuf> {
     beside("steer-lab-server").context("build it with `cargo build -p steer-tests --bins`")
 }
 
+/// The soak.
+pub fn soak() -> Result<PathBuf> {
+    beside("steer-soak").context("build it with `cargo build -p steer-tests --bins`")
+}
+
 /// The root of the source tree.
 pub fn workspace() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -2,14 +2,15 @@
 
 use anyhow::Result;
 
-use crate::{docs, lint, tidy};
+use crate::{deny, docs, lint, tidy};
 
-/// Run every gate that comes before the tests: lint, tidy, docs --check
+/// Run every gate that comes before the tests: lint, tidy, deny, docs --check
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
 pub(crate) fn run(_args: &Args) -> Result<()> {
     lint::run(&lint::Args {})?;
     tidy::run(&tidy::Args { sizes: false })?;
+    deny::check()?;
     docs::run(&docs::Args { check: true })
 }

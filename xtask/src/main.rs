@@ -13,6 +13,7 @@ mod bench;
 mod build_ebpf;
 mod ci;
 mod conformance;
+mod deny;
 mod dist;
 mod docs;
 mod harness;

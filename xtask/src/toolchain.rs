@@ -65,6 +65,11 @@ impl Toolchain {
 
     /// A cargo command for the kernel programs, free of what the outer cargo set.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Result<Command> {
+        self.cargo_into(&bpf_target(), arguments)
+    }
+
+    /// The same, into another target folder.
+    pub(crate) fn cargo_into(&self, target: &Path, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(&self.cargo);
         for name in [
             "CARGO",
@@ -83,7 +88,7 @@ impl Toolchain {
             .env("PATH", crate::process::path_with(&[tools().join("bin")])?)
             .args(arguments)
             .args(["--target", TARGET, "-Zbuild-std=core", "--target-dir"])
-            .arg(bpf_target());
+            .arg(target);
         Ok(command)
     }
 

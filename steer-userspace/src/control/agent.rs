@@ -30,8 +30,11 @@ use crate::{
         Compiler, Node,
         egress::{Found, Limits, Port},
     },
-    kernel::{Events, KernelError, privilege},
-    node::{NodeError, discover::Scan},
+    kernel::{Events, KernelError, Removed, capability, privilege},
+    node::{
+        NodeError,
+        discover::{Scan, Scanner},
+    },
     source::Snapshot,
 };
 
@@ -81,6 +84,17 @@ const READ_EVERY: Duration = Duration::from_secs(5);
 /// How often replaced rows are taken back.
 const SETTLE_EVERY: Duration = Duration::from_millis(100);
 
+/// What came of an apply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Outcome {
+    /// It is in force.
+    InForce,
+    /// There is no plan that leads there.
+    DoesNotFit,
+    /// The kernel, or files of the agent's own, refused: another try may do.
+    RefusedByKernel,
+}
+
 /// A running agent.
 pub struct Agent {
     settings: AgentSettings,
@@ -102,10 +116,10 @@ pub struct Agent {
     desired: Desired,
     /// Why what is written is not in force; empty if it is.
     refused: Vec<Finding>,
-    /// It is for the kernel, or files of the agent's own, that it is not: another try may do.
-    refused_by_kernel: bool,
-    /// Whether what was compiled last is in force.
-    in_force: bool,
+    /// What came of what was compiled last.
+    outcome: Outcome,
+    /// Whether pins of other versions were looked for.
+    others_gone: bool,
     truth: Truth,
     told: Option<Status>,
     clusters_changed: bool,
@@ -119,8 +133,11 @@ impl Agent {
     pub async fn start(settings: AgentSettings) -> Result<Self, AgentError> {
         privilege::check("running the agent")?;
         let lock = Lock::take(&settings.engine.state)?;
-        let scans = Scans::start(&settings.engine.kernel.cgroup)?;
+        let scanner = Scanner::new(&settings.engine.kernel.cgroup)?;
         let engine = Engine::start(settings.engine.clone())?;
+        // Before any thread is started: capabilities are a thread's.
+        capability::drop_others()?;
+        let scans = Scans::start(scanner);
         let events = Events::open(&settings.engine.kernel.pins)?;
         let feed = Feed::open(&settings.origin).await?;
         Ok(Self {
@@ -136,8 +153,8 @@ impl Agent {
             lowering: Lowering::new(settings.desired.clone()),
             desired: Desired::default(),
             refused: Vec::new(),
-            refused_by_kernel: false,
-            in_force: false,
+            outcome: Outcome::DoesNotFit,
+            others_gone: false,
             truth: Truth::default(),
             told: None,
             clusters_changed: false,
@@ -224,7 +241,7 @@ impl Agent {
 
     /// Puts right what somebody else changed in the kernel.
     fn look(&mut self) -> Result<(), AgentError> {
-        if !self.in_force {
+        if self.outcome != Outcome::InForce {
             return Ok(());
         }
         let image = self.compiler.image();
@@ -268,7 +285,7 @@ impl Agent {
 
     /// Like `change`; what the kernel refused is tried again.
     fn change_or_retry(&mut self) -> Result<(), AgentError> {
-        let again = self.refused_by_kernel;
+        let again = self.outcome == Outcome::RefusedByKernel;
         if self.read()? || again {
             self.apply();
         }
@@ -334,13 +351,16 @@ impl Agent {
         );
         let image = self.compiler.compile_on(&self.desired, &node);
         let applied = self.engine.apply(image);
-        let kernel = |error: &EngineError| !matches!(error, EngineError::Plan(_));
-        self.refused_by_kernel = applied.as_ref().is_err_and(kernel);
-        self.in_force = applied.is_ok();
+        self.outcome = match &applied {
+            Ok(_) => Outcome::InForce,
+            Err(EngineError::Plan(_)) => Outcome::DoesNotFit,
+            Err(_) => Outcome::RefusedByKernel,
+        };
         match applied {
             Ok(applied) => {
                 self.refused.clear();
                 self.note_rules(applied.generation);
+                self.remove_others();
                 if applied.steps > 0 {
                     tracing::info!(
                         generation = applied.generation,
@@ -352,6 +372,22 @@ impl Agent {
                 }
             }
             Err(error) => self.refuse(vec![not_applied(&error)]),
+        }
+    }
+
+    /// What a version with another layout left goes once ours is in force: attach before detach.
+    fn remove_others(&mut self) {
+        if std::mem::replace(&mut self.others_gone, true) {
+            return;
+        }
+        match self.settings.engine.kernel.pins.remove_others() {
+            Ok(removed) if removed == Removed::default() => {}
+            Ok(removed) => tracing::info!(
+                programs = removed.links,
+                maps = removed.maps,
+                "removed what another version had pinned"
+            ),
+            Err(error) => tracing::warn!(%error, "what another version has pinned stays"),
         }
     }
 

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    path::Path,
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     thread,
     time::Duration,
@@ -13,10 +12,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::{
     desired::model::PodRef,
-    node::{
-        NodeError,
-        discover::{Scan, Scanner},
-    },
+    node::discover::{Scan, Scanner},
 };
 
 /// How often new pods are looked for.
@@ -33,12 +29,11 @@ pub(super) struct Scans {
 
 impl Scans {
     /// Starts it, in the network namespace of the calling thread.
-    pub(super) fn start(cgroup: &Path) -> Result<Self, NodeError> {
-        let scanner = Scanner::new(cgroup)?;
+    pub(super) fn start(scanner: Scanner) -> Self {
         let (pods, wanted) = channel();
         let (sender, found) = unbounded_channel();
         thread::spawn(move || scan(scanner, &wanted, &sender));
-        Ok(Self { pods, found })
+        Self { pods, found }
     }
 
     /// Says which pods there are; a scan follows at once, and is told even if it finds the same.

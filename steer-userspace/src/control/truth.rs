@@ -10,8 +10,10 @@ use crate::{
 
 /// How often programs are looked for.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// Of the time, looking through the maps may take this part.
-const PART: u32 = 50;
+/// How often maps are looked through, at most.
+const READ_EVERY: Duration = Duration::from_secs(4);
+/// Of the time, looking through the maps may take this part: meanwhile nothing else is done.
+const PART: u32 = 200;
 /// How many repairs are remembered.
 const REMEMBERED: usize = 20;
 
@@ -45,7 +47,8 @@ impl Truth {
                     "{rows} rows of {map} were changed by somebody else, and are as asked again"
                 ));
             }
-            self.next = Some(Instant::now() + began.elapsed() * PART);
+            let rest = READ_EVERY.max(began.elapsed() * PART);
+            self.next = Some(Instant::now() + rest);
         }
         for repair in &found {
             tracing::warn!("{repair}");

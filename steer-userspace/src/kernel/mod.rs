@@ -3,6 +3,7 @@
 
 mod apply;
 mod attach;
+pub mod capability;
 pub mod cgroup;
 mod egress;
 mod error;

@@ -119,6 +119,21 @@ impl Pins {
     /// Removes every pin, of whatever version: programs detach and maps go with their last user.
     /// What is no pin of steer's is left alone.
     pub fn remove(&self) -> Result<Removed, KernelError> {
+        let removed = self.remove_versions(|_| true)?;
+        match statfs(&self.root) {
+            Ok(found) if found.filesystem_type() == BPF_FS_MAGIC => remove_empty(&self.root)?,
+            Ok(_) | Err(_) => {}
+        }
+        Ok(removed)
+    }
+
+    /// Removes the pins of other versions than this one's, whose programs would decide beside ours.
+    pub fn remove_others(&self) -> Result<Removed, KernelError> {
+        let own = self.versioned();
+        self.remove_versions(|version| version != own)
+    }
+
+    fn remove_versions(&self, is_meant: impl Fn(&Path) -> bool) -> Result<Removed, KernelError> {
         let mut removed = Removed::default();
         match statfs(&self.root) {
             Ok(found) if found.filesystem_type() == BPF_FS_MAGIC => {}
@@ -126,7 +141,7 @@ impl Pins {
             Err(errno) => return Err(denied_or("looking at", &self.root, errno.into())),
         }
         for version in entries(&self.root)? {
-            if !is_version(&version) {
+            if !is_version(&version) || !is_meant(&version) {
                 continue;
             }
             // Links first: a program must not run on maps that are half gone.
@@ -136,7 +151,6 @@ impl Pins {
             removed.maps += unpin(&version.join("maps"))?;
             remove_empty(&version)?;
         }
-        remove_empty(&self.root)?;
         Ok(removed)
     }
 }

@@ -48,8 +48,12 @@ fn leads_to(pins: &Pins, name: &str, cgroup: u64) -> bool {
     info.is_ok_and(|info| info.cgroup_id == cgroup)
 }
 
-/// Whether both programs of an interface are attached to it.
-pub(super) fn guards(pins: &Pins, index: u32) -> bool {
+/// Whether both programs of an interface are attached to it. Where filters stand for links, the note that
+/// they are there counts.
+fn guards(pins: &Pins, index: u32) -> bool {
+    if pins.filter(index).exists() {
+        return true;
+    }
     PORT_PROGRAMS
         .into_iter()
         .all(|(_, direction)| is_at(pins, index, direction))

@@ -6,6 +6,7 @@ mod configuration;
 mod files;
 mod life;
 mod machine;
+mod privilege;
 mod rollback;
 mod stage;
 mod table;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         files::tests(),
         churn::tests(),
         life::tests(),
+        privilege::tests(),
         rollback::tests(),
         truth::tests(),
     ];

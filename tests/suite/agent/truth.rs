@@ -82,9 +82,7 @@ fn unguarded() -> Result<()> {
     let ports = pins(lab)?.join("ports");
     let links = || -> Result<Vec<_>> {
         let found = fs::read_dir(&ports)?;
-        Ok(found
-            .map(|entry| Ok(entry?.path()))
-            .collect::<Result<_>>()?)
+        found.map(|entry| Ok(entry?.path())).collect()
     };
     let pods = eventually("guards", || {
         let found = links()?;

@@ -48,7 +48,7 @@ impl Layout {
                 Some((row, route)) if row == placed.row => {
                     if !self.is_row_of(route, *key, placed) {
                         found.service("ROUTES", *key);
-                    } else if !self.leads_to_endpoints(route, placed, live) {
+                    } else if !leads_to_endpoints(route, placed, live) {
                         found.service("ENDPOINTS", *key);
                     }
                 }
@@ -125,18 +125,18 @@ impl Layout {
         };
         *row == wanted
     }
+}
 
-    fn leads_to_endpoints(&self, row: &RouteRow, placed: &Placed, live: &Live) -> bool {
-        let ranges = row.destinations().iter().zip(&placed.route.destinations);
-        ranges.into_iter().all(|(range, wanted)| {
-            let mut indices = (range.first..).zip(wanted.endpoints.iter());
-            indices.all(|(index, wanted)| {
-                live.endpoints.get(&index).is_some_and(|found| {
-                    found.addr.to_ip() == wanted.ip && found.port.number() == wanted.port
-                })
+fn leads_to_endpoints(row: &RouteRow, placed: &Placed, live: &Live) -> bool {
+    let ranges = row.destinations().iter().zip(&placed.route.destinations);
+    ranges.into_iter().all(|(range, wanted)| {
+        let mut indices = (range.first..).zip(wanted.endpoints.iter());
+        indices.all(|(index, wanted)| {
+            live.endpoints.get(&index).is_some_and(|found| {
+                found.addr.to_ip() == wanted.ip && found.port.number() == wanted.port
             })
         })
-    }
+    })
 }
 
 /// How many rows are in one and not, or otherwise, in the other.

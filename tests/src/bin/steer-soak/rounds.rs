@@ -59,7 +59,7 @@ pub(crate) fn soak(rounds: u64, second: Option<&Path>) -> Result<Vec<Figure>> {
         }
         if round % 3 == 0 {
             field::extra(&lab, round)?;
-            done.kills_in_apply += u64::from(die_in_apply(&lab, build, 1 + round * 7 % 30)?);
+            done.kills_in_apply += u64::from(die_in_apply(&lab, build, 1 + round % 8)?);
         }
         field::extra(&lab, round + 1)?;
         agent = start(&lab, build)?;

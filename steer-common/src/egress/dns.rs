@@ -28,14 +28,16 @@ pub struct QueryKey {
     pub id: u16,
     /// IANA's protocol number.
     pub proto: u32,
+    /// Hash of the name, folded, and of the type that were asked for; 0 if it could not be read. Part of
+    /// the key: clients number what they ask at once (A and AAAA) at random, and the same number may come
+    /// twice.
+    pub question: u64,
 }
 
 /// Value of `DNS_QUERIES`.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Query {
-    /// Hash of the name, folded, and of the type that were asked for.
-    pub question: u64,
     /// Second of the monotonic clock.
     pub asked_secs: u32,
     /// Always zero.
@@ -45,4 +47,4 @@ pub struct Query {
 /// A question that is older than this was not asked: resolvers give up long before.
 pub const QUERY_LIFE_SECS: u32 = 30;
 
-const _: () = assert!(size_of::<QueryKey>() == 32 && size_of::<Query>() == 16);
+const _: () = assert!(size_of::<QueryKey>() == 40 && size_of::<Query>() == 8);

@@ -11,6 +11,7 @@ use aya_ebpf::{
     helpers::generated::{bpf_loop, bpf_map_lookup_elem},
 };
 use steer_common::{
+    addr::{Peer, Port},
     egress::{Meta, NameRule, Query, QueryKey, dns::QUERY_LIFE_SECS},
     parse::{
         dns::{Found, HEADER, NAME_STEPS, RECORD_STEPS},
@@ -73,15 +74,9 @@ fn note(skb: Skb, packet: &Packet, client: &Client, at: u32, room: *mut Scratch)
         Some(question) => (question, Reason::QueryNoted),
         None => (0, Reason::QueryUnread),
     };
-    let key = QueryKey {
-        client: client.cookie,
-        resolver: packet.target.addr,
-        port: packet.source.port,
-        id: header.id,
-        proto: u32::from(packet.proto),
-    };
+    let (resolver, own) = (packet.target, packet.source.port);
+    let key = key(client, packet, resolver, own, header.id, question);
     let query = Query {
-        question,
         asked_secs: now_secs(),
         pad: 0,
     };
@@ -96,35 +91,46 @@ pub(crate) fn answer(skb: Skb, packet: &Packet, client: &Client, meta: &Meta) ->
     let Some(at) = message(skb, packet) else {
         return Fate::Pass;
     };
-    let mut id = [0; 2];
-    if !skb.load(at, &mut id) {
-        return Fate::Pass;
-    }
-    let key = QueryKey {
-        client: client.cookie,
-        resolver: packet.source.addr,
-        port: packet.target.port,
-        id: u16::from_be_bytes(id),
-        proto: u32::from(packet.proto),
-    };
-    // SAFETY: an element of the map, copied out at once.
-    let asked = DNS_QUERIES.get_ptr(key).map(|query| unsafe { *query });
-    let Some(query) = asked.filter(is_young) else {
-        return unasked(packet);
-    };
-    let read = scratch::with(|room| read(skb, packet, client, meta, at, query.question, room));
-    let reason = match read {
-        Some(Some(reason)) => reason,
-        Some(None) => Reason::AnswerMalformed,
-        None => Reason::LearnFailed,
-    };
+    // Without a room nobody knows whether it was asked for; it teaches nothing.
+    let read = scratch::with(|room| read(skb, packet, client, meta, at, room));
+    let reason = read.unwrap_or(Reason::LearnFailed);
     if reason as u32 == Reason::AnswerUnasked as u32 {
         return unasked(packet);
     }
-    // One use: a second answer to the same question was not asked for.
-    let _gone = DNS_QUERIES.remove(key);
     count::reason(reason);
     Fate::Pass
+}
+
+/// The key of a question, as its answer has it as well.
+#[inline(always)]
+fn key(
+    client: &Client,
+    packet: &Packet,
+    resolver: Peer,
+    own: Port,
+    id: u16,
+    question: u64,
+) -> QueryKey {
+    QueryKey {
+        client: client.cookie,
+        resolver: resolver.addr,
+        port: own,
+        id,
+        proto: u32::from(packet.proto),
+        question,
+    }
+}
+
+/// Whether an answer was asked for. One use: a second answer to the same question was not.
+#[inline(always)]
+fn take(key: &QueryKey) -> bool {
+    // SAFETY: an element of the map, copied out at once.
+    let asked = DNS_QUERIES.get_ptr(key).map(|query| unsafe { *query });
+    let is_asked = asked.is_some_and(|query| is_young(&query));
+    if is_asked {
+        let _gone = DNS_QUERIES.remove(key);
+    }
+    is_asked
 }
 
 #[inline(always)]
@@ -166,26 +172,27 @@ fn read(
     client: &Client,
     meta: &Meta,
     at: u32,
-    question: u64,
     room: *mut Scratch,
-) -> Option<Reason> {
+) -> Reason {
     // SAFETY: a room of this program's own.
     let scratch = unsafe { &mut *room };
-    let length = skb.copy(at, packet.end, HEADER as u64, &raw mut scratch.dns.bytes)?;
-    let header = scratch.dns.begin(length)?;
-    if !header.answer {
-        return Some(Reason::AnswerUnasked);
+    let length = skb.copy(at, packet.end, HEADER as u64, &raw mut scratch.dns.bytes);
+    let Some(header) = length.and_then(|length| scratch.dns.begin(length)) else {
+        return Reason::AnswerUnasked;
+    };
+    let question = read_name(room).unwrap_or_default();
+    let (resolver, own) = (packet.source, packet.target.port);
+    let asked = header.answer && take(&key(client, packet, resolver, own, header.id, question));
+    if !asked {
+        return Reason::AnswerUnasked;
     }
     if question == 0 {
-        return Some(Reason::AnswerMalformed);
-    }
-    if read_name(room)? != question {
-        return Some(Reason::AnswerUnasked);
+        return Reason::AnswerMalformed;
     }
     // SAFETY: as above.
     let scratch = unsafe { &mut *room };
     if header.code != 0 || header.answers == 0 {
-        return Some(Reason::AnswerEmpty);
+        return Reason::AnswerEmpty;
     }
     scratch.policy = client.policy;
     scratch.host = host(scratch, client.policy);
@@ -204,7 +211,7 @@ fn read(
             0,
         );
     }
-    Some(result(scratch))
+    result(scratch)
 }
 
 #[inline(always)]

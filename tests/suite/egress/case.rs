@@ -52,6 +52,17 @@ pub(crate) enum Verdict {
     Passes,
 }
 
+/// When an attempt is played.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Moment {
+    /// Without a policy, and whatever is to be there before it is made ready.
+    Before,
+    /// Without a policy, with what was made ready.
+    Free,
+    /// Under the policy.
+    Held,
+}
+
 /// A case.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
@@ -72,27 +83,33 @@ pub(crate) struct Outcome {
 }
 
 impl Case {
+    /// Whether it uses what is opened before the policy.
+    pub(crate) fn has_past(&self) -> bool {
+        ["sockets.early", "flows.opened", "flows.inbound"].contains(&self.play)
+    }
+
     /// Plays it once.
     pub(crate) fn run(
         &self,
         ground: &mut Ground,
         number: usize,
-        before: bool,
+        moment: Moment,
     ) -> Result<Vec<Outcome>> {
-        let said = self.attempt(ground, number, before)?;
+        let said = self.attempt(ground, number, moment == Moment::Before)?;
         if self.proof == Proof::Answers {
             return Ok(said.into_iter().map(answered).collect());
         }
         let started = Instant::now();
-        let limit = if before { ARRIVAL_MAX } else { SILENCE };
+        let free = moment != Moment::Held;
+        let limit = if free { ARRIVAL_MAX } else { SILENCE };
         loop {
             let seen = ground.seen()?;
             let outcomes: Vec<Outcome> = said
                 .iter()
                 .enumerate()
-                .map(|(variant, said)| arrived(said, &seen, number, variant, before))
+                .map(|(variant, said)| arrived(said, &seen, number, variant, free))
                 .collect();
-            let all = before && outcomes.iter().all(|outcome| outcome.through);
+            let all = free && outcomes.iter().all(|outcome| outcome.through);
             if all || started.elapsed() > limit {
                 return Ok(outcomes);
             }
@@ -155,14 +172,14 @@ fn answered(said: Said) -> Outcome {
     }
 }
 
-/// Before the policy, an attempt must have done all that it was to do: packets arrived, and an answer
+/// Without a policy, an attempt must have done all that it was to do: packets arrived, and an answer
 /// came if one was expected. Under it any packet is one too many.
-fn arrived(said: &Said, seen: &Seen, number: usize, variant: usize, before: bool) -> Outcome {
+fn arrived(said: &Said, seen: &Seen, number: usize, variant: usize, free: bool) -> Outcome {
     let of = |address: String| seen.get(&address).cloned().unwrap_or_default();
     let mut frames = of(format!("198.18.{number}.{}", variant + 1));
     frames.extend(of(format!("2001:db8:bad:{number:x}::{:x}", variant + 1)));
     let answer = said.answered;
-    let through = if before {
+    let through = if free {
         !frames.is_empty() && answer != Some(false)
     } else {
         !frames.is_empty() || answer == Some(true)

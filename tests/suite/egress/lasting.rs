@@ -7,7 +7,7 @@ use serde_json::Value;
 use steer_common::{Port, egress::HostKey};
 
 use crate::{
-    case::{By, Case, Verdict},
+    case::{By, Case, Moment, Verdict},
     ground::{ATTACKER, Ground, play},
     guard::Guard,
     list::CASES,
@@ -95,7 +95,7 @@ fn attack(
     let mut complaints = Vec::new();
     let chosen = |case: &Case| needs_no_past(case) && fits(case);
     for (number, case) in (1..).zip(CASES).filter(|(_, case)| chosen(case)) {
-        let outcomes = match case.run(ground, number, false) {
+        let outcomes = match case.run(ground, number, Moment::Held) {
             Ok(outcomes) => outcomes,
             Err(error) => {
                 complaints.push(format!("{}: {error:#}", case.name));
@@ -111,8 +111,7 @@ fn attack(
 
 /// Whether a case can be played where nothing was played before.
 fn needs_no_past(case: &Case) -> bool {
-    let past = ["sockets.early", "flows.opened", "flows.inbound"];
-    case.verdict == Verdict::Refused && !past.contains(&case.play)
+    case.verdict == Verdict::Refused && !case.has_past()
 }
 
 fn expect(ground: &mut Ground, what: &str, through: bool) -> Result<()> {

@@ -1,9 +1,10 @@
 //! The race: a name is resolved and its address dialled at once, again and again. Whatever learns
 //! names later than the pod sees them refuses some.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use serde_json::Value;
-use steer_tests::harness::full;
+use steer::kernel::{Maps, Pins};
+use steer_tests::{harness::full, lab::Lab};
 
 use crate::{
     ground::{ATTACKER, Ground, RACED, play},
@@ -59,6 +60,22 @@ fn run(ground: &mut Ground) -> Result<()> {
     tally::RACE_REFUSED.add(refused.len());
     let count = refused.len();
     refused.truncate(5);
-    ensure!(count == 0, "{count} refused: {} ...", refused.join("\n"));
+    if count > 0 {
+        let counted = counted(&ground.lab)?;
+        bail!(
+            "{count} refused: {} ...\ncounted: {counted}",
+            refused.join("\n")
+        );
+    }
     Ok(())
+}
+
+/// What the programs counted, for who wants to know what became of a question.
+fn counted(lab: &Lab) -> Result<String> {
+    let live = Maps::open(&Pins::new(lab.dirs().pins()))?.read()?;
+    let told = live.reasons.iter().filter(|(_, count)| **count > 0);
+    let told: Vec<String> = told
+        .map(|(reason, count)| format!("{} {count}", reason.name()))
+        .collect();
+    Ok(told.join(", "))
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use steer_tests::{agent::Agent, harness::full};
 
 use crate::{
-    case::{Case, Outcome, Verdict},
+    case::{Case, Moment, Outcome, Verdict},
     ground::{Ground, play},
     guard::Guard,
     list::CASES,
@@ -66,7 +66,7 @@ impl Stage {
         let mut ground = Ground::raise("egress")?;
         play(&mut ground.attacker, "flows.serve", 0, true, &Value::Null)?;
         let before = (1..).zip(CASES).map(|(number, case)| {
-            let outcome = case.run(&mut ground, number, true);
+            let outcome = case.run(&mut ground, number, Moment::Before);
             outcome.map_err(|error| format!("{error:#}"))
         });
         let before = before.collect();
@@ -88,7 +88,7 @@ impl Stage {
     fn try_case(&mut self, number: usize) -> Result<()> {
         let case = &CASES[number - 1];
         let mut complaints = controls(&self.before[number - 1]);
-        let outcomes = case.run(&mut self.ground, number, false)?;
+        let outcomes = case.run(&mut self.ground, number, Moment::Held)?;
         trace(case, &outcomes)?;
         complaints.extend(judged(case, &outcomes, remains));
         complaints.extend(mended(case, &outcomes));
@@ -98,10 +98,14 @@ impl Stage {
 }
 
 /// Every attempt once more, still without a policy: what fails then would seem to be refused later.
+/// What was opened for it is used by then, and opened anew.
 fn unrefused(ground: &mut Ground) -> Result<()> {
     for (number, case) in (1..).zip(CASES) {
-        for outcome in case.run(ground, number, false)? {
+        for outcome in case.run(ground, number, Moment::Free)? {
             ensure!(outcome.through, "{} works once: {outcome:?}", case.name);
+        }
+        if case.has_past() {
+            case.run(ground, number, Moment::Before)?;
         }
     }
     Ok(())

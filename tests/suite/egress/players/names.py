@@ -58,12 +58,26 @@ def control(case):
         ask(case, "plain", case.v6(number), qtype=message.AAAA)
         return connect(case, case.v6(number))
 
+    def together(number):
+        """Clients number questions at random, those that they ask at once as well."""
+        name = "plain.{}.good.example".format
+        questions = (
+            message.question(name(message.coded(case.v4(number))), number=4711),
+            message.question(name(message.coded(case.v6(number))), message.AAAA, number=4711),
+        )
+        with client(case) as sock:
+            for query in questions:
+                sock.sendto(query, (case.lab["scripted4"], 53))
+            answers = {sock.recv(4096) for _ in questions}
+        return len(answers) == 2 and connect(case, case.v4(number))
+
     return case.each(
         ("A", teaching(case, "plain")),
         ("AAAA", six),
         ("through three aliases", teaching(case, "alias")),
         ("with EDNS", teaching(case, "plain", edns=True)),
         ("the last of 25", teaching(case, "many")),
+        ("two questions of one number", together),
     )
 
 

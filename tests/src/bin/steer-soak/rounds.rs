@@ -58,7 +58,7 @@ pub(crate) fn soak(rounds: u64, second: Option<&Path>) -> Result<Vec<Figure>> {
             done.downgrades += u64::from(build.is_none());
         }
         if round % 3 == 0 {
-            field::extra(&lab, round)?;
+            field::extra(&lab, round + 52)?;
             done.kills_in_apply += u64::from(die_in_apply(&lab, build, 1 + round % 8)?);
         }
         field::extra(&lab, round + 1)?;

@@ -46,11 +46,15 @@ pub(super) fn renew(
     interface: &str,
     direction: TcAttachType,
 ) -> Result<bool, ProgramError> {
-    match program.attach_to_link(ours(interface, direction)?) {
+    let renewed = ours(interface, direction).and_then(|link| program.attach_to_link(link));
+    match renewed {
         Ok(id) => keep(program, id).map(|()| true),
-        // No filter, or no qdisc for it.
+        // No filter, no qdisc for it, or no interface any more.
         Err(ProgramError::TcError(error))
-            if matches!(code(&error), Some(libc::ENOENT | libc::EINVAL)) =>
+            if matches!(
+                code(&error),
+                Some(libc::ENOENT | libc::EINVAL | libc::ENODEV)
+            ) =>
         {
             Ok(false)
         }
@@ -90,10 +94,10 @@ pub(super) fn detach(index: u32) {
     }
 }
 
-/// What an interface is called.
+/// What an interface is called; `None` if it is not there, which nix 0.31 tells by an empty name.
 pub(super) fn name(index: u32) -> Option<String> {
     let name = nix::net::if_::if_indextoname(index).ok()?;
-    name.into_string().ok()
+    name.into_string().ok().filter(|name| !name.is_empty())
 }
 
 /// The interfaces that a directory names.
@@ -119,5 +123,16 @@ pub(super) fn unmark(path: &Path) -> Result<(), KernelError> {
             Err(KernelError::io("removing", path)(error))
         }
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_that_is_not_there_has_no_name() {
+        assert_eq!(name(1).as_deref(), Some("lo"));
+        assert_eq!(name(u32::MAX >> 1), None);
     }
 }

@@ -24,7 +24,7 @@ use crate::{
 /// What the agent writes once the kernel holds what the configuration asks.
 pub const READY: &str = "agent is ready";
 /// How long it may take until then.
-const READY_MAX: Duration = Duration::from_secs(30);
+const READY_MAX: Duration = Duration::from_mins(2);
 /// How long an agent may take to end when asked to.
 const END_MAX: Duration = Duration::from_secs(10);
 

@@ -8,6 +8,7 @@ use crate::{
     build_ebpf, harness,
     process::{run as run_command, say},
     setup::{self, Group},
+    verify::table,
     workspace::{Metadata, cargo, root},
 };
 
@@ -37,6 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             .arg(&written),
     )
     .context("steer does not write its reference pages")?;
+    fs::write(written.join("kernels.md"), table::page()?)?;
     let kept = root().join(PAGES);
     let stale = stale(&pages(&written)?, &pages(&kept)?);
     if args.check && !stale.is_empty() {

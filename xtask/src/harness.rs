@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{
     build_ebpf,
-    process::{as_root, exec, run},
+    process::{as_root, exec, lines, run},
     setup::{self, Group, envoy},
     workspace::{Metadata, TESTS, cargo},
 };
@@ -59,6 +59,29 @@ impl Program {
 pub(crate) fn build_steer(metadata: &Metadata, release: bool) -> Result<PathBuf> {
     run(&mut build("steer", release)).context("steer does not build")?;
     Ok(metadata.binary("steer", release))
+}
+
+/// Builds a suite of tests without running it; says where its program is.
+pub(crate) fn build_suite(package: &str, suite: &str) -> Result<PathBuf> {
+    let mut command = cargo(&["test", "--workspace", "--test", suite, "--no-run"]);
+    command.arg("--message-format=json");
+    let mut found = None;
+    let built = lines(&mut command, |line| {
+        let Ok(message) = serde_json::from_str::<serde_json::Value>(line) else {
+            return;
+        };
+        let target = &message["target"];
+        if target["name"] == suite && target["kind"][0] == "test" {
+            found = message["executable"]
+                .as_str()
+                .map(PathBuf::from)
+                .or(found.take());
+        }
+    })?;
+    if !built {
+        bail!("the suite {suite} of {package} does not build");
+    }
+    found.with_context(|| format!("cargo names no program of the suite {suite}"))
 }
 
 /// Becomes a program that needs root.

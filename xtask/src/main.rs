@@ -26,6 +26,7 @@ mod soak;
 mod test;
 mod tidy;
 mod toolchain;
+mod verify;
 mod workspace;
 
 /// Everything a developer does with steer.
@@ -50,6 +51,7 @@ enum Task {
     Bench(bench::Args),
     Soak(soak::Args),
     Conformance(conformance::Args),
+    Verify(verify::Args),
     Lint(lint::Args),
     Tidy(tidy::Args),
     Docs(docs::Args),
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         Task::BuildEbpf(args) => build_ebpf::run(&args),
         Task::Run(args) => run::run(&args),
         Task::Test(args) => return conclude(test::run(&args)),
+        Task::Verify(args) => return conclude(verify::run(&args)),
         Task::Lab(args) => lab::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Soak(args) => soak::run_soak(&args),

@@ -106,7 +106,7 @@ pub(crate) fn as_root(program: &Path) -> Command {
         return Command::new(program);
     }
     let mut sudo = Command::new("sudo");
-    sudo.arg("--preserve-env=STEER_BIN,STEER_FULL,STEER_NO_SKIP,STEER_ENVOY,RUST_LOG,RUST_BACKTRACE,NO_COLOR");
+    sudo.arg("--preserve-env=STEER_BIN,STEER_VERIFY_SUITES,STEER_FULL,STEER_NO_SKIP,STEER_ENVOY,RUST_LOG,RUST_BACKTRACE,NO_COLOR");
     sudo.arg(program);
     sudo
 }

@@ -37,6 +37,8 @@ pub(crate) enum Group {
     Bench,
     /// Run the linters
     Lint,
+    /// Boot other kernels
+    Verify,
 }
 
 /// Something a group needs, and the Debian packages that bring it.
@@ -48,7 +50,7 @@ struct Need {
     found: fn() -> bool,
 }
 
-const NEEDS: [Need; 13] = [
+const NEEDS: [Need; 17] = [
     Need {
         group: Group::Build,
         name: "a Rust compiler with its library's sources",
@@ -152,6 +154,34 @@ const NEEDS: [Need; 13] = [
             envoy::binary().is_file()
                 || answer(Command::new("python3").args(["-c", "import ensurepip"])).is_some()
         },
+    },
+    Need {
+        group: Group::Verify,
+        name: "QEMU",
+        why: "the machine that other kernels are booted on",
+        packages: &["qemu-system-x86"],
+        found: || find("qemu-system-x86_64").is_some(),
+    },
+    Need {
+        group: Group::Verify,
+        name: "cpio",
+        why: "packs the files of a guest",
+        packages: &["cpio"],
+        found: || find("cpio").is_some(),
+    },
+    Need {
+        group: Group::Verify,
+        name: "xz",
+        why: "unpacks modules of kernels",
+        packages: &["xz-utils"],
+        found: || find("xz").is_some(),
+    },
+    Need {
+        group: Group::Verify,
+        name: "strip",
+        why: "takes from programs what only debuggers read",
+        packages: &["binutils"],
+        found: || find("strip").is_some(),
     },
 ];
 

@@ -14,6 +14,7 @@ mod hooks;
 mod refuse;
 mod restart;
 mod split;
+mod uncaged;
 mod verdict;
 mod veth;
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         counters::tests(),
         egress::tests(),
         veth::tests(),
+        uncaged::tests(),
         hello::tests(),
         restart::tests(),
     ];

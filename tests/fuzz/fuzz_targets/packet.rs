@@ -1,31 +1,6 @@
-//! Packets from the network header on: no input may panic, and what is carried lies in the packet.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use steer_common::parse::packet::{Bytes, Packet, read};
+#[path = "../checks/packet.rs"]
+mod checks;
 
-struct Memory<'a>(&'a [u8]);
-
-impl Bytes for Memory<'_> {
-    fn words<const N: usize>(&self, at: u32, to: &mut [u32; N]) -> bool {
-        let at = at as usize;
-        let Some(bytes) = self.0.get(at..at.saturating_add(4 * N)) else {
-            return false;
-        };
-        for (word, four) in to.iter_mut().zip(bytes.as_chunks().0) {
-            *word = u32::from_ne_bytes(*four);
-        }
-        true
-    }
-
-    fn len(&self) -> u32 {
-        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
-    }
-}
-
-fuzz_target!(|data: &[u8]| {
-    let mut packet = Packet::default();
-    if read(&Memory(data), 0, &mut packet).is_ok() {
-        assert!(packet.payload <= packet.end && packet.end as usize <= data.len());
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| checks::check(data));

@@ -33,3 +33,4 @@ pub mod process;
 pub mod record;
 pub mod server;
 pub mod topology;
+pub mod wait;

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -36,6 +36,23 @@ pub const ELSEWHERE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0
 pub const ELSEWHERE_NAME: &str = "httpbin.org";
 /// The server that knows the names.
 pub const DNS_POD: &str = "kube-dns";
+
+/// The two versions of the catalog as subsets.
+pub const CATALOG_SUBSETS: &str = "\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: catalog, namespace: istioinaction}
+spec:
+  host: catalog
+  subsets:
+    - {name: v1, labels: {version: v1}}
+    - {name: v2, labels: {version: v2}}
+";
+
+/// Where the catalog is dialled.
+pub fn catalog() -> SocketAddr {
+    SocketAddr::from(([10, 200, 1, 92], 80))
+}
 
 /// The directory of the example.
 pub fn bookstore_directory() -> PathBuf {

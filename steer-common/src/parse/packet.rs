@@ -5,7 +5,7 @@ use crate::{
     reason::Reason,
 };
 
-/// A packet, read by offset. The kernel copies from it, tests have it in memory.
+/// A packet, read by offset. The kernel copies from it.
 pub trait Bytes {
     /// Fills `to` from `at` on with words as they stand in memory; false if the packet is shorter.
     /// In place: the kernel's stack has no room for copies.
@@ -15,6 +15,24 @@ pub trait Bytes {
     /// Whether it has no bytes at all.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// A packet in memory.
+impl Bytes for &[u8] {
+    fn words<const N: usize>(&self, at: u32, to: &mut [u32; N]) -> bool {
+        let at = at as usize;
+        let Some(bytes) = self.get(at..at.saturating_add(4 * N)) else {
+            return false;
+        };
+        for (word, four) in to.iter_mut().zip(bytes.as_chunks().0) {
+            *word = u32::from_ne_bytes(*four);
+        }
+        true
+    }
+
+    fn len(&self) -> u32 {
+        u32::try_from(<[u8]>::len(self)).unwrap_or(u32::MAX)
     }
 }
 

@@ -42,12 +42,17 @@ fn echo_key(packet: &Packet, local: Addr, remote: Addr) -> FlowKey {
 /// Notes that somebody asks for an echo.
 #[inline(always)]
 pub(crate) fn asked(packet: &Packet) {
-    let key = echo_key(packet, packet.target.addr, packet.source.addr);
+    // Without room the reply is refused.
+    open(&echo_key(packet, packet.target.addr, packet.source.addr));
+}
+
+/// Notes that the other side opened this.
+#[inline(always)]
+fn open(key: &FlowKey) {
     let flow = Flow {
         state: FlowState::Inbound as u32,
         ..Flow::default()
     };
-    // Without room the reply is refused.
     let _full = FLOWS.insert(key, flow, 0);
 }
 
@@ -150,11 +155,7 @@ pub(crate) fn inbound(client: &Client, packet: &Packet) {
     if packet.source.addr == Addr::default() {
         return;
     }
-    let flow = Flow {
-        state: FlowState::Inbound as u32,
-        ..Flow::default()
-    };
-    let _full = FLOWS.insert(key, flow, 0);
+    open(&key);
 }
 
 /// Whether the guard at the veth saw packets of this connection.

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     desired::{Desired, Lowering, Settings, model::PodRef},
-    finding::{Finding, Severity},
+    finding::{Finding, Severity, chain},
     image::{
         Compiler, Node,
         egress::{Found, Limits, Port},
@@ -532,17 +532,6 @@ fn not_applied(error: &EngineError) -> Finding {
         }
         .to_owned(),
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 fn timer(period: Duration) -> tokio::time::Interval {

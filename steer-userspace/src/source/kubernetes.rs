@@ -26,6 +26,7 @@ use tokio::{
 };
 
 use super::cluster::{Change, Depth, Watched, trouble};
+use crate::finding::{Finding, chain};
 
 /// Changes that wait to be taken: what is more waits at the API server.
 const WAITING_MAX: usize = 1_024;
@@ -394,7 +395,7 @@ fn status(error: &watcher::Error) -> Option<u16> {
     }
 }
 
-fn told(watch: &Watch, resource: &ApiResource, error: &watcher::Error) -> crate::finding::Finding {
+fn told(watch: &Watch, resource: &ApiResource, error: &watcher::Error) -> Finding {
     let name = if resource.group.is_empty() {
         resource.plural.clone()
     } else {
@@ -415,18 +416,4 @@ fn told(watch: &Watch, resource: &ApiResource, error: &watcher::Error) -> crate:
         ),
     };
     trouble(watch.watched, message, help)
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }

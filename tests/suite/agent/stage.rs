@@ -1,14 +1,8 @@
 //! The bookstore with an agent, and what can be seen of it: its status, the kernel's rows, traffic.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Debug,
-    net::SocketAddr,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use steer::{
     control::read_status,
@@ -18,11 +12,12 @@ use steer_common::{
     endpoint::Endpoint,
     service::{Route, RowId, ServiceKey, Source},
 };
+pub(crate) use steer_tests::topology::catalog;
 use steer_tests::{
     agent::Agent,
     client::{Storm, tally},
     lab::Lab,
-    topology,
+    topology, wait,
 };
 
 /// How long the agent may take to notice something.
@@ -83,14 +78,9 @@ impl Stage {
 /// The bookstore with its configuration; no agent yet.
 pub(crate) fn raise_lab(purpose: &str) -> Result<Lab> {
     let lab = topology::bookstore_for_storms(&Lab::fresh_name(purpose))?;
-    lab.configure("destination-rule.yaml", &destination_rule())?;
+    lab.configure("destination-rule.yaml", topology::CATALOG_SUBSETS)?;
     lab.configure(ROUTE, &split([90, 10]))?;
     Ok(lab)
-}
-
-/// Where the catalog is dialled.
-pub(crate) fn catalog() -> SocketAddr {
-    SocketAddr::from(([10, 200, 1, 92], 80))
 }
 
 /// Who answers `count` connections from the client to the catalog.
@@ -184,14 +174,9 @@ fn ask_until<T: Debug>(
     what: &str,
     mut ask: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
-    let started = Instant::now();
-    while started.elapsed() < most {
-        if let Some(found) = ask()? {
-            return Ok(found);
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
-    bail!("waited {most:?} for {what}")
+    wait::until(most, what, || {
+        Ok(ask()?.ok_or_else(|| "there is no answer".to_owned()))
+    })
 }
 
 /// An object of Istio's in the bookstore.
@@ -222,12 +207,4 @@ pub(crate) fn to(subset: &str, weight: i64) -> String {
 pub(crate) fn split(weights: [u32; 2]) -> String {
     let [first, second] = weights.map(i64::from);
     route("catalog", "catalog", &[to("v1", first), to("v2", second)])
-}
-
-fn destination_rule() -> String {
-    istio(
-        "DestinationRule",
-        "catalog",
-        "host: catalog\nsubsets:\n  - {name: v1, labels: {version: v1}}\n  - {name: v2, labels: {version: v2}}",
-    )
 }

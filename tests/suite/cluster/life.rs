@@ -3,9 +3,9 @@
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::Value;
-use steer_tests::harness::test;
+use steer_tests::{harness::test, topology::CATALOG_SUBSETS};
 
-use crate::stage::{DESTINATION_RULE, Stage};
+use crate::stage::Stage;
 
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
@@ -40,7 +40,7 @@ fn definitions_later() -> Result<()> {
     stage.start()?;
     stage.await_split([1, 1])?;
     stage.server.install_istio("v1");
-    stage.server.apply(DESTINATION_RULE)?;
+    stage.server.apply(CATALOG_SUBSETS)?;
     stage.split([90, 10])?;
     stage.await_split([90, 10])
 }
@@ -48,7 +48,7 @@ fn definitions_later() -> Result<()> {
 fn older_istio() -> Result<()> {
     let mut stage = Stage::without_istio("kube-older")?;
     stage.server.install_istio("v1beta1");
-    stage.server.apply(DESTINATION_RULE)?;
+    stage.server.apply(CATALOG_SUBSETS)?;
     stage.split([80, 20])?;
     stage.start()?;
     stage.await_split([80, 20])
@@ -71,10 +71,10 @@ fn broken_alone() -> Result<()> {
     stage.await_status("a finding of the weight", said)?;
     stage.await_split([90, 10])?;
     // Another object is taken meanwhile.
-    let rule = DESTINATION_RULE.replace("{version: v2}", "{version: v1}");
+    let rule = CATALOG_SUBSETS.replace("{version: v2}", "{version: v1}");
     stage.server.apply(&rule)?;
     stage.await_split([100, 0])?;
-    stage.server.apply(DESTINATION_RULE)?;
+    stage.server.apply(CATALOG_SUBSETS)?;
     stage.split([70, 30])?;
     stage.await_split([70, 30])?;
     stage
@@ -126,7 +126,7 @@ fn registry_only() -> Result<()> {
 fn metadata_only() -> Result<()> {
     let mut stage = Stage::without_istio("kube-metadata")?;
     stage.server.install_istio("v1");
-    stage.server.apply(DESTINATION_RULE)?;
+    stage.server.apply(CATALOG_SUBSETS)?;
     stage.split([90, 10])?;
     stage.start_with(&["--node-name", "node-1"])?;
     stage.await_split([90, 10])?;

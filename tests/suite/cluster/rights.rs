@@ -5,9 +5,10 @@ use libtest_mimic::Trial;
 use steer_tests::{
     harness::test,
     server::api::{Faults, Right},
+    topology::CATALOG_SUBSETS,
 };
 
-use crate::stage::{DESTINATION_RULE, Stage};
+use crate::stage::Stage;
 
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
@@ -38,7 +39,7 @@ fn manifest() -> Result<()> {
     ensure!(rights.len() == 11, "{rights:?}");
     let mut stage = Stage::without_istio("kube-manifest")?;
     stage.server.install_istio("v1");
-    stage.server.apply(DESTINATION_RULE)?;
+    stage.server.apply(CATALOG_SUBSETS)?;
     stage.split([90, 10])?;
     let with = |rights: &[Right]| Faults {
         rights: Some(rights.to_vec()),

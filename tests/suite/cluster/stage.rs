@@ -1,14 +1,8 @@
 //! The bookstore, an API server that has it, and an agent that asks that one.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    net::SocketAddr,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fs, thread, time::Duration};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use steer::control::read_status;
 use steer_tests::{
@@ -16,7 +10,7 @@ use steer_tests::{
     client::{Storm, tally},
     lab::Lab,
     server::api::{ApiServer, Faults},
-    topology,
+    topology, wait,
 };
 
 /// How long something may take to be noticed: longer than the longest pause of a client that was
@@ -35,7 +29,7 @@ impl Stage {
     pub(crate) fn raise(purpose: &str) -> Result<Self> {
         let mut stage = Self::without_istio(purpose)?;
         stage.server.install_istio("v1");
-        stage.server.apply(DESTINATION_RULE)?;
+        stage.server.apply(topology::CATALOG_SUBSETS)?;
         stage.split([90, 10])?;
         stage.start()?;
         Ok(stage)
@@ -122,7 +116,7 @@ impl Stage {
 
     /// Who answers so many connections from the client to the catalog.
     pub(crate) fn dial(&self, count: u64) -> Result<BTreeMap<String, u64>> {
-        let attempts = Storm::new(catalog(), count).run(self.lab.pod("client")?)?;
+        let attempts = Storm::new(topology::catalog(), count).run(self.lab.pod("client")?)?;
         let tally = tally(&attempts).into_iter();
         Ok(tally
             .map(|(name, count)| (name.to_owned(), count))
@@ -174,36 +168,10 @@ impl Stage {
     }
 }
 
-pub(crate) const DESTINATION_RULE: &str = "\
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: catalog, namespace: istioinaction}
-spec:
-  host: catalog
-  subsets:
-  - {name: v1, labels: {version: v1}}
-  - {name: v2, labels: {version: v2}}
-";
-
-/// Where the catalog is dialled.
-fn catalog() -> SocketAddr {
-    SocketAddr::from(([10, 200, 1, 92], 80))
-}
-
 /// Asks until it holds; the last complaint is told.
 pub(crate) fn eventually(
     what: &str,
-    mut ask: impl FnMut() -> Result<Result<(), String>>,
+    ask: impl FnMut() -> Result<Result<(), String>>,
 ) -> Result<()> {
-    let started = Instant::now();
-    loop {
-        let complaint = match ask()? {
-            Ok(()) => return Ok(()),
-            Err(complaint) => complaint,
-        };
-        if started.elapsed() > NOTICE_MAX {
-            bail!("waited {NOTICE_MAX:?} for {what}: {complaint}");
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait::until(NOTICE_MAX, what, ask)
 }

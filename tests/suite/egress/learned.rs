@@ -1,13 +1,10 @@
 //! Audit, learn, apply: what a pod does is watched, written down as ServiceEntries, and allowed by
 //! them, and nothing else is.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use steer_tests::lab::Lab;
+use steer_tests::{lab::Lab, wait};
 
 use crate::{
     ground::{ATTACKER, GOOD, Ground, RACED},
@@ -123,10 +120,11 @@ fn place(lab: &Lab, call: &Call) -> Result<()> {
 }
 
 fn await_that(mut holds: impl FnMut() -> bool) -> Result<()> {
-    let started = Instant::now();
-    while !holds() {
-        ensure!(started.elapsed() < IN_FORCE_MAX, "it does not");
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
+    wait::until(IN_FORCE_MAX, "it", || {
+        Ok(if holds() {
+            Ok(())
+        } else {
+            Err("it does not".to_owned())
+        })
+    })
 }

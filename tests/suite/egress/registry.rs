@@ -1,14 +1,10 @@
 //! The same policy by way of the agent: files, and `steer agent` on the node.
 
-use std::{
-    fmt::Write as _,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fmt::Write as _, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde_json::Value;
-use steer_tests::{agent::Agent, lab::Lab, record::Kind};
+use steer_tests::{agent::Agent, lab::Lab, record::Kind, wait};
 
 use crate::ground::{ATTACKER, DNS, GOOD, SCRIPTED, address_of};
 
@@ -49,20 +45,22 @@ pub(crate) fn start_without_entries(lab: &Lab) -> Result<Agent> {
 
 /// Waits until the agent knows the addresses of the allowed name.
 fn await_good(lab: &Lab) -> Result<()> {
-    let started = Instant::now();
-    loop {
-        let mut command = lab.steer("get")?;
-        let output = command.args(["endpoints", GOOD, "-o", "json"]).output()?;
-        let rows: Value = serde_json::from_slice(&output.stdout).context("understand steer get")?;
-        if rows.as_array().is_some_and(|rows| !rows.is_empty()) {
-            return Ok(());
-        }
-        ensure!(
-            started.elapsed() < RESOLVED_MAX,
-            "the agent does not resolve {GOOD}"
-        );
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait::until(
+        RESOLVED_MAX,
+        &format!("the agent to resolve {GOOD}"),
+        || {
+            let mut command = lab.steer("get")?;
+            let output = command.args(["endpoints", GOOD, "-o", "json"]).output()?;
+            let rows: Value =
+                serde_json::from_slice(&output.stdout).context("understand steer get")?;
+            let known = rows.as_array().is_some_and(|rows| !rows.is_empty());
+            Ok(if known {
+                Ok(())
+            } else {
+                Err("it has no endpoints".to_owned())
+            })
+        },
+    )
 }
 
 /// What Kubernetes would say of the pods.

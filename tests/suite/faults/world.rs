@@ -11,7 +11,7 @@ use steer_tests::{
     netns,
     pod::Pod,
     server::identity::Server,
-    topology::{self, ELSEWHERE_V4, OUTSIDE, OUTSIDE_V4},
+    topology::{self, CATALOG_SUBSETS, ELSEWHERE_V4, OUTSIDE, OUTSIDE_V4},
 };
 
 /// A configuration.
@@ -117,7 +117,7 @@ pub(crate) fn raise(purpose: &str) -> Result<Lab> {
         ..Server::default()
     };
     server.start(lab.pod(OUTSIDE)?)?;
-    lab.configure("destination-rule.yaml", SUBSETS)?;
+    lab.configure("destination-rule.yaml", CATALOG_SUBSETS)?;
     for client in ["client", "forum"] {
         refuse_services(lab.pod(client)?)?;
     }
@@ -179,17 +179,6 @@ pub(crate) fn mixed(seen: &Seen, ends: [Config; 2]) -> Vec<String> {
     }
     complaints
 }
-
-const SUBSETS: &str = "\
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: catalog, namespace: istioinaction}
-spec:
-  host: catalog
-  subsets:
-    - {name: v1, labels: {version: v1}}
-    - {name: v2, labels: {version: v2}}
-";
 
 fn mesh(mode: &str) -> String {
     format!(

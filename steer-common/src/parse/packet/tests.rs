@@ -4,28 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 
-struct Memory(Vec<u8>);
-
-impl Bytes for Memory {
-    fn words<const N: usize>(&self, at: u32, to: &mut [u32; N]) -> bool {
-        let at = at as usize;
-        let Some(bytes) = self.0.get(at..at.saturating_add(4 * N)) else {
-            return false;
-        };
-        for (word, four) in to.iter_mut().zip(bytes.as_chunks().0) {
-            *word = u32::from_ne_bytes(*four);
-        }
-        true
-    }
-
-    fn len(&self) -> u32 {
-        u32::try_from(self.0.len()).unwrap()
-    }
-}
-
 fn parse(bytes: &[u8]) -> Result<Packet, Reason> {
     let mut packet = Packet::default();
-    read(&Memory(bytes.to_vec()), 0, &mut packet).map(|()| packet)
+    read(&bytes, 0, &mut packet).map(|()| packet)
 }
 
 fn v4_packet(proto: u8, options: usize, body: &[u8]) -> Vec<u8> {

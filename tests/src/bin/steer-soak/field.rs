@@ -8,7 +8,7 @@ use steer_tests::{
     link::{self, Route},
     netns,
     server::identity::Server,
-    topology::{self, ELSEWHERE_V4, OUTSIDE, OUTSIDE_NAME, OUTSIDE_V4},
+    topology::{self, CATALOG_SUBSETS, ELSEWHERE_V4, OUTSIDE, OUTSIDE_NAME, OUTSIDE_V4},
 };
 
 /// The split service: 90 to v1, 10 to v2.
@@ -46,6 +46,7 @@ pub(crate) fn raise() -> Result<Lab> {
             Ok(())
         })?;
     }
+    lab.configure("destination-rule.yaml", CATALOG_SUBSETS)?;
     lab.configure("soak.yaml", FILES)?;
     extra(&lab, 0)?;
     Ok(lab)
@@ -86,15 +87,6 @@ pub(crate) fn settle(lab: &Lab) -> Result<()> {
 }
 
 const FILES: &str = "\
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: catalog, namespace: istioinaction}
-spec:
-  host: catalog
-  subsets:
-    - {name: v1, labels: {version: v1}}
-    - {name: v2, labels: {version: v2}}
----
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: catalog, namespace: istioinaction}

@@ -27,4 +27,4 @@ pub use service::{Depth, Destination, Route, ServiceKey, Source};
 
 /// Version of the map layout. A change of any row type here means a new number, and with it a new
 /// directory of pins.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;

@@ -1,26 +1,45 @@
-//! Licences and advisories of dependencies, by cargo-deny where it is installed.
+//! Licences, sources and advisories of dependencies, by cargo-deny.
+
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
 use crate::{
     process::{answer, run, say},
-    workspace::cargo,
+    setup,
+    workspace::root,
 };
+
+/// The trees of dependencies: the kernel programs have one of their own.
+const MANIFESTS: [&str; 2] = ["Cargo.toml", "steer-ebpf/Cargo.toml"];
 
 /// Holds dependencies to `deny.toml`. What cannot be checked here is said to be ignored, and why.
 pub(crate) fn check() -> Result<()> {
-    if answer(&mut cargo(&["deny", "--version"])).is_none() {
-        say("deny: ignored: cargo-deny is not installed (`cargo install cargo-deny`)");
-        return Ok(());
+    setup::ensure(&[setup::Group::Lint])?;
+    for manifest in MANIFESTS {
+        run(deny(manifest).args([
+            "check",
+            "--hide-inclusion-graph",
+            "licenses",
+            "bans",
+            "sources",
+        ]))
+        .with_context(|| format!("a dependency of {manifest} is not what deny.toml allows"))?;
     }
-    run(&mut cargo(&[
-        "deny", "check", "licenses", "bans", "sources",
-    ]))
-    .context("a dependency is not what deny.toml allows")?;
-    if answer(&mut cargo(&["deny", "fetch", "db"])).is_none() {
+    if answer(deny(MANIFESTS[0]).args(["fetch", "db"])).is_none() {
         say("deny: ignored: advisories, because their database cannot be fetched");
         return Ok(());
     }
-    run(&mut cargo(&["deny", "check", "advisories"]))
-        .context("a dependency has a known hole; see deny.toml")
+    MANIFESTS.into_iter().try_for_each(|manifest| {
+        run(deny(manifest).args(["check", "advisories"]))
+            .with_context(|| format!("a dependency of {manifest} has a known hole; see deny.toml"))
+    })
+}
+
+fn deny(manifest: &str) -> Command {
+    let mut command = Command::new(setup::deny::binary());
+    command
+        .current_dir(root())
+        .args(["--log-level", "error", "--manifest-path", manifest]);
+    command
 }

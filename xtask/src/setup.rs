@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod apt;
+pub(crate) mod deny;
 pub(crate) mod envoy;
 mod linker;
 
@@ -229,6 +230,9 @@ pub(crate) fn ensure(groups: &[Group]) -> Result<()> {
     }
     if groups.contains(&Group::Build) && toolchain::linker().is_none() {
         linker::install()?;
+    }
+    if groups.contains(&Group::Lint) && !deny::binary().is_file() {
+        deny::install()?;
     }
     if groups.contains(&Group::Bench) && !envoy::binary().is_file() {
         envoy::install()?;

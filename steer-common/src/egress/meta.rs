@@ -8,7 +8,8 @@ pub struct Meta {
     pub abi: u32,
     /// The generation in force: that of the last plan that was applied to its end.
     pub generation: u32,
-    /// Nanoseconds of the monotonic clock when the agent last said that it lives.
+    /// Nanoseconds of the monotonic clock when the agent last said that it lives; 0 when it said that it
+    /// goes.
     pub heartbeat_ns: u64,
     /// Not 0 if any policy audits or enforces. While it is 0 the egress guard is one look-up of
     /// this word.
@@ -26,6 +27,12 @@ pub struct Meta {
     /// The generation that is being applied; 0 while none is. An agent that finds a number here
     /// knows that the one before died on the way.
     pub applying: u32,
+    /// For how many milliseconds a heartbeat is good: after that the agent counts as away. 0: it always
+    /// counts as there.
+    pub heartbeat_ms: u32,
+    /// What becomes of connections that need the agent itself while it is away: `AWAY_OPEN` or
+    /// `AWAY_CLOSED`. What the kernel decides alone goes on in any case.
+    pub when_away: u32,
 }
 
 impl Meta {
@@ -41,7 +48,18 @@ impl Meta {
             ttl_max_secs: 86_400,
             events_per_sec: 100,
             applying: 0,
+            heartbeat_ms: 0,
+            when_away: AWAY_OPEN,
         }
+    }
+
+    /// Whether the agent counts as there.
+    #[inline(always)]
+    pub const fn is_agent_there(&self, now_ns: u64) -> bool {
+        // A coarse clock may be behind the one that the agent reads.
+        let age = now_ns.saturating_sub(self.heartbeat_ns);
+        self.heartbeat_ms == 0
+            || (self.heartbeat_ns != 0 && age <= self.heartbeat_ms as u64 * NS_PER_MS)
     }
 
     /// How long an address of an answer is good for.
@@ -63,6 +81,13 @@ impl Default for Meta {
     }
 }
 
+const NS_PER_MS: u64 = 1_000_000;
+
+/// While the agent is away, what needs it goes where it would go without that need.
+pub const AWAY_OPEN: u32 = 0;
+/// While the agent is away, what needs it is refused.
+pub const AWAY_CLOSED: u32 = 1;
+
 /// Connection refused.
 pub const ECONNREFUSED: u32 = 111;
 /// No route to host.
@@ -72,4 +97,38 @@ pub const ENETUNREACH: u32 = 101;
 /// Operation not permitted.
 pub const EPERM: u32 = 1;
 
-const _: () = assert!(size_of::<Meta>() == 40);
+const _: () = assert!(size_of::<Meta>() == 48);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_is_there_as_long_as_its_heartbeat_is_good() {
+        let second = 1_000_000_000;
+        let meta = Meta {
+            heartbeat_ns: 10 * second,
+            heartbeat_ms: 1_000,
+            ..Meta::new()
+        };
+        for (now, there) in [
+            (10 * second, true),
+            (11 * second, true),
+            (11 * second + 1, false),
+            // The programs' clock is behind.
+            (9 * second, true),
+        ] {
+            assert_eq!(meta.is_agent_there(now), there, "{now}");
+        }
+        let gone = Meta {
+            heartbeat_ns: 0,
+            ..meta
+        };
+        assert!(!gone.is_agent_there(0));
+        let unwatched = Meta {
+            heartbeat_ms: 0,
+            ..gone
+        };
+        assert!(unwatched.is_agent_there(u64::MAX));
+    }
+}

@@ -31,6 +31,7 @@ pub(super) fn run(args: args::Agent, instance: &args::Instance) -> anyhow::Resul
         origin,
         desired: args.egress.settings(args.naming.into()),
         limits: args.egress.limits(),
+        heartbeat: args.away.heartbeat(),
         engine: EngineSettings {
             kernel: KernelSettings {
                 pins: Pins::new(&instance.pins),

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub(super) use away::Away;
 pub(super) use egress::Egress;
 
+mod away;
 mod egress;
 
 use crate::{control::DEFAULT_STATE, desired::Settings, kernel::DEFAULT_PINS};
@@ -454,6 +456,9 @@ pub struct Agent {
     /// What pods may reach.
     #[command(flatten)]
     pub egress: Egress,
+    /// When the agent is away.
+    #[command(flatten)]
+    pub away: Away,
     /// Log lines as JSON
     #[arg(long)]
     pub log_json: bool,

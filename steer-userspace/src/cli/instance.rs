@@ -10,7 +10,7 @@ use super::args::Instance;
 use crate::{
     control::{read_clusters, read_names, read_status},
     desired::model::Cluster,
-    image::{DestinationName, ServiceName},
+    image::{DestinationName, ServiceName, canary},
     kernel::{Maps, Pins, now_secs},
     live::Live,
     plan::Names,
@@ -80,7 +80,8 @@ impl Seen {
             .filter_map(|(key, row)| {
                 let route = self.live.routes.get(row)?;
                 let service = self.names.services.get(&route.service).map(|name| &**name);
-                Some(InForce {
+                let is_own = service.is_some_and(canary::is);
+                (!is_own).then_some(InForce {
                     key,
                     route,
                     service,

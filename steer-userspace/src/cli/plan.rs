@@ -14,7 +14,7 @@ use crate::{
     control::read_names,
     desired::{lower, model::PodRef},
     finding::Severity,
-    image::{self, Image},
+    image::{self, Image, canary},
     kernel::Maps,
     live::Live,
     plan::{Capacity, Layout, Names, Step},
@@ -91,18 +91,27 @@ pub(super) fn plan(
 ) -> anyhow::Result<Planned> {
     let clients = clients(args, node)?;
     let local = clients.values().cloned().collect();
+    let mut compiler = image::Compiler::default();
     let desired = lower(snapshot, &args.naming.clone().into(), &local);
-    let image = image::compile(&desired, &clients);
+    let image = compiler.compile_on(
+        &desired,
+        &image::Node {
+            pods: clients,
+            // The agent's own, and no change.
+            canary: node.is_some_and(|node| node.live.services.contains_key(&canary::key())),
+            ..image::Node::default()
+        },
+    );
     let mut layout = match node {
         Some(node) => Layout::adopt(node.capacity, &node.live, &node.names),
-        None => Layout::new(large_enough(&image)),
+        None => Layout::new(large_enough(image)),
     };
     let before = layout.placed().clone();
     let mut findings = snapshot.findings.clone();
     findings.extend(desired.findings);
     findings.sort();
     let mut findings = check::values(&findings)?;
-    let plan = match layout.plan(&image) {
+    let plan = match layout.plan(image) {
         Ok(plan) => plan,
         Err(error) => {
             findings.push(serde_json::json!({
@@ -120,11 +129,12 @@ pub(super) fn plan(
     let wanted = |key: &ServiceKey| names(&desired.class_names, key.class);
     let known = node.map(|node| &node.classes).cloned().unwrap_or_default();
     let routes = image.routes.iter();
+    let routes = routes.filter(|(_, route)| !canary::is(&route.service));
     Ok(Planned {
         findings,
         content: Some(Content {
-            maps: fill(&image, &layout),
-            changes: changes(&before, &image, |key| names(&known, key.class), wanted),
+            maps: fill(image, &layout),
+            changes: changes(&before, image, |key| names(&known, key.class), wanted),
             writes: writes(&plan.steps),
             routes: routes
                 .map(|(key, found)| route(key, found, wanted(key)))

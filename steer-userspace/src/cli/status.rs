@@ -1,22 +1,37 @@
 //! `steer status`: whether the kernel does what was asked.
 
-use std::{collections::BTreeMap, path::PathBuf};
+mod problems;
+mod text;
+
+pub(super) use text::outcome;
+use {problems::problems, text::text};
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::Value;
-use steer_common::reason::{Outcome, Reason};
 
 use super::{
     Exit,
     args::{Instance, Status},
-    output::{self, BAD, CAREFUL, GOOD, counted, paint},
-    text::Text,
+    output,
 };
+
 use crate::{
     control::Lock,
-    kernel::{Attached, Maps, attached, open_sockets, remembered, unguarded, unpinned},
+    image::canary,
+    kernel::{
+        Attached, Maps, attached,
+        heartbeat::{now_ns, overdue},
+        idle_at, open_sockets, remembered, unguarded, unpinned,
+    },
     live::Live,
+    node::canary::{Canary, try_canary},
     plan::Capacity,
 };
 
@@ -38,6 +53,11 @@ struct Looked {
     said: Option<Value>,
     /// Programs, or why they cannot be looked at.
     programs: Result<Vec<Attached>, String>,
+    /// Pods for whose cgroup programs do not run, and which.
+    idle: Vec<(String, Vec<&'static str>)>,
+    /// For how long the agent has not said that it lives, if that is too long.
+    silent: Option<Duration>,
+    canary: Canary,
 }
 
 /// What is told.
@@ -55,6 +75,10 @@ struct Told {
     /// What somebody else changed in the kernel, and the agent put right.
     repaired: Vec<String>,
     programs: Vec<Program>,
+    /// What became of a connection that was made to see whether the kernel steers.
+    canary: &'static str,
+    /// Pods of this node whose own cgroup was looked at.
+    pods: usize,
     maps: Vec<Fill>,
     reasons: BTreeMap<&'static str, u64>,
     findings: BTreeMap<String, usize>,
@@ -106,7 +130,23 @@ fn look(instance: &Instance) -> anyhow::Result<Looked> {
         None => Err("which cgroup is not known".to_owned()),
     };
     let live = maps.read()?;
+    let pods = pods(said.as_ref());
     Ok(Looked {
+        idle: pods
+            .iter()
+            .filter_map(|(pod, cgroup)| {
+                // A cgroup that is gone is that of a container that ended.
+                let idle = idle_at(&pins, cgroup).ok()?;
+                (!idle.is_empty()).then(|| (pod.clone(), idle))
+            })
+            .collect(),
+        silent: overdue(&maps.egress.meta()?, now_ns()),
+        canary: match cgroup {
+            Some(cgroup) if live.services.contains_key(&canary::key()) => {
+                try_canary(Path::new(cgroup))
+            }
+            _ => Canary::Untried("nothing was applied yet".to_owned()),
+        },
         unguarded: unguarded(&pins, live.egress.ports.keys().copied()),
         live,
         capacity: maps.capacity(),
@@ -140,6 +180,12 @@ fn tell(looked: &Looked) -> Told {
         repaired: repaired(said),
         agent,
         programs: programs.collect(),
+        canary: match looked.canary {
+            Canary::Steered => "steered",
+            Canary::Astray(_) => "astray",
+            Canary::Untried(_) => "untried",
+        },
+        pods: pods(said).len(),
         maps: fills(looked),
         reasons: reasons
             .map(|(reason, count)| (reason.name(), *count))
@@ -166,58 +212,6 @@ fn agent(looked: &Looked) -> Agent {
         cgroup: text("cgroup"),
         written: text("written"),
     }
-}
-
-/// What is not as it should be.
-fn problems(looked: &Looked, agent: &Agent) -> Vec<String> {
-    let mut problems = Vec::new();
-    if !agent.running {
-        problems.push(
-            "no agent runs: what was applied last stays in force, changes do not come into force"
-                .to_owned(),
-        );
-    }
-    if looked.said.is_none() {
-        problems.push("the agent's files are not there: name their directory with --state".into());
-    }
-    if agent.configuration.as_deref() == Some("refused") {
-        problems.push(
-            "what is written is refused, the last good configuration stays in force: `steer \
-             check` says why"
-                .to_owned(),
-        );
-    }
-    match (looked.live.applying, agent.running) {
-        (0, _) | (_, true) => {}
-        (generation, false) => problems.push(format!(
-            "the agent died while it applied generation {generation}: each service is as before or as \
-             wanted, and the next agent finishes"
-        )),
-    }
-    let unguarded = looked.unguarded.iter();
-    problems.extend(unguarded.map(|index| {
-        format!(
-            "interface {index}, of a pod, has no guard: nothing without a socket is refused there"
-        )
-    }));
-    let unpinned = looked.unpinned.iter();
-    problems.extend(unpinned.map(|map| format!("the map {map} is not pinned")));
-    let cgroup = agent.cgroup.as_deref().unwrap_or("the cgroup");
-    match &looked.programs {
-        Ok(programs) => {
-            let idle = programs.iter().filter(|found| !found.effective);
-            problems.extend(idle.map(|found| match found.program {
-                Some(_) => format!("{} is attached elsewhere, not to {cgroup}", found.name),
-                None => format!("{} is not attached to {cgroup}", found.name),
-            }));
-        }
-        // Said already if it is for lack of the agent's files.
-        Err(error) if looked.said.is_some() => {
-            problems.push(format!("the programs cannot be looked at: {error}"));
-        }
-        Err(_) => {}
-    }
-    problems
 }
 
 fn fills(looked: &Looked) -> Vec<Fill> {
@@ -253,17 +247,11 @@ fn repaired(said: Option<&Value>) -> Vec<String> {
         .collect()
 }
 
-/// The generation in force, and how it came there.
-fn generation(told: &Told) -> String {
-    let number = told.generation;
-    let mut text = number.map_or_else(|| "unknown".to_owned(), |found| found.to_string());
-    if let Some(next) = told.applying {
-        text += &format!(", {next} is being applied");
-    }
-    if let Some(to) = told.rolled_back {
-        text += &paint(CAREFUL, &format!(", rolled back to the rules of {to}"));
-    }
-    text
+/// The cgroups of pods, as the agent found them.
+fn pods(said: Option<&Value>) -> BTreeMap<String, PathBuf> {
+    let pods = said.map(|said| said["pods"].clone());
+    pods.and_then(|pods| serde_json::from_value(pods).ok())
+        .unwrap_or_default()
 }
 
 /// How many findings of each severity.
@@ -277,119 +265,10 @@ fn findings(said: Option<&Value>) -> BTreeMap<String, usize> {
     counts
 }
 
-fn text(told: &Told, wide: bool) -> String {
-    let unknown = || "unknown".to_owned();
-    let agent = match &told.agent.pid {
-        Some(pid) => paint(GOOD, &format!("runs (pid {pid})")),
-        None => paint(BAD, "does not run"),
-    };
-    let configuration = match told.agent.configuration.as_deref() {
-        Some("refused") => paint(BAD, "refused"),
-        Some(state) => paint(GOOD, state),
-        None => unknown(),
-    };
-    let findings: Vec<String> = told
-        .findings
-        .iter()
-        .map(|(level, count)| format!("{count} {level}"))
-        .collect();
-    let findings = if findings.is_empty() {
-        "none".to_owned()
-    } else {
-        paint(CAREFUL, &findings.join(", ")) + " (`steer check`)"
-    };
-    let mut lines = vec![
-        ("agent", agent),
-        ("configuration", configuration),
-        ("generation", generation(told)),
-        ("findings", findings),
-        ("programs", programs(told)),
-    ];
-    if wide {
-        lines.push(("reads", told.agent.paths.join(", ")));
-        lines.push(("cgroup", told.agent.cgroup.clone().unwrap_or_default()));
-        lines.push(("written", told.agent.written.clone().unwrap_or_default()));
-    }
-    let mut text = Text::default();
-    for (name, value) in lines {
-        text.line(format_args!("{name:<14} {value}"));
-    }
-    tables(&mut text, told, wide);
-    if !told.problems.is_empty() || !told.repaired.is_empty() {
-        text.gap();
-    }
-    for repair in told.repaired.iter().rev().take(3) {
-        text.line(format_args!("{} {repair}", paint(CAREFUL, "repaired")));
-    }
-    for problem in &told.problems {
-        text.line(format_args!("{} {problem}", paint(BAD, "problem")));
-    }
-    text.finish()
-}
-
-fn programs(told: &Told) -> String {
-    let in_force = told.programs.iter().filter(|found| found.in_force).count();
-    let all = counted(told.programs.len(), "program");
-    let style = if in_force == told.programs.len() && in_force > 0 {
-        GOOD
-    } else {
-        BAD
-    };
-    paint(style, &format!("{in_force} of {all} in force"))
-}
-
-/// Programs if `wide`; maps; reasons that occurred, or all if `wide`.
-fn tables(text: &mut Text, told: &Told, wide: bool) {
-    if wide {
-        text.gap();
-        text.heading("PROGRAMS");
-        for found in &told.programs {
-            let number = found
-                .number
-                .map_or_else(|| "-".to_owned(), |number| number.to_string());
-            let state = if found.in_force {
-                "in force"
-            } else {
-                "not in force"
-            };
-            text.line(format_args!("  {:<20} {number:>8}  {state}", found.name));
-        }
-    }
-    text.gap();
-    text.heading("MAPS (rows in use)");
-    for Fill { map, used, rows } in &told.maps {
-        text.line(format_args!("  {map:<20} {used:>8} of {rows}"));
-    }
-    let occurred = |reason: &Reason| told.reasons.get(reason.name()).copied().unwrap_or_default();
-    let shown: Vec<&Reason> = Reason::ALL
-        .iter()
-        .filter(|reason| wide || occurred(reason) > 0)
-        .collect();
-    if !shown.is_empty() {
-        text.gap();
-        text.heading("REASONS (since the maps were made)");
-    }
-    for reason in shown {
-        let (name, count) = (reason.name(), occurred(reason));
-        let what = outcome(reason.outcome());
-        text.line(format_args!("  {name:<20} {count:>8}  {what}"));
-    }
-}
-
-/// A word for what happened.
-pub(super) fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Steered => "steered",
-        Outcome::Untouched => "left as it was",
-        Outcome::Refused => "refused",
-        Outcome::Restored => "told what it dialled",
-        Outcome::Allowed => "let through",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use steer_common::reason::Reason;
 
     use super::*;
     use crate::cli::golden;
@@ -416,6 +295,9 @@ mod tests {
                 program: Some(1717),
                 effective: true,
             }]),
+            idle: Vec::new(),
+            silent: None,
+            canary: Canary::Steered,
         }
     }
 
@@ -430,7 +312,7 @@ mod tests {
     #[test]
     fn each_thing_that_is_not_as_it_should_be_is_a_problem() {
         type Change = fn(&mut Looked);
-        let changes: [(Change, &str); 6] = [
+        let changes: [(Change, &str); 9] = [
             (|looked| looked.agent = None, "no agent runs"),
             (
                 |looked| looked.said = None,
@@ -447,6 +329,22 @@ mod tests {
             (
                 |looked| looked.programs.as_mut().unwrap()[0].effective = false,
                 "steer_connect4 is attached elsewhere, not to /cgroup",
+            ),
+            (
+                |looked| looked.silent = Some(Duration::from_secs(7)),
+                "the agent has not said for 7 s that it lives",
+            ),
+            (
+                |looked| {
+                    looked
+                        .idle
+                        .push(("shop/web-1".to_owned(), vec!["steer_connect4"]));
+                },
+                "steer_connect4 does not run for pod shop/web-1",
+            ),
+            (
+                |looked| looked.canary = Canary::Astray("it was refused".to_owned()),
+                "the canary: it was refused",
             ),
             (
                 |looked| looked.programs = Err("gone".to_owned()),

@@ -1,5 +1,7 @@
 //! The agent: reads, compiles, applies, watches, and says how it stands.
 
+mod report;
+
 use std::{
     collections::BTreeSet,
     io,
@@ -7,30 +9,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-use steer_common::egress::LearnedKey;
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{MissedTickBehavior, interval},
 };
 
 use super::{
-    Engine, EngineError, EngineSettings, Lock, LockError, clusters_file, features,
+    Engine, EngineError, EngineSettings, Lock, LockError, clusters_file,
     feed::{Feed, FeedError, Origin},
-    refusals::{self, Refusals},
+    refusals::Refusals,
     resolve::{self, Resolver, Wanted},
     rules::Rules,
     scan::Scans,
-    status::{State, Status},
+    status::Status,
     truth::{self, Truth},
 };
 use crate::{
     desired::{Desired, Lowering, Settings, model::PodRef},
-    finding::{Finding, Severity, chain},
+    finding::Finding,
     image::{
         Compiler, Node,
         egress::{Found, Limits, Port},
     },
-    kernel::{Events, KernelError, Removed, capability, privilege},
+    kernel::{Events, Heartbeat, KernelError, Removed, capability, heartbeat::now_ns, privilege},
     node::{
         NodeError,
         discover::{Scan, Scanner},
@@ -49,6 +50,8 @@ pub struct AgentSettings {
     pub limits: Limits,
     /// The kernel's side.
     pub engine: EngineSettings,
+    /// By what the kernel knows that the agent lives.
+    pub heartbeat: Heartbeat,
 }
 
 /// Why the agent stopped.
@@ -134,7 +137,10 @@ impl Agent {
         privilege::check("running the agent")?;
         let lock = Lock::take(&settings.engine.state)?;
         let scanner = Scanner::new(&settings.engine.kernel.cgroup)?;
-        let engine = Engine::start(settings.engine.clone())?;
+        let mut engine = Engine::start(settings.engine.clone())?;
+        let egress = &mut engine.kernel_mut().maps_mut().egress;
+        egress.expect_beats(&settings.heartbeat)?;
+        egress.beat(now_ns())?;
         // Before any thread is started: capabilities are a thread's.
         capability::drop_others()?;
         let scans = Scans::start(scanner);
@@ -177,6 +183,7 @@ impl Agent {
         let mut read = timer(READ_EVERY);
         let mut settle = timer(SETTLE_EVERY);
         let mut look = timer(truth::LOOK_EVERY);
+        let mut beat = timer(self.settings.heartbeat.every());
         let mut resolver = Resolver::start();
         let first = tokio::select! {
             first = self.feed.first() => first,
@@ -214,10 +221,17 @@ impl Agent {
                 }
                 _ = settle.tick() => self.rest()?,
                 _ = look.tick() => self.look()?,
+                _ = beat.tick() => self.beat(now_ns())?,
             }
         }
+        self.beat(0)?;
         tracing::info!("stopped; what is in force stays in force (`steer unload` removes it)");
         Ok(())
+    }
+
+    /// Says that the agent lives; or, with 0, that it goes.
+    fn beat(&mut self, now_ns: u64) -> Result<(), AgentError> {
+        Ok(self.engine.kernel_mut().maps_mut().egress.beat(now_ns)?)
     }
 
     /// What can wait until nothing else is to be done.
@@ -253,26 +267,6 @@ impl Agent {
                 Ok(())
             }
         }
-    }
-
-    /// What the egress guard reported.
-    fn take_events(&mut self) -> Result<(), AgentError> {
-        while let Some(event) = self.events.next_event() {
-            let key = LearnedKey {
-                policy: event.policy,
-                addr: event.peer.addr,
-            };
-            let pod = self.found.namespaces.get(&event.client).cloned();
-            let policy = self.engine.layout().policy_name(event.policy);
-            let seen = self.engine.kernel().maps().egress.name_seen(&key);
-            let (refusal, process) = refusals::refusal(&event, pod, policy, seen);
-            self.refusals.take(refusal, process);
-        }
-        let written = self.refusals.write(&self.settings.engine.state);
-        written.map_err(|source| AgentError::Io {
-            action: "writing the refusals",
-            source,
-        })
     }
 
     /// The configuration may have changed.
@@ -371,7 +365,7 @@ impl Agent {
                     );
                 }
             }
-            Err(error) => self.refuse(vec![not_applied(&error)]),
+            Err(error) => self.refuse(vec![report::not_applied(&error)]),
         }
     }
 
@@ -380,7 +374,7 @@ impl Agent {
         if std::mem::replace(&mut self.others_gone, true) {
             return;
         }
-        match self.settings.engine.kernel.pins.remove_others() {
+        match self.engine.kernel_mut().remove_others() {
             Ok(removed) if removed == Removed::default() => {}
             Ok(removed) => tracing::info!(
                 programs = removed.links,
@@ -436,101 +430,8 @@ impl Agent {
             ports: ports.collect(),
             found: Arc::clone(&self.names),
             limits: self.settings.limits,
+            canary: true,
         }
-    }
-
-    /// Notes why what is written is not in force, and says so once.
-    fn refuse(&mut self, findings: Vec<Finding>) {
-        if findings == self.refused {
-            return;
-        }
-        for finding in &findings {
-            let place = finding
-                .position
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            tracing::error!(
-                code = finding.code,
-                place,
-                field = finding.field,
-                "{}",
-                finding.message
-            );
-        }
-        tracing::error!(
-            generation = self.engine.generation(),
-            "the configuration is refused; the last good one stays in force"
-        );
-        self.refused = findings;
-    }
-
-    /// Writes the status, if it differs from what was written last.
-    fn tell(&mut self) -> Result<(), AgentError> {
-        let failed = |source| AgentError::Io {
-            action: "writing the status",
-            source,
-        };
-        let status = self.status();
-        if self
-            .told
-            .as_ref()
-            .is_some_and(|told| told.says_the_same(&status))
-        {
-            return Ok(());
-        }
-        status.write(&self.settings.engine.state).map_err(failed)?;
-        self.told = Some(status);
-        Ok(())
-    }
-
-    fn status(&self) -> Status {
-        let mut findings = self.snapshot.findings.clone();
-        findings.extend(self.desired.findings.iter().cloned());
-        findings.extend(self.found.findings.iter().cloned());
-        findings.extend(self.refused.iter().cloned());
-        findings.extend(features::findings(self.engine.kernel().features()));
-        findings.sort();
-        findings.dedup();
-        Status {
-            pid: std::process::id(),
-            version: env!("STEER_VERSION"),
-            config: self.feed.names(),
-            cgroup: self.settings.engine.kernel.cgroup.display().to_string(),
-            written: jiff::Timestamp::now().to_string(),
-            generation: self.engine.generation(),
-            rolled_back: self.rules.rolled_back(),
-            repaired: self.truth.repairs().to_vec(),
-            state: if self.refused.is_empty() {
-                State::Applied
-            } else {
-                State::Refused
-            },
-            classes: self.desired.class_names.clone(),
-            findings,
-        }
-    }
-}
-
-/// The kernel's side cannot hold what is written.
-fn not_applied(error: &EngineError) -> Finding {
-    Finding {
-        severity: Severity::Error,
-        code: match error {
-            EngineError::Plan(_) => "STR0701",
-            EngineError::Kernel(_) => "STR0702",
-            EngineError::Names(_) => "STR0703",
-            EngineError::Torn { .. } => "STR0704",
-        },
-        object: None,
-        position: None,
-        field: String::new(),
-        message: chain(error),
-        help: match error {
-            EngineError::Torn { .. } => "the agent tries again every few seconds",
-            _ => "the last good configuration stays in force",
-        }
-        .to_owned(),
     }
 }
 

@@ -1,6 +1,11 @@
 //! What the agent says of itself, in a file, so that it can be read when the agent is gone.
 
-use std::{collections::BTreeMap, fs, io, io::Write as _, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -39,6 +44,8 @@ pub struct Status {
     pub repaired: Vec<String>,
     /// Whether what is written is in force.
     pub state: State,
+    /// The pods of this node that were found, and the cgroup of each: where its programs run.
+    pub pods: BTreeMap<String, PathBuf>,
     /// Class -> what it stands for.
     pub classes: BTreeMap<ClassId, String>,
     /// Findings of what is written, whether or not it is in force.

@@ -12,6 +12,7 @@ use steer_common::{
 };
 
 use super::{
+    canary,
     egress::{Egress, Found, Limits, Port},
     model::{Destination, DestinationName, Image, Route, ServiceName, Source},
 };
@@ -42,6 +43,8 @@ pub struct Node {
     pub found: Arc<Found>,
     /// How refusals look.
     pub limits: Limits,
+    /// Whether the canary is steered too.
+    pub canary: bool,
 }
 
 /// Who the node's own processes are.
@@ -112,6 +115,12 @@ impl Compiler {
             interface: node.interfaces.get(cookie).copied().unwrap_or_default(),
             addresses: addresses.get(cookie).copied().cloned().unwrap_or_default(),
         };
+        let (key, route) = canary::row();
+        if node.canary {
+            self.image.routes.insert(key, route);
+        } else {
+            self.image.routes.remove(&key);
+        }
         self.image.sources = node
             .pods
             .iter()

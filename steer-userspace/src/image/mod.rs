@@ -1,6 +1,7 @@
 //! What every map will hold, by name: routes, destinations and endpoints without row numbers.
 //! Knows nothing of Istio. Row numbers come with the plan, which knows what is live.
 
+pub mod canary;
 mod compile;
 pub mod egress;
 mod model;

@@ -19,7 +19,7 @@ use steer_common::{
 };
 
 use super::{
-    KernelError, Pins,
+    Heartbeat, KernelError, Pins,
     apply::gone,
     maps::{array, data, hash},
 };
@@ -69,15 +69,29 @@ impl EgressMaps {
             .map_err(KernelError::map("POLICIES"))
     }
 
-    /// Fills META if nobody has yet.
+    /// Fills META if nobody has yet; says that its rows are of this layout if it was taken over.
     pub(super) fn start_meta(&mut self) -> Result<(), KernelError> {
-        if self.meta()?.abi == 0 {
-            self.set_meta(Meta::new())?;
-        }
-        Ok(())
+        let meta = self.meta()?;
+        self.set_meta(match meta.abi {
+            0 => Meta::new(),
+            _ => Meta {
+                abi: steer_common::ABI_VERSION,
+                ..meta
+            },
+        })
     }
 
-    /// Says that the agent lives.
+    /// Says for how long a heartbeat is good, and what is to happen after that.
+    pub fn expect_beats(&mut self, every: &Heartbeat) -> Result<(), KernelError> {
+        let meta = self.meta()?;
+        self.set_meta(Meta {
+            heartbeat_ms: u32::try_from(every.good_for.as_millis()).unwrap_or(u32::MAX),
+            when_away: every.when_away.number(),
+            ..meta
+        })
+    }
+
+    /// Says that the agent lives; or, with 0, that it goes.
     pub fn beat(&mut self, now_ns: u64) -> Result<(), KernelError> {
         let meta = self.meta()?;
         self.set_meta(Meta {

@@ -89,6 +89,29 @@ pub fn attached(pins: &Pins, target: &Path) -> Result<Vec<Attached>, KernelError
     Ok(all.filter(|found| !rests(found)).collect())
 }
 
+/// The programs of steer's that do not run for the sockets of a cgroup, though their links are there.
+pub fn idle_at(pins: &Pins, target: &Path) -> Result<Vec<&'static str>, KernelError> {
+    let target = fs::File::open(target).map_err(KernelError::io("looking at", target))?;
+    let runs = |name: &str| -> std::io::Result<bool> {
+        let info = sys::link_info(sys::open_pin(&pins.link(name))?.as_fd())?;
+        let all = sys::attached_programs(target.as_fd(), info.attach_type)?;
+        Ok(all.contains(&info.program_id))
+    };
+    let pinned = PROGRAMS.into_iter().filter(|name| pins.link(name).exists());
+    let mut idle = Vec::new();
+    for name in pinned {
+        let failed = |source| KernelError::Bpf {
+            call: "PROG_QUERY",
+            name: name.to_owned(),
+            source,
+        };
+        if !runs(name).map_err(failed)? {
+            idle.push(name);
+        }
+    }
+    Ok(idle)
+}
+
 /// The maps that are not pinned.
 pub fn unpinned(pins: &Pins) -> Vec<&'static str> {
     MAPS.into_iter()

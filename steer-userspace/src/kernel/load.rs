@@ -10,7 +10,7 @@ use aya::{
 };
 
 use super::{
-    Features, KernelError, Maps, Pins, Ports, attach, cgroup,
+    Features, KernelError, Maps, Pins, Ports, Removed, attach, cgroup, migrate,
     object::{MAPS, OBJECT, PACKET_PROGRAMS, PROGRAMS},
 };
 use crate::plan::{Capacity, EgressRows};
@@ -35,6 +35,8 @@ pub struct Kernel {
     features: Features,
     target: fs::File,
     pins: Pins,
+    /// What a version with another layout has in force beside this one.
+    old: Option<Pins>,
 }
 
 impl Kernel {
@@ -43,20 +45,27 @@ impl Kernel {
         let target = cgroup::open(&settings.cgroup)?;
         let features = Features::probe()?;
         let btf = Btf::from_sys_fs().map_err(|_| KernelError::NoBtf)?;
-        settings.pins.create()?;
-        let adopted = settings.pins.exist();
+        let mut adopted = settings.pins.exist() && is_whole(&settings.pins)?;
         if adopted {
             check_shapes(settings)?;
+        } else {
+            // What an agent left that died before it had filled them.
+            settings.pins.remove_own()?;
         }
-        let mut loaded = load(settings, &features, &btf)?;
-        let names = programs(&mut loaded, &btf)?;
+        settings.pins.create()?;
+        let old = migrate::readable(&settings.pins);
+        let loaded = Self::fill(settings, &features, &btf, old.as_ref().filter(|_| !adopted));
+        if loaded.is_err() && !adopted {
+            settings.pins.remove_own()?;
+        }
+        let mut loaded = loaded?;
+        adopted |= old.is_some();
         let rests = |name| PACKET_PROGRAMS.contains(&name) && !settings.pins.link(name).exists();
-        for name in names.into_iter().filter(|&name| !rests(name)) {
+        for name in PROGRAMS.into_iter().filter(|&name| !rests(name)) {
             let program = program(&mut loaded, name)?;
             attach::attach(name, program, &target, &settings.pins)?;
         }
-        let mut maps = Maps::open(&settings.pins)?;
-        maps.egress.start_meta()?;
+        let maps = Maps::open(&settings.pins)?;
         let ports = Ports::new(loaded, &settings.pins, features.tcx)?;
         Ok(Self {
             maps,
@@ -65,7 +74,33 @@ impl Kernel {
             features,
             target,
             pins: settings.pins.clone(),
+            old,
         })
+    }
+
+    /// Loads the programs; maps that are new take over what `old` holds, or begin empty.
+    fn fill(
+        settings: &KernelSettings,
+        features: &Features,
+        btf: &Btf,
+        old: Option<&Pins>,
+    ) -> Result<Ebpf, KernelError> {
+        let mut loaded = load(settings, features, btf)?;
+        programs(&mut loaded)?;
+        if let Some(old) = old {
+            migrate::take_over(old, &settings.pins)?;
+        }
+        // Last: by this the maps are known to be whole.
+        Maps::open(&settings.pins)?.egress.start_meta()?;
+        Ok(loaded)
+    }
+
+    /// Removes what other versions have in force, once ours is: attach before detach.
+    pub fn remove_others(&mut self) -> Result<Removed, KernelError> {
+        if let Some(old) = self.old.take() {
+            migrate::catch_up(&old, &self.pins)?;
+        }
+        self.pins.remove_others()
     }
 
     /// What this kernel has.
@@ -184,11 +219,16 @@ fn load(settings: &KernelSettings, features: &Features, btf: &Btf) -> Result<Ebp
 }
 
 /// Loads all programs before any map is taken from the object.
-fn programs(loaded: &mut Ebpf, _btf: &Btf) -> Result<[&'static str; PROGRAMS.len()], KernelError> {
+fn programs(loaded: &mut Ebpf) -> Result<(), KernelError> {
     for name in PROGRAMS {
         load_program(program(loaded, name)?).map_err(KernelError::program(name))?;
     }
-    Ok(PROGRAMS)
+    Ok(())
+}
+
+/// Whether the maps were filled to the end: that is noted last.
+fn is_whole(pins: &Pins) -> Result<bool, KernelError> {
+    Ok(Maps::open(pins)?.egress.meta()?.abi == steer_common::ABI_VERSION)
 }
 
 pub(super) fn load_program(program: &mut Program) -> Result<(), ProgramError> {

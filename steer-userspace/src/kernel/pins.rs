@@ -23,12 +23,25 @@ pub const DEFAULT: &str = "/sys/fs/bpf/steer";
 #[derive(Clone, Debug)]
 pub struct Pins {
     root: PathBuf,
+    /// Of which layout.
+    version: u32,
 }
 
 impl Pins {
     /// The pins of an agent, whether or not they exist.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            version: steer_common::ABI_VERSION,
+        }
+    }
+
+    /// Those of another layout.
+    pub(super) fn of_version(&self, version: u32) -> Self {
+        Self {
+            root: self.root.clone(),
+            version,
+        }
     }
 
     /// The directory as it was named.
@@ -37,7 +50,7 @@ impl Pins {
     }
 
     fn versioned(&self) -> PathBuf {
-        self.root.join(format!("v{}", steer_common::ABI_VERSION))
+        self.root.join(format!("v{}", self.version))
     }
 
     pub(super) fn map(&self, name: &str) -> PathBuf {
@@ -131,6 +144,12 @@ impl Pins {
     pub fn remove_others(&self) -> Result<Removed, KernelError> {
         let own = self.versioned();
         self.remove_versions(|version| version != own)
+    }
+
+    /// Removes the pins of this version.
+    pub(super) fn remove_own(&self) -> Result<Removed, KernelError> {
+        let own = self.versioned();
+        self.remove_versions(|version| version == own)
     }
 
     fn remove_versions(&self, is_meant: impl Fn(&Path) -> bool) -> Result<Removed, KernelError> {

@@ -18,6 +18,8 @@ use std::{
 
 use aya::Pod;
 
+pub(super) mod rows;
+
 const MAP_CREATE: i64 = 0;
 const MAP_UPDATE_ELEM: i64 = 2;
 const OBJ_GET: i64 = 7;

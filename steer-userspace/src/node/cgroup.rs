@@ -31,6 +31,12 @@ impl CgroupPath {
         }
     }
 
+    /// The way from here down to `other`; `None` if it is not below, or its names are not known.
+    pub(super) fn way_to(&self, other: &Self) -> Option<PathBuf> {
+        let below = other.down.strip_prefix(self.down.as_slice())?;
+        (self.up == other.up).then(|| below.iter().map(|name| path(name)).collect())
+    }
+
     /// Whether `other` is this cgroup or lies below it.
     pub(super) fn contains(&self, other: &Self) -> bool {
         if self.up == other.up {
@@ -117,6 +123,19 @@ mod tests {
         assert!(!contains("/../../pod1", "/../sidecar"));
         assert!(!contains("/", "/../other"));
         assert!(!contains("/", "/.."));
+    }
+
+    #[test]
+    fn the_way_down_is_known_unless_it_leads_through_hidden_names() {
+        let way = |watched: &str, process: &str| {
+            let place = |text: &str| CgroupPath::parse(text.as_bytes());
+            place(watched).way_to(&place(process))
+        };
+        assert_eq!(way("/", "/a/b"), Some("a/b".into()));
+        assert_eq!(way("/a", "/a"), Some(PathBuf::new()));
+        assert_eq!(way("/../..", "/../../pod1/app"), Some("pod1/app".into()));
+        assert_eq!(way("/a", "/b"), None);
+        assert_eq!(way("/../../..", "/../../pod1/app"), None);
     }
 
     #[test]

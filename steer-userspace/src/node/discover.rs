@@ -12,7 +12,7 @@ use std::{
     fs::File,
     io,
     net::IpAddr,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::{
@@ -58,6 +58,8 @@ pub struct Workload {
     pub addresses: Vec<IpAddr>,
     /// By whom to look at its connections.
     pub insider: Insider,
+    /// The cgroup of that process, from the watched one down; `None` if its names are not known.
+    pub cgroup: Option<PathBuf>,
 }
 
 /// Remembers the namespaces it has seen, so that a scan in which nothing is new is one walk.
@@ -266,6 +268,8 @@ impl Scanner {
                     index: at.host.peer,
                     addresses,
                     insider: Insider::new(namespace.witness, inode),
+                    cgroup: process::cgroup_of(namespace.witness.pid)
+                        .and_then(|place| self.watched.way_to(&place)),
                 },
             );
         }

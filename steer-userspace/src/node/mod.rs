@@ -1,6 +1,7 @@
 //! The node as the kernel shows it: which network namespaces are pods, and by which interface they
 //! hang on it. No container runtime is asked.
 
+pub mod canary;
 mod cgroup;
 pub mod connections;
 pub mod discover;

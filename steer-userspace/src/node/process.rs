@@ -45,10 +45,13 @@ pub(super) fn own_namespace() -> Result<u64, NodeError> {
 
 /// Whether a process is in `watched` or below it. Anyone may know.
 pub(super) fn is_below(watched: &CgroupPath, pid: u32) -> bool {
-    fs::read(format!("/proc/{pid}/cgroup"))
-        .ok()
-        .and_then(|text| cgroup::unified(&text))
-        .is_some_and(|path| watched.contains(&path))
+    cgroup_of(pid).is_some_and(|path| watched.contains(&path))
+}
+
+/// The cgroup of a process; `None` if it is gone, or in none of cgroup v2.
+pub(super) fn cgroup_of(pid: u32) -> Option<CgroupPath> {
+    let text = fs::read(format!("/proc/{pid}/cgroup")).ok()?;
+    cgroup::unified(&text)
 }
 
 /// Looks at every process once.

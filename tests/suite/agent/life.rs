@@ -1,7 +1,6 @@
 //! The life of an agent: it is killed, started again, asked to end; pods come and go.
 
 use std::{
-    fs,
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -29,10 +28,6 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("life::killed_under_connections", killed),
         test("life::started_again_it_takes_over", adopts),
         test("life::changed_while_nobody_looked", absent),
-        test(
-            "life::another_layout_takes_over_and_the_old_one_goes",
-            layout,
-        ),
         test("life::asked_to_end_it_leaves_the_data_path", asked),
         test("life::pods_get_their_class_within_a_second", pods),
     ]
@@ -101,38 +96,6 @@ fn adopts() -> Result<()> {
     stage.split([80, 20])?;
     let next = status(&stage.lab)?["generation"].as_u64();
     ensure!(next > generation, "{generation:?}, then {next:?}");
-    Ok(())
-}
-
-/// What a version with another layout of maps pinned stays in force until ours is, then it goes.
-fn layout() -> Result<()> {
-    let Stage { lab, agent } = Stage::raise("layout")?;
-    agent.kill()?;
-    let pins = lab.dirs().pins();
-    let mut versions = fs::read_dir(&pins)?;
-    let own = versions.next().context("a directory of pins")??.path();
-    let other = pins.join("v1");
-    fs::rename(&own, &other)?;
-    let storm = Storm {
-        until: Until::Told,
-        ..Storm::new(catalog(), 0)
-    };
-    let running = storm.start(lab.pod("client")?)?;
-    lab.configure(ROUTE, &split([50, 50]))?;
-    let agent = lab.agent()?;
-    ensure!(own.exists() && !other.exists(), "the old pins are there");
-    let found = running.finish()?;
-    let tally = tally(&found);
-    let known = ["catalog-v1", "catalog-v2"];
-    ensure!(tally.keys().all(|name| known.contains(name)), "{tally:?}");
-    let stage = Stage { lab, agent };
-    stage.await_weights(&[50, 50])?;
-    let attempts = Storm::new(catalog(), 10).run(stage.lab.pod("client")?)?;
-    let found = steer_tests::client::tally(&attempts);
-    ensure!(
-        found.get("catalog-v1") == Some(&5),
-        "the old rows decide: {found:?}"
-    );
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 mod churn;
 mod configuration;
 mod files;
+mod layout;
 mod life;
 mod machine;
 mod privilege;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         files::tests(),
         churn::tests(),
         life::tests(),
+        layout::tests(),
         privilege::tests(),
         rollback::tests(),
         truth::tests(),

@@ -5,7 +5,12 @@ use std::{fs, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Trial;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use steer::{
+    image::canary,
     kernel::{Maps, Pins, Undo},
     plan::Step,
 };
@@ -20,6 +25,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("truth::a_detached_program_is_attached_again", detached),
         test("truth::a_detached_guard_is_attached_again", unguarded),
         test("truth::a_changed_row_is_put_right", changed),
+        test("truth::the_canary_says_whether_the_kernel_steers", tried),
+        test("truth::an_agent_that_is_stuck_is_told", stuck),
     ]
 }
 
@@ -142,4 +149,59 @@ fn changed() -> Result<()> {
     std::thread::sleep(std::time::Duration::from_secs(5));
     ensure!(count(&status(lab)?) == repairs, "{}", status(lab)?);
     Ok(())
+}
+
+/// It is dialled through the real hook: a program that does nothing is found, though it is attached.
+fn tried() -> Result<()> {
+    let Stage { lab, agent } = Stage::raise("canary")?;
+    let (code, text) = told(&lab)?;
+    ensure!(
+        code == Some(0) && text.contains("canary         steered"),
+        "{text}"
+    );
+    agent.kill()?;
+    ensure!(told(&lab)?.1.contains("canary         steered"));
+    // Every program is there, but what it reads is wrong.
+    let mut maps = Maps::open(&Pins::new(lab.dirs().pins()))?;
+    let live = maps.read()?;
+    let row = live.services[&canary::key()];
+    let mut route = live.routes[&row];
+    route.destinations[0].count = 0;
+    let route = Box::new(route);
+    maps.apply(&[Step::Route { row, route }], &mut Undo::default())?;
+    let (code, text) = told(&lab)?;
+    ensure!(
+        code == Some(1) && text.contains("the canary: a connection to"),
+        "{text}"
+    );
+    ensure!(text.contains("programs in force"), "{text}");
+    // No cgroup that was made for it stays.
+    let mut cgroups = fs::read_dir(lab.dirs().cgroup().path())?;
+    ensure!(
+        !cgroups.any(|entry| entry.is_ok_and(|entry| entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with("steer-canary"))),
+        "a cgroup is left"
+    );
+    // The agent puts it right.
+    let _agent = lab.agent()?;
+    ensure!(told(&lab)?.0 == Some(0), "{}", told(&lab)?.1);
+    Ok(())
+}
+
+fn stuck() -> Result<()> {
+    let Stage { lab, agent } = Stage::raise("stuck")?;
+    let pid = Pid::from_raw(i32::try_from(agent.pid())?);
+    kill(pid, Signal::SIGSTOP)?;
+    eventually("the silence to be told", || {
+        let (code, text) = told(&lab)?;
+        let silent = text.contains("the agent has not said for");
+        Ok((code == Some(1) && silent).then_some(()))
+    })?;
+    ensure_ninety_ten(&lab)?;
+    kill(pid, Signal::SIGCONT)?;
+    eventually("the agent to be back", || {
+        Ok((told(&lab)?.0 == Some(0)).then_some(()))
+    })
 }

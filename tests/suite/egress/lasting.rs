@@ -1,10 +1,14 @@
 //! What comes to an end: names by their time, permissions by the policy, and who keeps the policy.
 
-use std::{thread, time::Duration};
+use std::{collections::BTreeSet, fs, thread, time::Duration};
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
-use steer_common::{Port, egress::HostKey};
+use steer::kernel::{Maps, Pins};
+use steer_common::{
+    Port,
+    egress::{HostKey, LearnedKey},
+};
 
 use crate::{
     case::{By, Case, Moment, Verdict},
@@ -68,6 +72,30 @@ pub(crate) fn orphaned() -> Result<()> {
     play(&mut ground.attacker, "flows.serve", 0, true, &Value::Null)?;
     registry::start(&ground.lab)?.kill()?;
     attack(&mut ground, |_| true, remains)
+}
+
+/// An agent whose maps have another layout: what answers taught, and what flows, goes with it.
+pub(crate) fn another_layout() -> Result<()> {
+    let mut ground = Ground::raise("layout")?;
+    registry::start(&ground.lab)?.kill()?;
+    expect(&mut ground, "lasting.learn", true)?;
+    let pins = ground.lab.dirs().pins();
+    let learned = || -> Result<BTreeSet<LearnedKey>> {
+        let maps = Maps::open(&Pins::new(&pins))?;
+        Ok(maps.egress.learned().into_keys().collect())
+    };
+    let before = learned()?;
+    ensure!(!before.is_empty(), "nothing was learned");
+    let version = |number: u32| pins.join(format!("v{number}"));
+    fs::rename(
+        version(steer_common::ABI_VERSION),
+        version(steer_common::ABI_VERSION - 1),
+    )?;
+    expect(&mut ground, "lasting.kept", true)?;
+    let _agent = registry::start(&ground.lab)?;
+    ensure!(!version(steer_common::ABI_VERSION - 1).exists(), "it stays");
+    ensure!(learned()?.is_superset(&before), "{before:?}");
+    expect(&mut ground, "lasting.kept", true)
 }
 
 /// Every attack once more, on a node where no agent has run since the pod came: it has the default

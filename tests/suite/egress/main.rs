@@ -50,6 +50,10 @@ fn main() -> ExitCode {
             "lasting::attacks_that_only_the_veth_sees",
             lasting::veth_alone,
         ),
+        test(
+            "lasting::what_was_learned_outlives_another_layout",
+            lasting::another_layout,
+        ),
         test("remains::is_told_to_users", remains::is_told),
         test("learned::applied_and_the_same_passes", learned::applied),
         test("race::while_an_agent_runs", race::alive),

@@ -1,0 +1,142 @@
+//! What the agent says of itself: its status, its refusals, why something is not in force.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use steer_common::egress::LearnedKey;
+
+use super::{
+    super::{
+        EngineError, features, refusals,
+        status::{State, Status},
+    },
+    Agent, AgentError,
+};
+use crate::finding::{Finding, Severity, chain};
+
+impl Agent {
+    /// What the egress guard reported.
+    pub(super) fn take_events(&mut self) -> Result<(), AgentError> {
+        while let Some(event) = self.events.next_event() {
+            let key = LearnedKey {
+                policy: event.policy,
+                addr: event.peer.addr,
+            };
+            let pod = self.found.namespaces.get(&event.client).cloned();
+            let policy = self.engine.layout().policy_name(event.policy);
+            let seen = self.engine.kernel().maps().egress.name_seen(&key);
+            let (refusal, process) = refusals::refusal(&event, pod, policy, seen);
+            self.refusals.take(refusal, process);
+        }
+        let written = self.refusals.write(&self.settings.engine.state);
+        written.map_err(|source| AgentError::Io {
+            action: "writing the refusals",
+            source,
+        })
+    }
+
+    /// Notes why what is written is not in force, and says so once.
+    pub(super) fn refuse(&mut self, findings: Vec<Finding>) {
+        if findings == self.refused {
+            return;
+        }
+        for finding in &findings {
+            let place = finding
+                .position
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            tracing::error!(
+                code = finding.code,
+                place,
+                field = finding.field,
+                "{}",
+                finding.message
+            );
+        }
+        tracing::error!(
+            generation = self.engine.generation(),
+            "the configuration is refused; the last good one stays in force"
+        );
+        self.refused = findings;
+    }
+
+    /// Writes the status, if it differs from what was written last.
+    pub(super) fn tell(&mut self) -> Result<(), AgentError> {
+        let failed = |source| AgentError::Io {
+            action: "writing the status",
+            source,
+        };
+        let status = self.status();
+        if self
+            .told
+            .as_ref()
+            .is_some_and(|told| told.says_the_same(&status))
+        {
+            return Ok(());
+        }
+        status.write(&self.settings.engine.state).map_err(failed)?;
+        self.told = Some(status);
+        Ok(())
+    }
+
+    /// The cgroups of pods.
+    fn pods(&self) -> BTreeMap<String, PathBuf> {
+        let watched = &self.settings.engine.kernel.cgroup;
+        let found = self.found.workloads.iter();
+        found
+            .filter_map(|(pod, found)| {
+                Some((pod.to_string(), watched.join(found.cgroup.as_ref()?)))
+            })
+            .collect()
+    }
+
+    fn status(&self) -> Status {
+        let mut findings = self.snapshot.findings.clone();
+        findings.extend(self.desired.findings.iter().cloned());
+        findings.extend(self.found.findings.iter().cloned());
+        findings.extend(self.refused.iter().cloned());
+        findings.extend(features::findings(self.engine.kernel().features()));
+        findings.sort();
+        findings.dedup();
+        Status {
+            pid: std::process::id(),
+            version: env!("STEER_VERSION"),
+            config: self.feed.names(),
+            cgroup: self.settings.engine.kernel.cgroup.display().to_string(),
+            written: jiff::Timestamp::now().to_string(),
+            generation: self.engine.generation(),
+            rolled_back: self.rules.rolled_back(),
+            repaired: self.truth.repairs().to_vec(),
+            state: if self.refused.is_empty() {
+                State::Applied
+            } else {
+                State::Refused
+            },
+            pods: self.pods(),
+            classes: self.desired.class_names.clone(),
+            findings,
+        }
+    }
+}
+
+/// The kernel's side cannot hold what is written.
+pub(super) fn not_applied(error: &EngineError) -> Finding {
+    Finding {
+        severity: Severity::Error,
+        code: match error {
+            EngineError::Plan(_) => "STR0701",
+            EngineError::Kernel(_) => "STR0702",
+            EngineError::Names(_) => "STR0703",
+            EngineError::Torn { .. } => "STR0704",
+        },
+        object: None,
+        position: None,
+        field: String::new(),
+        message: chain(error),
+        help: match error {
+            EngineError::Torn { .. } => "the agent tries again every few seconds",
+            _ => "the last good configuration stays in force",
+        }
+        .to_owned(),
+    }
+}

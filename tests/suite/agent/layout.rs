@@ -1,0 +1,129 @@
+//! A version whose maps have another layout is replaced, and one that begins where nothing is left.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use libtest_mimic::Trial;
+use steer::kernel::{Maps, Pins};
+use steer_tests::{
+    client::{Storm, Until, tally},
+    harness::test,
+    lab::Lab,
+};
+
+use crate::stage::{ROUTE, Stage, catalog, ensure_ninety_ten, rows, split, status};
+
+pub(crate) fn tests() -> Vec<Trial> {
+    vec![
+        test("layout::one_that_is_readable_is_taken_over", taken_over),
+        test("layout::of_one_that_is_not_nothing_is_left", begins_anew),
+        test("layout::a_start_that_fails_leaves_the_old_one", refused),
+        test("layout::after_a_reboot", rebooted),
+    ]
+}
+
+/// The layout before this one, which this one can read.
+const READABLE: u32 = steer_common::ABI_VERSION - 1;
+
+/// Makes what is pinned that of another version; where it was, and where it is.
+fn become_version(lab: &Lab, version: u32) -> Result<(PathBuf, PathBuf)> {
+    let pins = lab.dirs().pins();
+    let own = pins.join(format!("v{}", steer_common::ABI_VERSION));
+    let other = pins.join(format!("v{version}"));
+    fs::rename(&own, &other)?;
+    Ok((own, other))
+}
+
+/// The same rows, the same tickets: of twenty connections in a row eighteen and two.
+fn taken_over() -> Result<()> {
+    let Stage { lab, agent } = Stage::raise("taken-over")?;
+    let client = lab.pod("client")?;
+    let mut attempts = Storm::new(catalog(), 7).run(client)?;
+    let before = rows(&lab)?;
+    let generation = status(&lab)?["generation"].as_u64();
+    agent.kill()?;
+    let (own, other) = become_version(&lab, READABLE)?;
+    attempts.extend(Storm::new(catalog(), 6).run(client)?);
+    let _agent = lab.agent()?;
+    ensure!(own.exists() && !other.exists(), "the old pins are there");
+    ensure!(rows(&lab)? == before, "the rows are others");
+    attempts.extend(Storm::new(catalog(), 7).run(client)?);
+    let found = tally(&attempts);
+    ensure!(
+        found.get("catalog-v1") == Some(&18) && found.get("catalog-v2") == Some(&2),
+        "{found:?}"
+    );
+    let maps = Maps::open(&Pins::new(lab.dirs().pins()))?;
+    let tickets = maps.read()?.tickets;
+    ensure!(tickets.values().any(|&given| given == 20), "{tickets:?}");
+    ensure!(
+        status(&lab)?["generation"].as_u64() == generation,
+        "another generation"
+    );
+    Ok(())
+}
+
+/// What a version with another layout of maps pinned stays in force until ours is, then it goes.
+fn begins_anew() -> Result<()> {
+    let Stage { lab, agent } = Stage::raise("layout")?;
+    agent.kill()?;
+    let (own, other) = become_version(&lab, 1)?;
+    let storm = Storm {
+        until: Until::Told,
+        ..Storm::new(catalog(), 0)
+    };
+    let running = storm.start(lab.pod("client")?)?;
+    lab.configure(ROUTE, &split([50, 50]))?;
+    let agent = lab.agent()?;
+    ensure!(own.exists() && !other.exists(), "the old pins are there");
+    let found = running.finish()?;
+    let tally = tally(&found);
+    let known = ["catalog-v1", "catalog-v2"];
+    ensure!(tally.keys().all(|name| known.contains(name)), "{tally:?}");
+    let stage = Stage { lab, agent };
+    stage.await_weights(&[50, 50])?;
+    let attempts = Storm::new(catalog(), 10).run(stage.lab.pod("client")?)?;
+    let found = steer_tests::client::tally(&attempts);
+    ensure!(
+        found.get("catalog-v1") == Some(&5),
+        "the old rows decide: {found:?}"
+    );
+    Ok(())
+}
+
+/// One that cannot load its programs takes nothing away from the one before.
+fn refused() -> Result<()> {
+    let Stage { lab, agent } = Stage::raise("refused-layout")?;
+    agent.kill()?;
+    let (own, other) = become_version(&lab, READABLE)?;
+    // Maps of another size cannot take the old rows.
+    let output = lab
+        .agent_command()?
+        .args(["--max-services", "77"])
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        !output.status.success() && said.contains("--max-services"),
+        "{said}"
+    );
+    ensure!(!own.exists() && other.exists(), "pins of it are left");
+    ensure_ninety_ten(&lab)
+}
+
+/// A reboot takes pins and the state directory's lock holder, but not always its files.
+fn rebooted() -> Result<()> {
+    let Stage { lab, agent } = Stage::raise("rebooted")?;
+    agent.kill()?;
+    let pins = lab.dirs().pins();
+    for version in fs::read_dir(&pins)? {
+        for kind in fs::read_dir(version?.path())? {
+            fs::remove_dir_all(kind?.path()).context("removing pins")?;
+        }
+    }
+    let _agent = lab.agent()?;
+    ensure_ninety_ten(&lab)?;
+    let output = lab.steer("status")?.output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "{said}");
+    Ok(())
+}

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use crate::{deny, docs, lint, tidy};
+use crate::{deny, docs, lint, manifests, tidy};
 
-/// Run every gate that comes before the tests: lint, tidy, deny, docs --check
+/// Run every gate that comes before the tests: lint, tidy, deny, manifests --check, docs --check
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
@@ -12,5 +12,6 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
     lint::run(&lint::Args {})?;
     tidy::run(&tidy::Args { sizes: false })?;
     deny::check()?;
+    manifests::check()?;
     docs::run(&docs::Args { check: true })
 }

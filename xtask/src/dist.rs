@@ -38,7 +38,7 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
     fs::create_dir_all(&folder)?;
     let bytes = fs::copy(&built, folder.join("steer"))?;
     say(&format!(
-        "target/dist/steer: {:.1} MiB, static; docker build --file deploy/Dockerfile --tag steer:dev target/dist",
+        "target/dist/steer: {:.1} MiB, static; docker build --file deploy/Dockerfile --tag steer:0.1.0 target/dist",
         mebibytes(bytes)
     ));
     Ok(())

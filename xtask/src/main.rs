@@ -19,6 +19,7 @@ mod docs;
 mod harness;
 mod lab;
 mod lint;
+mod manifests;
 mod process;
 mod run;
 mod setup;
@@ -55,6 +56,7 @@ enum Task {
     Lint(lint::Args),
     Tidy(tidy::Args),
     Docs(docs::Args),
+    Manifests(manifests::Args),
     Dist(dist::Args),
     Ci(ci::Args),
 }
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Task::Lint(args) => lint::run(&args),
         Task::Tidy(args) => tidy::run(&args),
         Task::Docs(args) => docs::run(&args),
+        Task::Manifests(args) => manifests::run(&args),
         Task::Dist(args) => dist::run(&args),
         Task::Ci(args) => ci::run(&args),
     };

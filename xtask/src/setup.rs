@@ -17,13 +17,14 @@ use crate::{
 mod apt;
 pub(crate) mod deny;
 pub(crate) mod envoy;
+pub(crate) mod helm;
 mod linker;
 
 /// Install what is missing to build, test or measure steer
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What the machine should be able to do
-    #[arg(value_enum, default_values_t = [Group::Build, Group::Test])]
+    #[arg(value_enum, default_values_t = [Group::Build, Group::Test, Group::Chart])]
     groups: Vec<Group>,
 }
 
@@ -34,6 +35,8 @@ pub(crate) enum Group {
     Build,
     /// Run the tests and the demonstration
     Test,
+    /// Render the chart, and check it
+    Chart,
     /// Run the benches, beside what they compare with
     Bench,
     /// Run the linters
@@ -51,7 +54,7 @@ struct Need {
     found: fn() -> bool,
 }
 
-const NEEDS: [Need; 17] = [
+const NEEDS: [Need; 18] = [
     Need {
         group: Group::Build,
         name: "a Rust compiler with its library's sources",
@@ -126,6 +129,13 @@ const NEEDS: [Need; 17] = [
         found: || find("openssl").is_some(),
     },
     Need {
+        group: Group::Chart,
+        name: "python3's venv",
+        why: "Helm, which renders the chart, comes in a Python package",
+        packages: &["python3-venv"],
+        found: || helm::binary().is_some() || has_venv(),
+    },
+    Need {
         group: Group::Bench,
         name: "wrk",
         why: "the load generator of the throughput bench",
@@ -151,10 +161,7 @@ const NEEDS: [Need; 17] = [
         name: "python3's venv",
         why: "Envoy, to compare with, comes as a Python package",
         packages: &["python3-venv"],
-        found: || {
-            envoy::binary().is_file()
-                || answer(Command::new("python3").args(["-c", "import ensurepip"])).is_some()
-        },
+        found: || envoy::binary().is_file() || has_venv(),
     },
     Need {
         group: Group::Verify,
@@ -185,6 +192,10 @@ const NEEDS: [Need; 17] = [
         found: || find("strip").is_some(),
     },
 ];
+
+fn has_venv() -> bool {
+    answer(Command::new("python3").args(["-c", "import ensurepip"])).is_some()
+}
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     ensure(&args.groups)
@@ -236,6 +247,9 @@ pub(crate) fn ensure(groups: &[Group]) -> Result<()> {
     }
     if groups.contains(&Group::Bench) && !envoy::binary().is_file() {
         envoy::install()?;
+    }
+    if groups.contains(&Group::Chart) && helm::binary().is_none() {
+        helm::install()?;
     }
     Ok(())
 }

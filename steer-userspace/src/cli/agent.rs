@@ -23,6 +23,7 @@ pub(super) fn run(args: args::Agent, instance: &args::Instance) -> anyhow::Resul
             context: args.cluster.context,
             node: args.cluster.node_name,
             root_namespace: args.naming.root_namespace.clone(),
+            mesh_config: args.cluster.mesh_config,
         })
     } else {
         Origin::Files(args.config)

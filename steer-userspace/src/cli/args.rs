@@ -333,6 +333,9 @@ pub struct Unload {
     /// Even if an agent runs
     #[arg(long)]
     pub force: bool,
+    /// Stay until told to stop, once nothing is left: the pod that cleaned a node says so by running
+    #[arg(long)]
+    pub stay: bool,
 }
 
 /// `steer completions`.
@@ -419,6 +422,20 @@ pub struct Cluster {
     /// The name of this node: of pods elsewhere only names and labels are read
     #[arg(long, value_name = "NAME", env = "NODE_NAME", hide_env_values = true)]
     pub node_name: Option<String>,
+    /// The ConfigMap of the root namespace that holds the mesh's configuration
+    #[arg(long, value_name = "NAME", default_value = "istio", value_parser = mesh_config)]
+    pub mesh_config: String,
+}
+
+/// Istio's own name, or that of a revision: what has another name is not its configuration.
+fn mesh_config(text: &str) -> Result<String, String> {
+    let is_revision = text
+        .strip_prefix("istio-")
+        .is_some_and(|revision| !revision.is_empty());
+    if text == "istio" || is_revision {
+        return Ok(text.to_owned());
+    }
+    Err("it is istio, or istio-REVISION".to_owned())
 }
 
 /// `steer agent`.

@@ -3,6 +3,7 @@
 use std::{fs, io, path::Path};
 
 use anyhow::Context as _;
+use nix::sys::signal::{SigSet, Signal};
 
 use super::{
     Exit,
@@ -28,10 +29,10 @@ const FILES: [&str; 7] = [
 /// Removes everything that an agent left.
 pub(super) fn run(args: &Unload, instance: &Instance) -> anyhow::Result<Exit> {
     // Held until all is gone, so that no agent starts meanwhile.
-    let mut _lock = None;
+    let mut lock = None;
     if !args.force && instance.state.exists() {
         match Lock::take(&instance.state) {
-            Ok(taken) => _lock = Some(taken),
+            Ok(taken) => lock = Some(taken),
             Err(LockError::Taken { pid }) => {
                 output::remark(&format!(
                     "steer: an agent runs (pid {pid}): stop it first; --force unloads all the same"
@@ -45,7 +46,19 @@ pub(super) fn run(args: &Unload, instance: &Instance) -> anyhow::Result<Exit> {
     let removed = pins.remove()?;
     let files = remove_files(&instance.state)?;
     output::write(&text(pins.root(), removed, &instance.state, files))?;
+    drop(lock);
+    if args.stay {
+        stay()?;
+    }
     Ok(Exit::Done)
+}
+
+/// Until somebody ends it, as Kubernetes ends pods.
+fn stay() -> anyhow::Result<()> {
+    let ends: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
+    ends.thread_block().context("waiting for a signal")?;
+    ends.wait().context("waiting for a signal")?;
+    Ok(())
 }
 
 /// Removes the agent's files, and their directory unless somebody keeps other things there.

@@ -67,6 +67,8 @@ pub struct ClusterSettings {
     pub node: Option<String>,
     /// Where the mesh's configuration is.
     pub root_namespace: String,
+    /// The ConfigMap there that holds it.
+    pub mesh_config: String,
 }
 
 /// Why the API server cannot be asked.
@@ -180,7 +182,7 @@ fn watches(settings: &ClusterSettings) -> Vec<Watch> {
         ),
         Watch {
             namespace: Some(settings.root_namespace.clone()),
-            fields: Some("metadata.name=istio".to_owned()),
+            fields: Some(format!("metadata.name={}", settings.mesh_config)),
             ..core(
                 "ConfigMap",
                 Depth::Whole,

@@ -15,6 +15,7 @@
 pub mod cli;
 pub mod control;
 pub mod desired;
+pub mod feedback;
 pub mod finding;
 pub mod image;
 pub mod kernel;

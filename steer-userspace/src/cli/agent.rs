@@ -7,7 +7,7 @@ use crate::{
     control::{Agent, AgentSettings, EngineSettings, Origin},
     kernel::{KernelSettings, Pins, cgroup},
     plan::Capacity,
-    source::kubernetes::ClusterSettings,
+    source::kubernetes::{Access, ClusterSettings},
 };
 
 /// Runs the agent until it is told to stop.
@@ -19,11 +19,14 @@ pub(super) fn run(args: args::Agent, instance: &args::Instance) -> anyhow::Resul
     };
     let origin = if args.cluster.kubernetes {
         Origin::Cluster(ClusterSettings {
-            kubeconfig: args.cluster.kubeconfig,
-            context: args.cluster.context,
+            access: Access {
+                kubeconfig: args.cluster.kubeconfig,
+                context: args.cluster.context,
+            },
             node: args.cluster.node_name,
             root_namespace: args.naming.root_namespace.clone(),
             mesh_config: args.cluster.mesh_config,
+            feedback: args.cluster.feedback,
         })
     } else {
         Origin::Files(args.config)

@@ -425,6 +425,10 @@ pub struct Cluster {
     /// The ConfigMap of the root namespace that holds the mesh's configuration
     #[arg(long, value_name = "NAME", default_value = "istio", value_parser = mesh_config)]
     pub mesh_config: String,
+    /// Tell the cluster what becomes of its rules: a condition SteerEnforced in the status of each, and
+    /// Events; one agent does so for all, and needs the rights to
+    #[arg(long, requires = "kubernetes")]
+    pub feedback: bool,
 }
 
 /// Istio's own name, or that of a revision: what has another name is not its configuration.

@@ -14,6 +14,7 @@ mod instance;
 mod learn;
 mod output;
 mod plan;
+mod plugin;
 mod rollback;
 mod status;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use clap::Parser as _;
 
 pub use args::{Args, Command};
 pub use exit::Exit;
+pub use plugin::plugin;
 
 /// Runs the command that was typed.
 pub fn main() -> ExitCode {

@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     desired::{Desired, Lowering, Settings, model::PodRef},
+    feedback::Feedback,
     finding::Finding,
     image::{
         Compiler, Node,
@@ -126,6 +127,9 @@ pub struct Agent {
     truth: Truth,
     told: Option<Status>,
     clusters_changed: bool,
+    /// Who is told how far rules are enforced, and whether there is something to tell.
+    feedback: Option<Feedback>,
+    untold: bool,
     events: Events,
     refusals: Refusals,
     _lock: Lock,
@@ -148,7 +152,6 @@ impl Agent {
         let feed = Feed::open(&settings.origin).await?;
         Ok(Self {
             engine,
-            feed,
             scans,
             written: Snapshot::default(),
             rules: Rules::default(),
@@ -164,8 +167,11 @@ impl Agent {
             truth: Truth::default(),
             told: None,
             clusters_changed: false,
+            feedback: feed.feedback(&settings.origin),
+            untold: false,
             events,
             refusals: Refusals::default(),
+            feed,
             settings,
             _lock: lock,
         })
@@ -336,6 +342,7 @@ impl Agent {
         let local: BTreeSet<PodRef> = self.found.namespaces.values().cloned().collect();
         self.desired = self.lowering.lower(&self.snapshot, &local);
         self.clusters_changed = true;
+        self.untold = true;
         let node = self.node();
         let workloads = self.found.workloads.values();
         self.engine.know(

@@ -6,6 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Watch;
 use crate::{
+    feedback::Feedback,
     finding::Finding,
     source::{
         Snapshot,
@@ -88,6 +89,17 @@ impl Feed {
                 }))
             }
         })
+    }
+
+    /// Who tells a cluster how far its rules are enforced, if it wants to know.
+    pub(super) fn feedback(&self, origin: &Origin) -> Option<Feedback> {
+        let (Self::Cluster(watching), Origin::Cluster(settings)) = (self, origin) else {
+            return None;
+        };
+        let node = settings.node.as_deref().unwrap_or("unknown");
+        settings
+            .feedback
+            .then(|| Feedback::start(watching.kubernetes.client(), node))
     }
 
     /// How people know it.

@@ -55,13 +55,20 @@ const ISTIO_KINDS: [(&str, &str); 6] = [
     ("Gateway", "gateways"),
 ];
 
-/// How the API server is reached, and what of it concerns this node.
+/// How the API server is reached.
 #[derive(Clone, Debug)]
-pub struct ClusterSettings {
+pub struct Access {
     /// A kubeconfig; none for `KUBECONFIG`, `~/.kube/config`, or the pod's service account.
     pub kubeconfig: Option<PathBuf>,
     /// A context of it.
     pub context: Option<String>,
+}
+
+/// How the API server is reached, and what of it concerns this node.
+#[derive(Clone, Debug)]
+pub struct ClusterSettings {
+    /// How it is reached.
+    pub access: Access,
     /// This node, of whose pods everything is read; of the others, the metadata. None reads
     /// everything of all.
     pub node: Option<String>,
@@ -69,6 +76,8 @@ pub struct ClusterSettings {
     pub root_namespace: String,
     /// The ConfigMap there that holds it.
     pub mesh_config: String,
+    /// Whether the cluster is told how far rules are enforced.
+    pub feedback: bool,
 }
 
 /// Why the API server cannot be asked.
@@ -86,9 +95,9 @@ pub enum ClusterError {
 }
 
 /// Watches a cluster.
-#[derive(Debug)]
 pub struct Kubernetes {
     url: String,
+    client: Client,
     watched: Vec<Watched>,
     changes: Receiver<(Watched, Change)>,
 }
@@ -96,10 +105,7 @@ pub struct Kubernetes {
 impl Kubernetes {
     /// Starts to watch. Nothing is asked yet: a server that is away is waited for.
     pub async fn start(settings: &ClusterSettings) -> Result<Self, ClusterError> {
-        let mut config = config(settings).await?;
-        config.connect_timeout = Some(CONNECT_MAX);
-        let url = config.cluster_url.to_string();
-        let client = Client::try_from(config)?;
+        let (client, url) = client(&settings.access).await?;
         let (sender, changes) = channel(WAITING_MAX);
         let watches = watches(settings);
         let watched = watches.iter().map(|watch| watch.watched).collect();
@@ -108,6 +114,7 @@ impl Kubernetes {
         }
         Ok(Self {
             url,
+            client,
             watched,
             changes,
         })
@@ -116,6 +123,11 @@ impl Kubernetes {
     /// The server's address.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// What asks it.
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
     }
 
     /// Everything that is watched.
@@ -133,12 +145,20 @@ impl Kubernetes {
     }
 }
 
-async fn config(settings: &ClusterSettings) -> Result<Config, ClusterError> {
+/// A client of the API server, and the server's address.
+pub(crate) async fn client(access: &Access) -> Result<(Client, String), ClusterError> {
+    let mut config = config(access).await?;
+    config.connect_timeout = Some(CONNECT_MAX);
+    let url = config.cluster_url.to_string();
+    Ok((Client::try_from(config)?, url))
+}
+
+async fn config(access: &Access) -> Result<Config, ClusterError> {
     let options = KubeConfigOptions {
-        context: settings.context.clone(),
+        context: access.context.clone(),
         ..KubeConfigOptions::default()
     };
-    Ok(match (&settings.kubeconfig, &settings.context) {
+    Ok(match (&access.kubeconfig, &access.context) {
         (Some(path), _) => {
             let read = Kubeconfig::read_from(path)?;
             Config::from_custom_kubeconfig(read, &options).await?
@@ -200,28 +220,35 @@ fn watches(settings: &ClusterSettings) -> Vec<Watch> {
     if settings.node.is_some() {
         all.push(core("Pod", Depth::Metadata, pods()));
     }
-    all.extend(ISTIO_KINDS.into_iter().map(|(kind, plural)| {
-        Watch {
-            watched: Watched {
-                kind,
-                depth: Depth::Whole,
-            },
-            resources: ISTIO_VERSIONS
-                .iter()
-                .map(|version| ApiResource {
-                    group: ISTIO.to_owned(),
-                    version: (*version).to_owned(),
-                    api_version: format!("{ISTIO}/{version}"),
-                    kind: kind.to_owned(),
-                    plural: plural.to_owned(),
-                })
-                .collect(),
-            namespace: None,
-            fields: None,
-            may_be_missing: true,
-        }
+    all.extend(ISTIO_KINDS.into_iter().map(|(kind, plural)| Watch {
+        watched: Watched {
+            kind,
+            depth: Depth::Whole,
+        },
+        resources: versions(kind, plural),
+        namespace: None,
+        fields: None,
+        may_be_missing: true,
     }));
     all
+}
+
+/// A kind of Istio's in each version, the newest first; nothing for other kinds.
+pub(crate) fn rule_resources(kind: &str) -> Vec<ApiResource> {
+    let mut kinds = ISTIO_KINDS.into_iter();
+    let found = kinds.find(|(name, _)| *name == kind);
+    found.map_or_else(Vec::new, |(kind, plural)| versions(kind, plural))
+}
+
+fn versions(kind: &str, plural: &str) -> Vec<ApiResource> {
+    let resource = |version: &&str| ApiResource {
+        group: ISTIO.to_owned(),
+        version: (*version).to_owned(),
+        api_version: format!("{ISTIO}/{version}"),
+        kind: kind.to_owned(),
+        plural: plural.to_owned(),
+    };
+    ISTIO_VERSIONS.iter().map(resource).collect()
 }
 
 /// Why a watch ended.

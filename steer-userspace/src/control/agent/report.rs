@@ -9,8 +9,9 @@ use super::{
         EngineError, features, refusals,
         status::{State, Status},
     },
-    Agent, AgentError,
+    Agent, AgentError, Outcome,
 };
+use crate::feedback::report;
 use crate::finding::{Finding, Severity, chain};
 
 impl Agent {
@@ -58,6 +59,7 @@ impl Agent {
             "the configuration is refused; the last good one stays in force"
         );
         self.refused = findings;
+        self.untold = true;
     }
 
     /// Writes the status, if it differs from what was written last.
@@ -67,6 +69,11 @@ impl Agent {
             source,
         };
         let status = self.status();
+        if let Some(feedback) = self.feedback.as_ref().filter(|_| self.untold) {
+            let report = report(&self.snapshot, &status.findings);
+            feedback.tell(report, self.outcome == Outcome::InForce);
+        }
+        self.untold = false;
         if self
             .told
             .as_ref()

@@ -1,0 +1,225 @@
+//! Writes what is told to the API server: at its own pace, and never because of what it wrote.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use kube::{
+    Api, Client,
+    api::{DynamicObject, Patch, PatchParams},
+};
+use serde_json::Value;
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval, sleep},
+};
+
+use super::{
+    Note, Report, Verdict, conditions,
+    events::{self, Events},
+    lease::{LOOK_EVERY, Leadership},
+};
+use crate::{
+    finding::{ObjectRef, chain},
+    source::kubernetes::rule_resources,
+};
+
+/// The pause after each write: at most twenty a second, whatever there is to say.
+const PAUSE: Duration = Duration::from_millis(50);
+/// A burst of reports is one.
+const QUIET: Duration = Duration::from_millis(200);
+/// How often conditions are looked at that should be there: others may replace a status as a whole.
+const LOOK_AGAIN: Duration = Duration::from_mins(10);
+
+/// Tells the cluster.
+#[derive(Debug)]
+pub struct Feedback {
+    report: watch::Sender<Report>,
+}
+
+impl Feedback {
+    /// Starts to tell, as the agent of `node`. Its Lease is where the client is at home.
+    pub fn start(client: Client, node: &str) -> Self {
+        let (report, wanted) = watch::channel(Report::default());
+        tokio::spawn(run(Writer::new(client, node), wanted));
+        Self { report }
+    }
+
+    /// Tells that. Of what is not in force, what was said of the rules before still holds.
+    pub fn tell(&self, report: Report, in_force: bool) {
+        self.report.send_if_modified(|said| {
+            let next = Report {
+                verdicts: if in_force {
+                    report.verdicts
+                } else {
+                    std::mem::take(&mut said.verdicts)
+                },
+                notes: report.notes,
+            };
+            let is_news = *said != next;
+            *said = next;
+            is_news || !in_force
+        });
+    }
+}
+
+async fn run(mut writer: Writer, mut wanted: watch::Receiver<Report>) {
+    let mut look = interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            news = wanted.changed() => match news {
+                Ok(()) => sleep(QUIET).await,
+                Err(_gone) => return,
+            },
+            _ = look.tick() => writer.lead().await,
+        }
+        let report = wanted.borrow_and_update().clone();
+        writer.tell(&report).await;
+    }
+}
+
+struct Writer {
+    client: Client,
+    leadership: Leadership,
+    leads: bool,
+    events: Events,
+    /// What is known to stand in the status of rules.
+    written: BTreeMap<ObjectRef, Verdict>,
+    looked: Instant,
+    /// What went wrong last: it is told once.
+    trouble: Option<String>,
+}
+
+impl Writer {
+    fn new(client: Client, node: &str) -> Self {
+        let namespace = client.default_namespace().to_owned();
+        Self {
+            leadership: Leadership::new(client.clone(), &namespace, node.to_owned()),
+            events: Events::new(client.clone(), node),
+            client,
+            leads: false,
+            written: BTreeMap::new(),
+            looked: Instant::now(),
+            trouble: None,
+        }
+    }
+
+    async fn lead(&mut self) {
+        let led = self.leads;
+        self.leads = match self.leadership.look().await {
+            Ok(leads) => leads,
+            Err(error) => {
+                self.troubled("leases.coordination.k8s.io", &error);
+                false
+            }
+        };
+        if self.leads && !led {
+            tracing::info!("this agent tells the cluster how far rules are enforced");
+        }
+        // Another one may have written meanwhile.
+        if self.leads != led || self.looked.elapsed() > LOOK_AGAIN {
+            self.written.clear();
+            self.looked = Instant::now();
+        }
+    }
+
+    /// Tells what was not told yet; what fails is tried at the next look.
+    async fn tell(&mut self, report: &Report) {
+        if let Err((what, error)) = self.try_tell(report).await {
+            self.troubled(what, &error);
+        }
+    }
+
+    async fn try_tell(&mut self, report: &Report) -> Result<(), (&'static str, kube::Error)> {
+        for note in self.events.fresh(&report.notes) {
+            if self.leads || note.is_of_the_node() {
+                self.event(note)
+                    .await
+                    .map_err(|error| ("events.events.k8s.io", error))?;
+                sleep(PAUSE).await;
+            }
+        }
+        self.written
+            .retain(|object, _| report.verdicts.contains_key(object));
+        for (object, verdict) in report.verdicts.iter().filter(|_| self.leads) {
+            if self.written.get(object) == Some(verdict) {
+                continue;
+            }
+            let done = self.judge(object, verdict).await;
+            if done.map_err(|error| ("the status of rules", error))? {
+                self.written.insert(object.clone(), verdict.clone());
+            }
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    async fn event(&mut self, note: Note) -> Result<(), kube::Error> {
+        let regarding = match note.object.clone() {
+            Some(object) if !note.is_of_the_node() => {
+                let found = self.find(&object).await?;
+                found.map(
+                    |(api_version, _, rule)| k8s_openapi::api::core::v1::ObjectReference {
+                        api_version: Some(api_version),
+                        uid: rule.metadata.uid,
+                        ..events::reference(&object)
+                    },
+                )
+            }
+            object => self.events.near(object.as_ref()).await?,
+        };
+        match regarding {
+            Some(regarding) => self.events.tell(note, &regarding).await,
+            // It was deleted meanwhile, or is of a kind that this server does not have.
+            None => Ok(()),
+        }
+    }
+
+    /// Writes how far a rule is enforced; false if somebody else wrote meanwhile.
+    async fn judge(&self, object: &ObjectRef, verdict: &Verdict) -> Result<bool, kube::Error> {
+        let Some((_, api, found)) = self.find(object).await? else {
+            return Ok(true);
+        };
+        let value = serde_json::to_value(&found).unwrap_or(Value::Null);
+        if conditions::said(&value).is_some_and(|said| said.says(verdict)) {
+            return Ok(true);
+        }
+        let now = jiff::Timestamp::now().round(jiff::Unit::Second);
+        let now = now.map(|now| now.to_string()).unwrap_or_default();
+        let patch = Patch::Merge(conditions::patch(&value, verdict, &now));
+        let params = PatchParams::default();
+        match api.patch_status(&object.name, &params, &patch).await {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            // Deleted, or without a status in its definition.
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A rule as the API server has it, in the newest version that it serves.
+    async fn find(
+        &self,
+        object: &ObjectRef,
+    ) -> Result<Option<(String, Api<DynamicObject>, DynamicObject)>, kube::Error> {
+        for resource in rule_resources(&object.kind) {
+            let client = self.client.clone();
+            let api: Api<DynamicObject> =
+                Api::namespaced_with(client, &object.namespace, &resource);
+            if let Some(found) = api.get_opt(&object.name).await? {
+                return Ok(Some((resource.api_version, api, found)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn troubled(&mut self, what: &str, error: &kube::Error) {
+        let trouble = format!("{what}: {}", chain(error));
+        if self.trouble.as_ref() != Some(&trouble) {
+            tracing::warn!("the cluster cannot be told: {trouble}");
+            self.trouble = Some(trouble);
+        }
+    }
+}

@@ -22,6 +22,7 @@ use super::{
     rules::Rules,
     scan::Scans,
     status::Status,
+    strays::Strays,
     truth::{self, Truth},
 };
 use crate::{
@@ -37,7 +38,7 @@ use crate::{
         NodeError,
         discover::{Scan, Scanner},
     },
-    source::Snapshot,
+    source::{Snapshot, kubernetes::ClusterSettings},
 };
 
 /// What an agent needs.
@@ -125,6 +126,7 @@ pub struct Agent {
     /// Whether pins of other versions were looked for.
     others_gone: bool,
     truth: Truth,
+    strays: Strays,
     told: Option<Status>,
     clusters_changed: bool,
     /// Who is told how far rules are enforced, and whether there is something to tell.
@@ -165,6 +167,7 @@ impl Agent {
             outcome: Outcome::DoesNotFit,
             others_gone: false,
             truth: Truth::default(),
+            strays: Strays::default(),
             told: None,
             clusters_changed: false,
             feedback: feed.feedback(&settings.origin),
@@ -261,6 +264,18 @@ impl Agent {
 
     /// Puts right what somebody else changed in the kernel.
     fn look(&mut self) -> Result<(), AgentError> {
+        if let Origin::Cluster(ClusterSettings {
+            node: Some(node), ..
+        }) = &self.settings.origin
+        {
+            let now = Instant::now();
+            self.untold |= self.strays.look(&self.snapshot, node, &self.found, now);
+        }
+        self.look_at_the_kernel()?;
+        if self.untold { self.tell() } else { Ok(()) }
+    }
+
+    fn look_at_the_kernel(&mut self) -> Result<(), AgentError> {
         if self.outcome != Outcome::InForce {
             return Ok(());
         }

@@ -14,6 +14,7 @@ mod rules;
 mod scan;
 mod seed;
 mod status;
+mod strays;
 mod truth;
 mod watch;
 

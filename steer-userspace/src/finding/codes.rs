@@ -105,6 +105,8 @@ pub const ADDRESS_CONTESTED: &str = "STR0601";
 pub const HOST_NETWORK: &str = "STR0602";
 /// Processes or namespaces could not be looked at.
 pub const NOT_LOOKED_AT: &str = "STR0603";
+/// A pod runs on this node, and none of its processes is found.
+pub const POD_NOT_FOUND: &str = "STR0604";
 /// The configuration does not fit into the maps.
 pub const DOES_NOT_FIT: &str = "STR0701";
 /// The kernel refused a change.
@@ -119,7 +121,7 @@ pub const ROLLED_BACK: &str = "STR0705";
 pub const NO_TCX: &str = "STR0801";
 
 /// All of them, in order.
-pub const ALL: [Code; 51] = [
+pub const ALL: [Code; 52] = [
     Code {
         id: REFERENCED_NOT_FOUND,
         severity: Severity::Warning,
@@ -390,6 +392,13 @@ pub const ALL: [Code; 51] = [
         severity: Severity::Warning,
         title: "Processes or namespaces could not be looked at.",
         help: "Run the agent as root, or in a privileged container with hostPID.",
+    },
+    Code {
+        id: POD_NOT_FOUND,
+        severity: Severity::Warning,
+        title: "A pod runs on this node, and none of its processes is found.",
+        help: "Its connections are not steered, or it counts as a client nobody knows: the watched cgroup \
+               (--cgroup) must be above those of all pods.",
     },
     Code {
         id: DOES_NOT_FIT,

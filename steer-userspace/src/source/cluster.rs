@@ -31,6 +31,8 @@ pub struct Watched {
 pub enum Depth {
     /// Names, labels and annotations.
     Metadata,
+    /// The same, of kinds of which there is nothing more to say than that an object is there.
+    Named,
     /// Everything. It counts where both tell.
     Whole,
 }
@@ -80,7 +82,7 @@ impl Layers {
     fn at(&mut self, depth: Depth) -> &mut Option<Parsed> {
         match depth {
             Depth::Metadata => &mut self.metadata,
-            Depth::Whole => &mut self.whole,
+            Depth::Named | Depth::Whole => &mut self.whole,
         }
     }
 
@@ -169,7 +171,7 @@ impl Cluster {
             .iter()
             .any(|finding| finding.severity == Severity::Error);
         // Of metadata alone little can be wrong, and what is missing is no finding.
-        if watched.depth == Depth::Whole {
+        if watched.depth != Depth::Metadata {
             self.found(&name, findings);
         }
         if refused {
@@ -180,7 +182,7 @@ impl Cluster {
 
     fn remove(&mut self, watched: Watched, key: Key) {
         let name = (watched.kind, key);
-        if watched.depth == Depth::Whole {
+        if watched.depth != Depth::Metadata {
             self.found(&name, Vec::new());
         }
         self.replace(watched, name, None);
@@ -223,7 +225,7 @@ impl Cluster {
         let gone: Vec<Key> = self.objects.iter_mut().filter_map(known).collect();
         // Those that were never usable left findings only.
         let found = self.findings.keys().filter(|(kind, key)| {
-            depth == Depth::Whole && *kind == watched.kind && !listed.contains(key)
+            depth != Depth::Metadata && *kind == watched.kind && !listed.contains(key)
         });
         let found: Vec<Key> = found.map(|(_, key)| key.clone()).collect();
         gone.into_iter()

@@ -41,7 +41,7 @@ const RULES: [Rule; 9] = [
         modules: &[""],
         except: &["source::kubernetes", "feedback"],
         forbidden: &["kube"],
-        why: "only source/kubernetes.rs and feedback/ talk to an API server",
+        why: "only source/kubernetes and feedback talk to an API server",
     },
     Rule {
         modules: &["source"],

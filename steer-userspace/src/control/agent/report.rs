@@ -101,6 +101,8 @@ impl Agent {
         let mut findings = self.snapshot.findings.clone();
         findings.extend(self.desired.findings.iter().cloned());
         findings.extend(self.found.findings.iter().cloned());
+        let cgroup = self.settings.engine.kernel.cgroup.display().to_string();
+        findings.extend(self.strays.findings(&cgroup));
         findings.extend(self.refused.iter().cloned());
         findings.extend(features::findings(self.engine.kernel().features()));
         findings.sort();
@@ -109,7 +111,7 @@ impl Agent {
             pid: std::process::id(),
             version: env!("STEER_VERSION"),
             config: self.feed.names(),
-            cgroup: self.settings.engine.kernel.cgroup.display().to_string(),
+            cgroup,
             written: jiff::Timestamp::now().to_string(),
             generation: self.engine.generation(),
             rolled_back: self.rules.rolled_back(),

@@ -86,7 +86,7 @@ fn save(lab: &Lab, count: u32) -> Result<Vec<f64>> {
 }
 
 /// Memory of the process, in MB.
-fn rss(agent: &Agent) -> Result<f64> {
+pub(crate) fn rss(agent: &Agent) -> Result<f64> {
     let text = fs::read_to_string(format!("/proc/{}/status", agent.pid()))?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kb = line.and_then(|line| line.trim().strip_suffix(" kB"));

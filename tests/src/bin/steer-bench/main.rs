@@ -9,6 +9,7 @@
 
 mod agent;
 mod bpf;
+mod churn;
 mod cluster;
 mod cold;
 mod dialler;
@@ -65,6 +66,8 @@ enum Bench {
     Apply,
     /// What the egress guard costs
     Egress,
+    /// What a large cluster costs an agent, and its API server
+    Cluster,
     /// Dials on command, for `connect`
     #[value(hide = true)]
     Worker,
@@ -99,6 +102,7 @@ fn measure(args: &Args) -> Result<()> {
             agent::run(args.full, &mut report)?;
         }
         Bench::Egress => egress::run(args.full, &mut report)?,
+        Bench::Cluster => churn::run(args.full, &mut report)?,
         Bench::Worker => {}
     }
     figure::print(io::stdout().lock(), report.figures())?;

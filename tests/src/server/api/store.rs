@@ -127,6 +127,9 @@ impl Store {
             self.resources
                 .push(Resource::new(group, version, plural, kind));
         }
+        let (kind, plural) = ("AuthorizationPolicy", "authorizationpolicies");
+        self.resources
+            .push(Resource::new("security.istio.io", "v1", plural, kind));
     }
 
     /// The resource of a path's group, version and plural.
@@ -193,10 +196,10 @@ impl Store {
     }
 
     /// The objects of a resource that are wanted, in order.
-    pub(super) fn list(&self, plural: &str, wanted: &Wanted) -> Vec<Value> {
+    pub(super) fn list(&self, plural: &str, wanted: &Wanted) -> Vec<&Value> {
         let all = self.objects.get(plural).into_iter().flatten();
         let all = all.map(|(_, object)| object);
-        all.filter(|object| wanted.fits(object)).cloned().collect()
+        all.filter(|object| wanted.fits(object)).collect()
     }
 
     /// What happened after a version.

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! `source` (but for its edge `files`), `desired` and `image` are functions of their input: no
-//! clock, no I/O, no aya. `kernel` is the only module that imports aya. `control` wires them.
+//! clock, no I/O, no aya. `kernel` is the only module that imports aya. `control` wires them. `install` puts
+//! steer on a cluster.
 
 pub mod cli;
 pub mod control;
@@ -18,6 +19,7 @@ pub mod desired;
 pub mod feedback;
 pub mod finding;
 pub mod image;
+pub mod install;
 pub mod kernel;
 pub mod live;
 pub mod node;

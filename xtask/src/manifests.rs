@@ -82,7 +82,8 @@ pub(crate) fn check() -> Result<()> {
     }
 }
 
-fn provide() -> Result<PathBuf> {
+/// Helm, installed if it is missing.
+pub(crate) fn provide() -> Result<PathBuf> {
     setup::ensure(&[Group::Chart])?;
     helm::binary().with_context(helm::missing)
 }

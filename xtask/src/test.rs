@@ -1,14 +1,14 @@
 //! `cargo xtask test`: every layer, from arithmetic to real connections, and one count at the end.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
 
 use anyhow::{Result, bail};
 
 use crate::{
-    build_ebpf, harness,
+    build_ebpf, harness, manifests,
     process::{colours, is_root, lines, paint, say},
     setup::{self, Group},
     workspace::{Metadata, TESTS, cargo},
@@ -42,6 +42,8 @@ pub(crate) struct Args {
 
 /// Tests without a kernel: unit, golden and property tests.
 const UNIT: &str = "unit";
+/// What needs Helm.
+const DEPLOY: &str = "deploy";
 /// Examples in the documentation.
 const DOC: &str = "doc";
 
@@ -140,6 +142,11 @@ fn command(layer: &str, args: &Args, metadata: &Metadata, steer: &Path) -> Comma
         command.arg("--release");
     }
     command.env("STEER_BIN", steer);
+    if layer == DEPLOY
+        && let Some(helm) = helm()
+    {
+        command.env("STEER_HELM", helm);
+    }
     if skips_fail() {
         command.env("STEER_NO_SKIP", "1");
     } else {
@@ -153,6 +160,13 @@ fn command(layer: &str, args: &Args, metadata: &Metadata, steer: &Path) -> Comma
         command.arg("--color=always");
     }
     command
+}
+
+/// Where there is none, the tests that need it say so.
+fn helm() -> Option<PathBuf> {
+    manifests::provide()
+        .inspect_err(|error| say(&format!("no helm: {error:#}")))
+        .ok()
 }
 
 /// A test that cannot run here is a failure, unless `STEER_NO_SKIP=0` says otherwise.

@@ -1,7 +1,5 @@
 //! `steer agent`.
 
-use anyhow::Context as _;
-
 use super::{Exit, args};
 use crate::{
     control::{Agent, AgentSettings, EngineSettings, Origin},
@@ -45,11 +43,7 @@ pub(super) fn run(args: args::Agent, instance: &args::Instance) -> anyhow::Resul
             state: instance.state.clone(),
         },
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime")?;
-    runtime.block_on(async { Agent::start(settings).await?.run().await })?;
+    super::runtime()?.block_on(async { Agent::start(settings).await?.run().await })?;
     Ok(Exit::Done)
 }
 

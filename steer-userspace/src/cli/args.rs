@@ -6,9 +6,11 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub(super) use away::Away;
 pub(super) use egress::Egress;
+pub(super) use install::{Install, Target, Uninstall};
 
 mod away;
 mod egress;
+mod install;
 
 use crate::{control::DEFAULT_STATE, desired::Settings, kernel::DEFAULT_PINS};
 
@@ -66,6 +68,10 @@ pub enum Command {
     Rollback(Rollback),
     /// Remove programs, links and maps: connections go where they are dialled again
     Unload(Unload),
+    /// The manifest that runs steer on every node of a cluster; with --apply, that done
+    Install(Install),
+    /// The manifest that cleans every node of a cluster; with --apply, steer taken from it
+    Uninstall(Uninstall),
     /// Shell completions
     Completions(Completions),
     /// Man pages

@@ -10,6 +10,7 @@ mod generate;
 mod get;
 #[cfg(test)]
 mod golden;
+mod install;
 mod instance;
 mod learn;
 mod output;
@@ -20,10 +21,12 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod text;
+mod uninstall;
 mod unload;
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser as _;
 
 pub use args::{Args, Command};
@@ -52,8 +55,16 @@ fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Doctor(args) => doctor::run(&args),
         Command::Rollback(args) => rollback::run(&args, &instance),
         Command::Unload(args) => unload::run(&args, &instance),
+        Command::Install(args) => install::run(&args),
+        Command::Uninstall(args) => uninstall::run(&args),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
         Command::Generate(args) => generate::docs(&args),
     }
+}
+
+/// What waits runs on one thread: the one that is there.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().context("starting the runtime")
 }

@@ -73,7 +73,9 @@ pub struct Kubernetes {
 impl Kubernetes {
     /// Starts to watch. Nothing is asked yet: a server that is away is waited for.
     pub async fn start(settings: &ClusterSettings) -> Result<Self, ClusterError> {
-        let (client, url) = client(&settings.access).await?;
+        let config = config(&settings.access).await?;
+        let url = config.cluster_url.to_string();
+        let client = Client::try_from(config)?;
         let (sender, changes) = channel(WAITING_MAX);
         let watches = watches::watches(settings);
         let served = Arc::new(Served::new(client.clone()));
@@ -115,25 +117,20 @@ impl Kubernetes {
     }
 }
 
-/// A client of the API server, and the server's address.
-pub(crate) async fn client(access: &Access) -> Result<(Client, String), ClusterError> {
-    let mut config = config(access).await?;
-    config.connect_timeout = Some(CONNECT_MAX);
-    let url = config.cluster_url.to_string();
-    Ok((Client::try_from(config)?, url))
-}
-
-async fn config(access: &Access) -> Result<Config, ClusterError> {
+/// What a client of the API server needs to know.
+pub(crate) async fn config(access: &Access) -> Result<Config, ClusterError> {
     let options = KubeConfigOptions {
         context: access.context.clone(),
         ..KubeConfigOptions::default()
     };
-    Ok(match (&access.kubeconfig, &access.context) {
+    let mut config = match (&access.kubeconfig, &access.context) {
         (Some(path), _) => {
             let read = Kubeconfig::read_from(path)?;
             Config::from_custom_kubeconfig(read, &options).await?
         }
         (None, Some(_)) => Config::from_kubeconfig(&options).await?,
         (None, None) => Config::infer().await?,
-    })
+    };
+    config.connect_timeout = Some(CONNECT_MAX);
+    Ok(config)
 }

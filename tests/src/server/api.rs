@@ -4,7 +4,10 @@
 //! Kubernetes' own rules: <https://kubernetes.io/docs/reference/using-api/api-concepts/>.
 
 mod http;
+mod object;
+mod owned;
 mod store;
+mod write;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -191,6 +194,30 @@ impl ApiServer {
     /// Removes an object.
     pub fn delete(&self, plural: &str, namespace: &str, name: &str) -> Result<()> {
         self.change(|store| store.delete(plural, namespace, name))
+    }
+
+    /// An object as it is kept; its namespace is empty if its kind is in none.
+    pub fn object(&self, plural: &str, namespace: &str, name: &str) -> Option<Value> {
+        lock(&self.shared.store)
+            .get(plural, namespace, name)
+            .cloned()
+    }
+
+    /// Writes an object's status, as controllers do.
+    pub fn set_status(
+        &self,
+        plural: &str,
+        namespace: &str,
+        name: &str,
+        status: Value,
+    ) -> Result<()> {
+        self.change(|store| {
+            let found = store.get(plural, namespace, name).cloned();
+            let mut object = found.with_context(|| format!("no {plural} {namespace}/{name}"))?;
+            object["status"] = status;
+            store.keep(plural, (namespace.to_owned(), name.to_owned()), object);
+            Ok(())
+        })
     }
 
     fn change(&self, change: impl FnOnce(&mut Store) -> Result<()>) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The agent on a node of a cluster: an API server that lists and watches as Kubernetes' does, and
 //! everything that goes wrong between the two.
 
+mod install;
 mod life;
 mod rights;
 mod server;
@@ -13,6 +14,7 @@ use steer_tests::harness;
 
 fn main() -> ExitCode {
     let tests = [
+        install::tests(),
         life::tests(),
         rights::tests(),
         server::tests(),

@@ -36,7 +36,7 @@ fn named() -> Result<()> {
 /// With what the manifest gives, everything works; without any one of its rights the agent says which.
 fn manifest() -> Result<()> {
     let rights = Right::read(include_str!("../../../deploy/steer.yaml"))?;
-    ensure!(rights.len() == 11, "{rights:?}");
+    ensure!(rights.len() == 17, "{rights:?}");
     let mut stage = Stage::without_istio("kube-manifest")?;
     stage.server.install_istio("v1");
     stage.server.apply(CATALOG_SUBSETS)?;

@@ -17,6 +17,7 @@ use tokio::{net::TcpListener, sync::mpsc, time::sleep};
 use super::{
     Faults, Right, Shared, lock,
     store::{Resource, Wanted},
+    write,
 };
 
 /// How often a quiet watch is told how far the server is.
@@ -24,7 +25,7 @@ const BOOKMARK_EVERY: Duration = Duration::from_millis(500);
 /// How long a watch may last if the client does not say.
 const WATCH_MAX: Duration = Duration::from_mins(5);
 
-type Body = BoxBody<Bytes, Infallible>;
+pub(super) type Body = BoxBody<Bytes, Infallible>;
 
 /// Serves until it is stopped.
 pub(super) async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>) {
@@ -44,7 +45,7 @@ pub(super) async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>) 
             let mut stop = shared.stop.subscribe();
             let service = service_fn(|request| {
                 let shared = Arc::clone(&shared);
-                async move { Ok::<_, Infallible>(answer(&shared, &request).await) }
+                async move { Ok::<_, Infallible>(answer(&shared, request).await) }
             });
             let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             tokio::select! {
@@ -63,9 +64,11 @@ struct Asked {
     wanted: Wanted,
     query: BTreeMap<String, String>,
     metadata_only: bool,
+    /// One object is meant, of this name.
+    object: Option<String>,
 }
 
-async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<Body> {
+async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
     let uri = request.uri();
     lock(&shared.store).note(format!("{} {uri}", request.method()));
     let faults = lock(&shared.faults).clone();
@@ -75,12 +78,21 @@ async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<B
     if let Some(status) = faults.down {
         return status_of(status, "the server is down");
     }
-    let Some(asked) = asked(shared, request) else {
+    let Some(asked) = asked(shared, &request) else {
         return status_of(404, "the server could not find the requested resource");
     };
     let plural = &asked.resource.plural;
     if let Some((_, status)) = faults.status.iter().find(|(name, _)| name == plural) {
         return status_of(*status, &format!("{plural}: as you wished"));
+    }
+    if let Some(name) = asked.object {
+        let asked = write::Asked {
+            resource: asked.resource,
+            namespace: asked.wanted.namespace,
+            name,
+            query: asked.query,
+        };
+        return write::answer(shared, asked, request).await;
     }
     if faults
         .rights
@@ -117,9 +129,11 @@ fn asked(shared: &Shared, request: &Request<Incoming>) -> Option<Asked> {
         ["apis", group, version, rest @ ..] => (*group, *version, rest),
         _ => return None,
     };
-    let (namespace, plural) = match rest {
-        ["namespaces", namespace, plural] => (Some((*namespace).to_owned()), *plural),
-        [plural] => (None, *plural),
+    let (namespace, plural, object) = match rest {
+        ["namespaces", namespace, plural] => (Some(*namespace), *plural, None),
+        ["namespaces", namespace, plural, name] => (Some(*namespace), *plural, Some(*name)),
+        [plural] => (None, *plural, None),
+        [plural, name] => (None, *plural, Some(*name)),
         _ => return None,
     };
     let query: BTreeMap<String, String> = request
@@ -146,11 +160,12 @@ fn asked(shared: &Shared, request: &Request<Incoming>) -> Option<Asked> {
     Some(Asked {
         resource: lock(&shared.store).resource(group, version, plural)?,
         wanted: Wanted {
-            namespace,
+            namespace: namespace.map(str::to_owned),
             name: field("metadata.name"),
             node: field("spec.nodeName"),
         },
         metadata_only: accept.contains("as=PartialObjectMetadata"),
+        object: object.map(str::to_owned),
         query,
     })
 }
@@ -321,11 +336,13 @@ fn line(kind: &str, object: &Value) -> Bytes {
     text.into()
 }
 
-fn status_of(code: u16, message: &str) -> Response<Body> {
+pub(super) fn status_of(code: u16, message: &str) -> Response<Body> {
     let reason = match code {
         401 => "Unauthorized",
+        400 => "BadRequest",
         403 => "Forbidden",
         404 => "NotFound",
+        409 => "Conflict",
         410 => "Expired",
         _ => "InternalError",
     };
@@ -336,11 +353,11 @@ fn status_of(code: u16, message: &str) -> Response<Body> {
     response(code, full(whole.to_string()))
 }
 
-fn full(text: String) -> Body {
+pub(super) fn full(text: String) -> Body {
     Full::new(Bytes::from(text)).boxed()
 }
 
-fn response(code: u16, body: Body) -> Response<Body> {
+pub(super) fn response(code: u16, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or_default();
     let json = hyper::header::HeaderValue::from_static("application/json");

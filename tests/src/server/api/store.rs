@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
+use super::owned::Owners;
+
 /// A resource, and its kind.
 #[derive(Clone, Debug)]
 pub(super) struct Resource {
@@ -24,6 +26,13 @@ impl Resource {
         }
     }
 
+    pub(super) fn is_namespaced(&self) -> bool {
+        !matches!(
+            self.plural.as_str(),
+            "namespaces" | "clusterroles" | "clusterrolebindings"
+        )
+    }
+
     pub(super) fn api_version(&self) -> String {
         if self.group.is_empty() {
             self.version.clone()
@@ -33,8 +42,11 @@ impl Resource {
     }
 }
 
-/// By namespace and name.
-type Objects = BTreeMap<(String, String), Value>;
+/// Namespace and name.
+pub(super) type Key = (String, String);
+type Objects = BTreeMap<Key, Value>;
+
+const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -54,6 +66,8 @@ pub(super) struct Store {
     compacted: u64,
     resources: Vec<Resource>,
     objects: BTreeMap<String, Objects>,
+    /// Who owns what of the objects that were applied.
+    owners: BTreeMap<(String, Key), Owners>,
     events: Vec<Event>,
     asked: Vec<String>,
 }
@@ -68,9 +82,16 @@ impl Default for Store {
                 Resource::new("", "v1", "services", "Service"),
                 Resource::new("", "v1", "pods", "Pod"),
                 Resource::new("", "v1", "configmaps", "ConfigMap"),
+                Resource::new("", "v1", "serviceaccounts", "ServiceAccount"),
+                Resource::new("apps", "v1", "daemonsets", "DaemonSet"),
+                Resource::new(RBAC, "v1", "clusterroles", "ClusterRole"),
+                Resource::new(RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding"),
+                Resource::new(RBAC, "v1", "roles", "Role"),
+                Resource::new(RBAC, "v1", "rolebindings", "RoleBinding"),
                 Resource::new("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice"),
             ],
             objects: BTreeMap::new(),
+            owners: BTreeMap::new(),
             events: Vec::new(),
             asked: Vec::new(),
         }
@@ -127,9 +148,38 @@ impl Store {
             self.resources
                 .push(Resource::new(group, version, plural, kind));
         }
-        let (kind, plural) = ("AuthorizationPolicy", "authorizationpolicies");
-        self.resources
-            .push(Resource::new("security.istio.io", "v1", plural, kind));
+        let security = "security.istio.io";
+        for (group, version, plural, kind) in [
+            (
+                "networking.istio.io",
+                "v1alpha3",
+                "envoyfilters",
+                "EnvoyFilter",
+            ),
+            ("telemetry.istio.io", "v1", "telemetries", "Telemetry"),
+            (
+                "extensions.istio.io",
+                "v1alpha1",
+                "wasmplugins",
+                "WasmPlugin",
+            ),
+            (
+                security,
+                "v1",
+                "authorizationpolicies",
+                "AuthorizationPolicy",
+            ),
+            (security, "v1", "peerauthentications", "PeerAuthentication"),
+            (
+                security,
+                "v1",
+                "requestauthentications",
+                "RequestAuthentication",
+            ),
+        ] {
+            self.resources
+                .push(Resource::new(group, version, plural, kind));
+        }
     }
 
     /// The resource of a path's group, version and plural.
@@ -145,22 +195,51 @@ impl Store {
         let resource = self.resources.iter().find(|one| one.kind == kind).cloned();
         let resource = resource.with_context(|| format!("the server does not know {kind}"))?;
         value["apiVersion"] = json!(resource.api_version());
-        if resource.plural != "namespaces" && value["metadata"]["namespace"].is_null() {
+        if resource.is_namespaced() && value["metadata"]["namespace"].is_null() {
             value["metadata"]["namespace"] = json!("default");
         }
-        self.version += 1;
-        value["metadata"]["resourceVersion"] = json!(self.version.to_string());
         // What clients must do without.
         value["metadata"]["managedFields"] = json!([{"manager": "kubectl", "operation": "Apply"}]);
         let key = key(&value)?;
-        let plural = resource.plural;
-        let all = self.objects.entry(plural.clone()).or_default();
+        self.owners.remove(&(resource.plural.clone(), key.clone()));
+        self.keep(&resource.plural, key, value);
+        Ok(())
+    }
+
+    /// Keeps an object as it is but for its version, and says that it happened.
+    pub(super) fn keep(&mut self, plural: &str, key: Key, mut value: Value) -> Value {
+        self.version += 1;
+        value["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        let all = self.objects.entry(plural.to_owned()).or_default();
         let kind = match all.insert(key, value.clone()) {
             None => "ADDED",
             Some(_) => "MODIFIED",
         };
-        self.happened(plural, kind, value);
-        Ok(())
+        self.happened(plural.to_owned(), kind, value.clone());
+        value
+    }
+
+    pub(super) fn get(&self, plural: &str, namespace: &str, name: &str) -> Option<&Value> {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.objects.get(plural)?.get(&key)
+    }
+
+    /// Resource and name of everything in a namespace.
+    pub(super) fn inside(&self, namespace: &str) -> Vec<(String, String)> {
+        let all = self.objects.iter();
+        all.flat_map(|(plural, objects)| {
+            let inside = objects.keys().filter(|(own, _)| own == namespace);
+            inside.map(|(_, name)| (plural.clone(), name.clone()))
+        })
+        .collect()
+    }
+
+    pub(super) fn owners(&self, plural: &str, key: &Key) -> Option<&Owners> {
+        self.owners.get(&(plural.to_owned(), key.clone()))
+    }
+
+    pub(super) fn own(&mut self, plural: &str, key: Key, owners: Owners) {
+        self.owners.insert((plural.to_owned(), key), owners);
     }
 
     pub(super) fn delete(&mut self, plural: &str, namespace: &str, name: &str) -> Result<()> {
@@ -169,6 +248,8 @@ impl Store {
         let Some(mut value) = all.and_then(|all| all.remove(&key)) else {
             bail!("there is no {plural} {namespace}/{name}");
         };
+        self.owners
+            .remove(&(plural.to_owned(), (namespace.to_owned(), name.to_owned())));
         self.version += 1;
         value["metadata"]["resourceVersion"] = json!(self.version.to_string());
         self.happened(plural.to_owned(), "DELETED", value);

@@ -1,0 +1,107 @@
+//! What becomes of one object when a client applies or deletes it.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::{
+    owned::{self, Owners},
+    store::{Resource, Store},
+};
+
+/// A status of HTTP, and why.
+pub(super) type Refused = (u16, String);
+
+/// Which object.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub(super) resource: &'a Resource,
+    /// Empty if its kind is in none.
+    pub(super) namespace: &'a str,
+    pub(super) name: &'a str,
+}
+
+impl Target<'_> {
+    /// As the server says it.
+    pub(super) fn not_found(&self) -> Refused {
+        let Resource { plural, group, .. } = self.resource;
+        let dot = if group.is_empty() { "" } else { "." };
+        (
+            404,
+            format!("{plural}{dot}{group} \"{}\" not found", self.name),
+        )
+    }
+
+    fn key(&self) -> (String, String) {
+        (self.namespace.to_owned(), self.name.to_owned())
+    }
+}
+
+/// Who put objects before anybody applied them.
+const OTHER: &str = "kubectl";
+
+/// Applies for a manager; a dry run changes nothing. The status of HTTP says whether it is new.
+pub(super) fn apply(
+    store: &mut Store,
+    target: Target<'_>,
+    wanted: &Value,
+    manager: &str,
+    force: bool,
+    dry: bool,
+) -> Result<(u16, Value), Refused> {
+    let Target {
+        resource,
+        namespace,
+        ..
+    } = target;
+    if resource.is_namespaced() && store.get("namespaces", "", namespace).is_none() {
+        return Err((404, format!("namespaces \"{namespace}\" not found")));
+    }
+    let current = store.get(&resource.plural, namespace, target.name).cloned();
+    let owners = match (&current, store.owners(&resource.plural, &target.key())) {
+        (_, Some(owners)) => owners.clone(),
+        (Some(current), None) => owned::all_of(OTHER, current),
+        (None, None) => Owners::new(),
+    };
+    let before = current.clone().unwrap_or_else(|| json!({}));
+    let merged = owned::apply(&before, owners, wanted, manager, force);
+    let owned::Merged { mut object, owners } = merged.map_err(|conflicts| (409, conflicts))?;
+    let managers = owners.keys();
+    let managers = managers.map(|name| json!({"manager": name, "operation": "Apply"}));
+    object["metadata"]["managedFields"] = managers.collect();
+    let code = if current.is_none() { 201 } else { 200 };
+    if object == before {
+        return Ok((code, object));
+    }
+    if object["spec"] != before["spec"] {
+        let generation = before["metadata"]["generation"].as_u64();
+        object["metadata"]["generation"] = json!(generation.unwrap_or_default() + 1);
+    }
+    if !dry {
+        object = store.keep(&resource.plural, target.key(), object);
+        store.own(&resource.plural, target.key(), owners);
+    }
+    Ok((code, object))
+}
+
+/// Deletes; with a namespace goes what is in it.
+pub(super) fn delete(
+    store: &mut Store,
+    target: Target<'_>,
+    dry: bool,
+) -> Result<(u16, Value), Refused> {
+    let Target { resource, name, .. } = target;
+    let found = store.get(&resource.plural, target.namespace, name).cloned();
+    let found = found.ok_or_else(|| target.not_found())?;
+    let failed = |error: anyhow::Error| (500, error.to_string());
+    if !dry {
+        if resource.plural == "namespaces" {
+            for (plural, inside) in store.inside(name) {
+                store.delete(&plural, name, &inside).map_err(failed)?;
+            }
+        }
+        store
+            .delete(&resource.plural, target.namespace, name)
+            .map_err(failed)?;
+    }
+    Ok((200, found))
+}

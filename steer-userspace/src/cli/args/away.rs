@@ -45,7 +45,7 @@ impl Away {
 /// A time that a heartbeat can be good for.
 fn time(text: &str) -> Result<Duration, String> {
     const BOUNDS: std::ops::RangeInclusive<Duration> =
-        Duration::from_millis(100)..=Duration::from_secs(3600);
+        Duration::from_millis(100)..=Duration::from_hours(1);
     let wrong = || format!("{text:?} is not a time between 100ms and 1h, e.g. 2s");
     let time: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
     let time = Duration::try_from(time).map_err(|_| wrong())?;

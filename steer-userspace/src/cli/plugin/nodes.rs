@@ -40,6 +40,7 @@ pub(super) fn agents(list: &Value) -> Vec<Agent> {
 
 /// A node as it is listed.
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the columns' names")]
 pub(super) struct Node {
     node: String,
     pod: String,

@@ -1,8 +1,12 @@
-//! `cargo xtask dist`: the binary that images hold, with everything it needs in it.
+//! `cargo xtask dist`: the binary that images hold, with everything it needs in it, and the image.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, ensure};
+use clap::ValueEnum;
 use object::{
     Endianness,
     elf::PT_INTERP,
@@ -16,30 +20,78 @@ use crate::{
     workspace::{cargo, root},
 };
 
-/// Build the static binary that an image needs, as target/dist/steer
-#[derive(clap::Args)]
-pub(crate) struct Args {}
+mod empty;
+mod image;
+mod name;
 
-pub(crate) fn run(_args: &Args) -> Result<()> {
+use name::Name;
+
+/// Build the static binary that an image needs, as target/dist/steer, or that image
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// What to build
+    #[arg(value_enum, default_value_t = What::Binary)]
+    what: What,
+
+    /// The name that the image has where it is loaded
+    #[arg(long, value_name = "REPOSITORY:TAG", default_value = concat!("steer:", env!("CARGO_PKG_VERSION")))]
+    tag: Name,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// The static binary
+    Binary,
+    /// An archive with an image, for `docker load`, `podman load`, `kind load image-archive` and
+    /// `ctr images import`, as target/dist/steer-image.tar
+    Image,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure(&[Group::Build])?;
     build_ebpf::build_and_gate()?;
+    let folder = root().join("target/dist");
+    fs::create_dir_all(&folder)?;
+    let binary = folder.join("steer");
+    let bytes = fs::copy(build()?, &binary)?;
+    say(&format!(
+        "target/dist/steer: {:.1} MiB, static",
+        mebibytes(bytes)
+    ));
+    if args.what == What::Image {
+        write_image(&binary, &folder, &args.tag)?;
+    }
+    Ok(())
+}
+
+fn build() -> Result<PathBuf> {
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let build = root().join("target/static");
+    let folder = root().join("target/static");
     let mut command = cargo(&["build", "--release", "--workspace", "--bin", "steer"]);
     command
         .args(["--target", &target, "--target-dir"])
-        .arg(&build)
+        .arg(&folder)
         // The C library inside: names are resolved by the agent itself, users are not looked up.
         .env("RUSTFLAGS", "-Ctarget-feature=+crt-static -Cstrip=symbols");
     run_command(&mut command).context("the static binary does not build")?;
-    let built = build.join(target).join("release/steer");
+    let built = folder.join(target).join("release/steer");
     ensure_static(&built)?;
-    let folder = root().join("target/dist");
-    fs::create_dir_all(&folder)?;
-    let bytes = fs::copy(&built, folder.join("steer"))?;
+    Ok(built)
+}
+
+fn write_image(binary: &Path, folder: &Path, name: &Name) -> Result<()> {
+    let program = image::Program {
+        bytes: &fs::read(binary)?,
+        version: env!("CARGO_PKG_VERSION"),
+        architecture: std::env::consts::ARCH,
+    };
+    let archive = image::archive(&program, name)?;
+    let path = folder.join("steer-image.tar");
+    fs::write(&path, &archive).with_context(|| format!("cannot write {}", path.display()))?;
+    let said = empty::version(&path, &folder.join("empty"))?;
     say(&format!(
-        "target/dist/steer: {:.1} MiB, static; docker build --file deploy/Dockerfile --tag steer:0.1.0 target/dist",
-        mebibytes(bytes)
+        "target/dist/steer-image.tar: {name}, {:.1} MiB; {said} starts in an empty root",
+        mebibytes(u64::try_from(archive.len())?)
     ));
     Ok(())
 }

@@ -41,8 +41,8 @@ impl Events {
 
     /// Tells one about an object that the API server knows by this reference.
     pub(super) async fn tell(
-        &mut self,
-        note: Note,
+        &self,
+        note: &Note,
         regarding: &ObjectReference,
     ) -> Result<(), kube::Error> {
         let event = Event {
@@ -52,9 +52,12 @@ impl Events {
             action: "Enforce".to_owned(),
             secondary: None,
         };
-        self.recorder.publish(&event, regarding).await?;
+        self.recorder.publish(&event, regarding).await
+    }
+
+    /// Notes that it was told.
+    pub(super) fn done(&mut self, note: Note) {
         self.told.insert(note);
-        Ok(())
     }
 
     /// This node, or a pod of it; `None` if that is gone.

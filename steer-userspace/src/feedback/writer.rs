@@ -49,17 +49,13 @@ impl Feedback {
     /// Tells that. Of what is not in force, what was said of the rules before still holds.
     pub fn tell(&self, report: Report, in_force: bool) {
         self.report.send_if_modified(|said| {
-            let next = Report {
-                verdicts: if in_force {
-                    report.verdicts
-                } else {
-                    std::mem::take(&mut said.verdicts)
-                },
-                notes: report.notes,
-            };
+            let mut next = report;
+            if !in_force {
+                next.verdicts.clone_from(&said.verdicts);
+            }
             let is_news = *said != next;
             *said = next;
-            is_news || !in_force
+            is_news
         });
     }
 }
@@ -84,6 +80,8 @@ struct Writer {
     client: Client,
     leadership: Leadership,
     leads: bool,
+    /// When the Lease was looked at last: it must be renewed while there is much to write too.
+    renewed: Instant,
     events: Events,
     /// What is known to stand in the status of rules.
     written: BTreeMap<ObjectRef, Verdict>,
@@ -100,6 +98,7 @@ impl Writer {
             events: Events::new(client.clone(), node),
             client,
             leads: false,
+            renewed: Instant::now(),
             written: BTreeMap::new(),
             looked: Instant::now(),
             trouble: None,
@@ -108,6 +107,7 @@ impl Writer {
 
     async fn lead(&mut self) {
         let led = self.leads;
+        self.renewed = Instant::now();
         self.leads = match self.leadership.look().await {
             Ok(leads) => leads,
             Err(error) => {
@@ -125,38 +125,52 @@ impl Writer {
         }
     }
 
-    /// Tells what was not told yet; what fails is tried at the next look.
+    /// Tells what was not told yet. What the server refuses for good is not told again until it says
+    /// something else; everything else that fails is tried at the next look.
     async fn tell(&mut self, report: &Report) {
-        if let Err((what, error)) = self.try_tell(report).await {
-            self.troubled(what, &error);
-        }
-    }
-
-    async fn try_tell(&mut self, report: &Report) -> Result<(), (&'static str, kube::Error)> {
         for note in self.events.fresh(&report.notes) {
-            if self.leads || note.is_of_the_node() {
-                self.event(note)
-                    .await
-                    .map_err(|error| ("events.events.k8s.io", error))?;
-                sleep(PAUSE).await;
+            if !self.leads && !note.is_of_the_node() {
+                continue;
             }
+            if let Err(error) = self.event(&note).await {
+                self.troubled("events.events.k8s.io", &error);
+                if !is_final(&error) {
+                    return;
+                }
+            }
+            self.events.done(note);
+            sleep(PAUSE).await;
         }
         self.written
             .retain(|object, _| report.verdicts.contains_key(object));
-        for (object, verdict) in report.verdicts.iter().filter(|_| self.leads) {
+        for (object, verdict) in &report.verdicts {
+            if !self.leads {
+                return;
+            }
             if self.written.get(object) == Some(verdict) {
                 continue;
             }
-            let done = self.judge(object, verdict).await;
-            if done.map_err(|error| ("the status of rules", error))? {
+            if self.renewed.elapsed() > LOOK_EVERY {
+                self.lead().await;
+            }
+            let done = match self.judge(object, verdict).await {
+                Ok(done) => done,
+                Err(error) => {
+                    self.troubled("the status of rules", &error);
+                    if !is_final(&error) {
+                        return;
+                    }
+                    true
+                }
+            };
+            if done {
                 self.written.insert(object.clone(), verdict.clone());
             }
             sleep(PAUSE).await;
         }
-        Ok(())
     }
 
-    async fn event(&mut self, note: Note) -> Result<(), kube::Error> {
+    async fn event(&self, note: &Note) -> Result<(), kube::Error> {
         let regarding = match note.object.clone() {
             Some(object) if !note.is_of_the_node() => {
                 let found = self.find(&object).await?;
@@ -222,4 +236,12 @@ impl Writer {
             self.trouble = Some(trouble);
         }
     }
+}
+
+/// Whether it is about this one write: the next may do better.
+fn is_final(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else {
+        return false;
+    };
+    matches!(status.code, 400..500) && !matches!(status.code, 401 | 403 | 408 | 429)
 }

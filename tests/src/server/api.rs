@@ -6,6 +6,7 @@
 mod http;
 mod object;
 mod owned;
+mod right;
 mod store;
 mod write;
 
@@ -22,7 +23,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::pod::Pod;
-use store::Store;
+pub use right::Right;
+use store::{Store, Wanted};
 
 /// A running API server. Dropped, it stops.
 pub struct ApiServer {
@@ -45,7 +47,7 @@ struct Shared {
 /// What goes wrong at will.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
-    /// What clients may list and watch; everything if none says.
+    /// What clients may do; everything if none says.
     pub rights: Option<Vec<Right>>,
     /// Resources (by their plural) that are answered with this status.
     pub status: Vec<(String, u16)>,
@@ -57,61 +59,6 @@ pub struct Faults {
     pub page: Option<usize>,
     /// Watches end after so many events.
     pub events_max: Option<usize>,
-}
-
-/// A rule of a `Role` or `ClusterRole` that allows to list and watch.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Right {
-    /// The API group; empty for the core's.
-    pub group: String,
-    /// The plural.
-    pub resource: String,
-    /// Only in this namespace; everywhere if none.
-    pub namespace: Option<String>,
-    /// Only objects of this name, which must be asked for.
-    pub name: Option<String>,
-}
-
-impl Right {
-    /// Those of the roles in a text of YAML documents.
-    pub fn read(text: &str) -> Result<Vec<Self>> {
-        let mut rights = Vec::new();
-        for value in documents(text)? {
-            let kind = value["kind"].as_str().unwrap_or_default();
-            if !matches!(kind, "Role" | "ClusterRole") {
-                continue;
-            }
-            let namespace = value["metadata"]["namespace"].as_str().map(str::to_owned);
-            for rule in value["rules"].as_array().into_iter().flatten() {
-                rights.extend(Self::of_rule(rule, namespace.as_ref()));
-            }
-        }
-        Ok(rights)
-    }
-
-    fn of_rule(rule: &Value, namespace: Option<&String>) -> Vec<Self> {
-        let texts = |field: &str| -> Vec<String> {
-            let all = rule[field].as_array().into_iter().flatten();
-            all.filter_map(|one| one.as_str().map(str::to_owned))
-                .collect()
-        };
-        let verbs = texts("verbs");
-        let both = ["list", "watch"]
-            .iter()
-            .all(|verb| verbs.iter().any(|one| one == verb));
-        let mut rights = Vec::new();
-        for group in texts("apiGroups").into_iter().filter(|_| both) {
-            for resource in texts("resources") {
-                rights.push(Self {
-                    group: group.clone(),
-                    resource,
-                    namespace: namespace.cloned(),
-                    name: texts("resourceNames").first().cloned(),
-                });
-            }
-        }
-        rights
-    }
 }
 
 fn documents(text: &str) -> Result<Vec<Value>> {
@@ -201,6 +148,13 @@ impl ApiServer {
         lock(&self.shared.store)
             .get(plural, namespace, name)
             .cloned()
+    }
+
+    /// The objects of a resource.
+    pub fn objects(&self, plural: &str) -> Vec<Value> {
+        let store = lock(&self.shared.store);
+        let all = store.list(plural, &Wanted::default());
+        all.into_iter().cloned().collect()
     }
 
     /// Writes an object's status, as controllers do.

@@ -90,7 +90,7 @@ fn applied() -> Result<()> {
         let name = |field: &str| wanted["metadata"][field].as_str().unwrap_or_default();
         let found = stage.server.object(plural, name("namespace"), name("name"));
         let mut found = found.with_context(|| format!("no {plural}"))?;
-        for own in ["resourceVersion", "managedFields", "generation"] {
+        for own in ["resourceVersion", "managedFields", "generation", "uid"] {
             if let Some(metadata) = found["metadata"].as_object_mut() {
                 metadata.remove(own);
             }

@@ -1,6 +1,7 @@
 //! The agent on a node of a cluster: an API server that lists and watches as Kubernetes' does, and
 //! everything that goes wrong between the two.
 
+mod feedback;
 mod install;
 mod life;
 mod rights;
@@ -15,6 +16,7 @@ use steer_tests::harness;
 fn main() -> ExitCode {
     let tests = [
         install::tests(),
+        feedback::tests(),
         life::tests(),
         rights::tests(),
         server::tests(),

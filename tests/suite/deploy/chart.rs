@@ -185,7 +185,7 @@ fn daemon_set(objects: &[Value]) -> Result<Value> {
     found.cloned().context("a DaemonSet")
 }
 
-/// What the agents may write is asked for; by default that is nothing.
+/// What the agents may write is the feedback; without it that is nothing.
 fn feedback() -> Result<()> {
     let verbs = |values: &[&str]| -> Result<Vec<String>> {
         let objects = render(values)?;
@@ -199,7 +199,7 @@ fn feedback() -> Result<()> {
         verbs.dedup();
         Ok(verbs)
     };
-    let (reads, writes) = (verbs(&[])?, verbs(&["--set=feedback=true"])?);
+    let (reads, writes) = (verbs(&["--set=feedback=false"])?, verbs(&[])?);
     ensure!(reads == ["\"list\"", "\"watch\""], "{reads:?}");
     ensure!(writes.len() == 6, "{writes:?}");
     holds(

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration}
 
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
 use hyper::{
-    Request, Response, StatusCode,
+    Method, Request, Response, StatusCode,
     body::{Bytes, Frame, Incoming},
     header::{ACCEPT, CONTENT_TYPE},
     server::conn::http1,
@@ -16,6 +16,7 @@ use tokio::{net::TcpListener, sync::mpsc, time::sleep};
 
 use super::{
     Faults, Right, Shared, lock,
+    right::Wish,
     store::{Resource, Wanted},
     write,
 };
@@ -66,6 +67,8 @@ struct Asked {
     metadata_only: bool,
     /// One object is meant, of this name.
     object: Option<String>,
+    /// Its status alone is.
+    status: bool,
 }
 
 async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
@@ -78,6 +81,10 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Bo
     if let Some(status) = faults.down {
         return status_of(status, "the server is down");
     }
+    if uri.path() == "/apis" {
+        let groups = lock(&shared.store).groups();
+        return response(200, full(groups.to_string()));
+    }
     let Some(asked) = asked(shared, &request) else {
         return status_of(404, "the server could not find the requested resource");
     };
@@ -85,21 +92,19 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Bo
     if let Some((_, status)) = faults.status.iter().find(|(name, _)| name == plural) {
         return status_of(*status, &format!("{plural}: as you wished"));
     }
-    if let Some(name) = asked.object {
+    let is_refused = |rights: &Vec<Right>| !may(rights, request.method(), &asked);
+    if faults.rights.as_ref().is_some_and(is_refused) {
+        return status_of(403, &format!("{plural} is forbidden"));
+    }
+    if asked.object.is_some() || request.method() == Method::POST {
         let asked = write::Asked {
             resource: asked.resource,
             namespace: asked.wanted.namespace,
-            name,
+            name: asked.object.unwrap_or_default(),
+            status: asked.status,
             query: asked.query,
         };
         return write::answer(shared, asked, request).await;
-    }
-    if faults
-        .rights
-        .as_ref()
-        .is_some_and(|rights| !rights.iter().any(|right| allows(right, &asked)))
-    {
-        return status_of(403, &format!("{plural} is forbidden"));
     }
     let is = |field: &str| {
         asked
@@ -114,12 +119,32 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Bo
     }
 }
 
-/// As RBAC has it: who may only see one object of a name must ask for that one.
-fn allows(right: &Right, asked: &Asked) -> bool {
-    right.group == asked.resource.group
-        && right.resource == asked.resource.plural
-        && (right.namespace.is_none() || right.namespace == asked.wanted.namespace)
-        && (right.name.is_none() || right.name == asked.wanted.name)
+fn may(rights: &[Right], method: &Method, asked: &Asked) -> bool {
+    let is_watch = asked.query.contains_key("watch");
+    let verb = match (method.as_str(), &asked.object) {
+        ("GET", Some(_)) => "get",
+        ("GET", None) if is_watch => "watch",
+        ("GET", None) => "list",
+        ("POST", _) => "create",
+        ("PUT", _) => "update",
+        ("PATCH", _) => "patch",
+        ("DELETE", _) => "delete",
+        (other, _) => other,
+    };
+    let plural = &asked.resource.plural;
+    let resource = if asked.status {
+        format!("{plural}/status")
+    } else {
+        plural.clone()
+    };
+    let wish = Wish {
+        verb,
+        group: &asked.resource.group,
+        resource: &resource,
+        namespace: asked.wanted.namespace.as_deref(),
+        name: asked.object.as_deref().or(asked.wanted.name.as_deref()),
+    };
+    rights.iter().any(|right| right.allows(&wish))
 }
 
 fn asked(shared: &Shared, request: &Request<Incoming>) -> Option<Asked> {
@@ -128,6 +153,10 @@ fn asked(shared: &Shared, request: &Request<Incoming>) -> Option<Asked> {
         ["api", version, rest @ ..] => ("", *version, rest),
         ["apis", group, version, rest @ ..] => (*group, *version, rest),
         _ => return None,
+    };
+    let (rest, status) = match rest {
+        [rest @ .., "status"] if rest.len() > 1 => (rest, true),
+        rest => (rest, false),
     };
     let (namespace, plural, object) = match rest {
         ["namespaces", namespace, plural] => (Some(*namespace), *plural, None),
@@ -166,6 +195,7 @@ fn asked(shared: &Shared, request: &Request<Incoming>) -> Option<Asked> {
         },
         metadata_only: accept.contains("as=PartialObjectMetadata"),
         object: object.map(str::to_owned),
+        status,
         query,
     })
 }

@@ -83,6 +83,83 @@ pub(super) fn apply(
     Ok((code, object))
 }
 
+/// Creates what is not there.
+pub(super) fn create(
+    store: &mut Store,
+    target: Target<'_>,
+    sent: &Value,
+) -> Result<(u16, Value), Refused> {
+    let Target {
+        resource,
+        namespace,
+        name,
+    } = target;
+    if store.get(&resource.plural, namespace, name).is_some() {
+        return Err((
+            409,
+            format!("{} \"{name}\" already exists", resource.plural),
+        ));
+    }
+    let mut object = sent.clone();
+    object["metadata"]["namespace"] = json!(namespace);
+    Ok((201, store.keep(&resource.plural, target.key(), object)))
+}
+
+/// Replaces what is there, unless it has another version than the client knows. Status and the rest are
+/// written apart from each other.
+pub(super) fn replace(
+    store: &mut Store,
+    target: Target<'_>,
+    sent: &Value,
+    status: bool,
+    becomes: impl Fn(Value, Value) -> Value,
+) -> Result<(u16, Value), Refused> {
+    let Target {
+        resource,
+        namespace,
+        name,
+    } = target;
+    let found = store.get(&resource.plural, namespace, name).cloned();
+    let found = found.ok_or_else(|| target.not_found())?;
+    let known = &sent["metadata"]["resourceVersion"];
+    if !known.is_null() && *known != found["metadata"]["resourceVersion"] {
+        return Err((409, "the object has been modified".to_owned()));
+    }
+    let mut object = becomes(found.clone(), sent.clone());
+    if status {
+        let said = object["status"].take();
+        object = found.clone();
+        object["status"] = said;
+    } else if !found["status"].is_null() {
+        object["status"] = found["status"].clone();
+    }
+    object["metadata"]["uid"] = found["metadata"]["uid"].clone();
+    if object == found {
+        return Ok((200, found));
+    }
+    Ok((200, store.keep(&resource.plural, target.key(), object)))
+}
+
+/// A merge patch (RFC 7396).
+pub(super) fn merged(mut object: Value, patch: Value) -> Value {
+    let Value::Object(patch) = patch else {
+        return patch;
+    };
+    if !object.is_object() {
+        object = json!({});
+    }
+    for (name, value) in patch {
+        if value.is_null() {
+            if let Some(fields) = object.as_object_mut() {
+                fields.remove(&name);
+            }
+        } else {
+            object[&name] = merged(object[&name].take(), value);
+        }
+    }
+    object
+}
+
 /// Deletes; with a namespace goes what is in it.
 pub(super) fn delete(
     store: &mut Store,

@@ -89,6 +89,8 @@ impl Default for Store {
                 Resource::new(RBAC, "v1", "roles", "Role"),
                 Resource::new(RBAC, "v1", "rolebindings", "RoleBinding"),
                 Resource::new("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice"),
+                Resource::new("coordination.k8s.io", "v1", "leases", "Lease"),
+                Resource::new("events.k8s.io", "v1", "events", "Event"),
             ],
             objects: BTreeMap::new(),
             owners: BTreeMap::new(),
@@ -182,6 +184,22 @@ impl Store {
         }
     }
 
+    /// The groups and their versions, as discovery lists them.
+    pub(super) fn groups(&self) -> Value {
+        let mut groups: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+        for one in self.resources.iter().filter(|one| !one.group.is_empty()) {
+            let version = json!({"groupVersion": one.api_version(), "version": one.version});
+            let all = groups.entry(&one.group).or_default();
+            if !all.contains(&version) {
+                all.push(version);
+            }
+        }
+        let groups = groups.into_iter().map(|(name, versions)| {
+            json!({"name": name, "versions": versions, "preferredVersion": versions[0]})
+        });
+        json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups.collect::<Vec<_>>()})
+    }
+
     /// The resource of a path's group, version and plural.
     pub(super) fn resource(&self, group: &str, version: &str, plural: &str) -> Option<Resource> {
         let mut found = self.resources.iter();
@@ -201,6 +219,13 @@ impl Store {
         // What clients must do without.
         value["metadata"]["managedFields"] = json!([{"manager": "kubectl", "operation": "Apply"}]);
         let key = key(&value)?;
+        if let Some(found) = self.get(&resource.plural, &key.0, &key.1) {
+            value["metadata"]["uid"] = found["metadata"]["uid"].clone();
+            // Whoever writes rules does not write how they fare.
+            if value["status"].is_null() && !found["status"].is_null() {
+                value["status"] = found["status"].clone();
+            }
+        }
         self.owners.remove(&(resource.plural.clone(), key.clone()));
         self.keep(&resource.plural, key, value);
         Ok(())
@@ -210,6 +235,9 @@ impl Store {
     pub(super) fn keep(&mut self, plural: &str, key: Key, mut value: Value) -> Value {
         self.version += 1;
         value["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        if value["metadata"]["uid"].is_null() {
+            value["metadata"]["uid"] = json!(format!("uid-{}", self.version));
+        }
         let all = self.objects.entry(plural.to_owned()).or_default();
         let kind = match all.insert(key, value.clone()) {
             None => "ADDED",

@@ -18,7 +18,10 @@ use super::{
 pub(super) struct Asked {
     pub(super) resource: Resource,
     pub(super) namespace: Option<String>,
+    /// Empty for one that is to be created.
     pub(super) name: String,
+    /// Its status alone.
+    pub(super) status: bool,
     pub(super) query: BTreeMap<String, String>,
 }
 
@@ -34,13 +37,22 @@ pub(super) async fn answer(
         return status_of(400, "the body ends too soon");
     };
     let body = body.to_bytes();
+    let is_sent_as = |name: &str| kind.as_ref().is_some_and(|kind| kind == name);
     let mut store = lock(&shared.store);
     let done = match method {
         Method::GET => read(&store, target(&asked)),
-        Method::PATCH if kind.is_some_and(|kind| kind == "application/apply-patch+yaml") => {
+        Method::PATCH if is_sent_as("application/apply-patch+yaml") => {
             apply(&mut store, &asked, &body)
         }
-        Method::PATCH => Err((415, "the server applies only".to_owned())),
+        Method::PATCH if is_sent_as("application/merge-patch+json") => {
+            replace(&mut store, &asked, &body, object::merged)
+        }
+        Method::PATCH => Err((
+            415,
+            "the server does not know this kind of patch".to_owned(),
+        )),
+        Method::PUT => replace(&mut store, &asked, &body, |_, wanted| wanted),
+        Method::POST => create(&mut store, &asked, &body),
         Method::DELETE => delete(&mut store, &asked, &body),
         _ => Err((405, "the server does not allow this method".to_owned())),
     };
@@ -77,6 +89,27 @@ fn apply(store: &mut Store, asked: &Asked, body: &[u8]) -> Done {
     let says = |field: &str, value: &str| asked.query.get(field).is_some_and(|said| said == value);
     let (force, dry) = (says("force", "true"), says("dryRun", "All"));
     object::apply(store, target(asked), &wanted, manager, force, dry)
+}
+
+/// Replaces an object by what it becomes with what the client sends.
+fn replace(
+    store: &mut Store,
+    asked: &Asked,
+    body: &[u8],
+    becomes: impl Fn(Value, Value) -> Value,
+) -> Done {
+    let sent: Value = serde_json::from_slice(body).map_err(|error| (400, error.to_string()))?;
+    object::replace(store, target(asked), &sent, asked.status, becomes)
+}
+
+fn create(store: &mut Store, asked: &Asked, body: &[u8]) -> Done {
+    let sent: Value = serde_json::from_slice(body).map_err(|error| (400, error.to_string()))?;
+    let name = sent["metadata"]["name"].as_str().unwrap_or_default();
+    let target = Target {
+        name,
+        ..target(asked)
+    };
+    object::create(store, target, &sent)
 }
 
 fn delete(store: &mut Store, asked: &Asked, body: &[u8]) -> Done {

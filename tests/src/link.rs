@@ -46,6 +46,17 @@ pub fn index(name: &str) -> Result<u32> {
     if_nametoindex(name).with_context(|| format!("find the interface {name}"))
 }
 
+/// Removes every filter from what comes in at an interface.
+pub async fn remove_filters(handle: &Handle, index: u32) -> Result<()> {
+    handle
+        .traffic_filter(index.cast_signed())
+        .del()
+        .ingress()
+        .execute()
+        .await
+        .with_context(|| format!("remove the filters of interface {index}"))
+}
+
 /// Sets an interface up.
 pub async fn set_up(handle: &Handle, index: u32) -> Result<()> {
     let message = LinkUnspec::new_with_index(index).up().build();

@@ -2,7 +2,7 @@
 //! the write that `STEER_FAULT` names.
 //!
 //! `kill:N` dies by SIGKILL before the Nth write of this process; `refuse:N` is refused there once;
-//! `broken:N` from there on.
+//! `broken:N` from there on. `no-tcx` hides the links to interfaces, as before Linux 6.6.
 
 use std::{
     env, io,
@@ -42,6 +42,11 @@ pub(super) fn before_write(map: &'static str) -> Result<(), KernelError> {
         Kind::Kill | Kind::Refuse | Kind::Broken => {}
     }
     Ok(())
+}
+
+/// Whether the kernel is to look as if it had no links to interfaces.
+pub(super) fn hides_tcx() -> bool {
+    env::var("STEER_FAULT").is_ok_and(|text| text == "no-tcx")
 }
 
 fn wanted() -> Option<(Kind, usize)> {

@@ -100,6 +100,10 @@ fn fields(types: &Types) -> Option<[u32; 3]> {
 /// Whether links to interfaces are known (Linux 6.6): asked of loopback, which is there.
 fn tcx() -> Result<bool, KernelError> {
     const LOOPBACK: u32 = 1;
+    #[cfg(feature = "faults")]
+    if super::fault::hides_tcx() {
+        return Ok(false);
+    }
     match sys::is_tcx_known(LOOPBACK) {
         Ok(known) => Ok(known),
         Err(source) => Err(KernelError::Bpf {

@@ -2,6 +2,8 @@
 //! clsact qdisc. The kernel keeps a filter until somebody removes it, agent or not; a directory
 //! beside the pins says at which interfaces steer put some.
 
+mod query;
+
 use std::{collections::BTreeSet, fs, io::ErrorKind, path::Path};
 
 use aya::programs::{
@@ -50,14 +52,7 @@ pub(super) fn renew(
     match renewed {
         Ok(id) => keep(program, id).map(|()| true),
         // No filter, no qdisc for it, or no interface any more.
-        Err(ProgramError::TcError(error))
-            if matches!(
-                code(&error),
-                Some(libc::ENOENT | libc::EINVAL | libc::ENODEV)
-            ) =>
-        {
-            Ok(false)
-        }
+        Err(ProgramError::TcError(error)) if query::is_absence(code(&error)) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -81,6 +76,20 @@ fn code(error: &TcError) -> Option<i32> {
         TcError::AlreadyAttached => Some(libc::EEXIST),
         TcError::NulError(_) | TcError::InvalidTcxAttach(_) | TcError::InvalidLinkOperation => None,
     }
+}
+
+/// Whether our filters are at an interface, with our programs in them: anybody who may administer the
+/// network can remove or replace them.
+pub(super) fn are_at(index: u32) -> bool {
+    PORT_PROGRAMS.into_iter().all(|(program, direction)| {
+        let place = query::Place {
+            interface: index,
+            direction,
+            priority: PRIORITY,
+            handle: HANDLE,
+        };
+        query::program_at(place).is_ok_and(|found| found.as_deref() == Some(program))
+    })
 }
 
 /// Takes our filters from an interface, if it is still there and has some.

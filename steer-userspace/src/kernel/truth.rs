@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, os::fd::AsFd as _};
 use aya::programs::TcAttachType;
 
 use super::{
-    Kernel, KernelError, PROGRAMS, Pins, attach, cgroup,
+    Kernel, KernelError, PROGRAMS, Pins, attach, cgroup, filters,
     object::{PACKET_PROGRAMS, PORT_PROGRAMS},
     sys,
 };
@@ -48,11 +48,10 @@ fn leads_to(pins: &Pins, name: &str, cgroup: u64) -> bool {
     info.is_ok_and(|info| info.cgroup_id == cgroup)
 }
 
-/// Whether both programs of an interface are attached to it. Where filters stand for links, the note that
-/// they are there counts.
+/// Whether both programs of an interface are attached to it, by filters where the note of them says so.
 fn guards(pins: &Pins, index: u32) -> bool {
     if pins.filter(index).exists() {
-        return true;
+        return filters::are_at(index);
     }
     PORT_PROGRAMS
         .into_iter()
@@ -66,7 +65,7 @@ fn is_at(pins: &Pins, index: u32, direction: TcAttachType) -> bool {
     info.is_ok_and(|info| info.interface() == index)
 }
 
-/// The interfaces in PORTS that no pinned link guards.
+/// The interfaces in PORTS that neither pinned links nor filters guard.
 pub fn unguarded(pins: &Pins, ports: impl IntoIterator<Item = u32>) -> Vec<u32> {
     let all = ports.into_iter();
     all.filter(|&index| !guards(pins, index)).collect()

@@ -1,6 +1,8 @@
 //! Faults on purpose, at every write of an apply: the real agent is killed there, or the kernel
-//! refuses it. After each, traffic is as before or as wanted, and the next agent finishes.
+//! refuses it. After each, traffic is as before or as wanted, and the next agent finishes. And what
+//! somebody else takes away where the kernel lets them.
 
+mod filters;
 mod killed;
 mod refused;
 mod world;
@@ -10,6 +12,6 @@ use std::process::ExitCode;
 use steer_tests::harness;
 
 fn main() -> ExitCode {
-    let tests = [killed::tests(), refused::tests()];
+    let tests = [killed::tests(), refused::tests(), filters::tests()];
     harness::measure(tests.into_iter().flatten().collect(), killed::figures)
 }

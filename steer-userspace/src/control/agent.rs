@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{
     signal::unix::{SignalKind, signal},
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, interval_at},
 };
 
 use super::{
@@ -189,7 +189,8 @@ impl Agent {
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut reload = signal(SignalKind::hangup()).map_err(failed)?;
-        let mut read = timer(READ_EVERY);
+        let mut read = interval_at(tokio::time::Instant::now() + READ_EVERY, READ_EVERY);
+        read.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut settle = timer(SETTLE_EVERY);
         let mut look = timer(truth::LOOK_EVERY);
         let mut beat = timer(self.settings.heartbeat.every());
@@ -408,7 +409,7 @@ impl Agent {
     }
 
     /// Keeps the rules that are in force, to return to them one day.
-    fn note_rules(&self, generation: u32) {
+    fn note_rules(&mut self, generation: u32) {
         if let Err(error) = self.rules.note(&self.settings.engine.state, generation) {
             tracing::warn!(%error, "these rules cannot be returned to: they are not kept");
         }

@@ -1,5 +1,7 @@
 //! The engine: images in, generations in force out.
 
+mod change;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -7,12 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::change::Change;
 use super::{names_file::NamesFile, read_names, seed};
 use crate::{
     image::Image,
-    kernel::{Grace, Kernel, KernelError, KernelSettings, Undo},
+    kernel::{Grace, Kernel, KernelError, KernelSettings},
     node::connections::Insider,
-    plan::{Layout, Plan, PlanError},
+    plan::{Layout, PlanError},
 };
 
 /// What an engine needs.
@@ -123,31 +126,23 @@ impl Engine {
         &self.kernel
     }
 
-    /// Puts an image in force: at once, or service by service if not so many rows are free.
+    /// Puts an image in force: at once, or service by service if not so many rows are free. On an
+    /// error all of it is undone.
     pub fn apply(&mut self, image: &Image) -> Result<Applied, EngineError> {
         let started = Instant::now();
         if self.layout.waiting() >= WAITING_MAX {
             self.settle()?;
         }
-        let (mut steps, mut services_changed) = (0, 0);
-        let last = loop {
-            let plan = match self.plan(image)? {
-                Err(PlanError::Full { .. }) => self.layout.plan_part(image)?,
-                other => break other?,
-            };
-            steps += plan.steps.len();
-            services_changed += plan.services_changed();
-            self.write(&plan)?;
-            self.settle()?;
-        };
-        self.write(&last)?;
-        self.guard()?;
-        Ok(Applied {
-            generation: self.layout.generation(),
-            steps: steps + last.steps.len(),
-            services_changed: services_changed + last.services_changed(),
-            took: started.elapsed(),
-        })
+        let mut change = Change::default();
+        match self.go(image, &mut change) {
+            Ok(()) => Ok(Applied {
+                generation: self.layout.generation(),
+                steps: change.steps,
+                services_changed: change.services_changed,
+                took: started.elapsed(),
+            }),
+            Err(cause) => Err(self.back(change, cause)),
+        }
     }
 
     /// Attaches the guard to the interfaces whose pods are known by now, and takes it from others.
@@ -164,51 +159,6 @@ impl Engine {
         }
         for &index in guarded.difference(&wanted) {
             ports.release(index)?;
-        }
-        Ok(())
-    }
-
-    /// Plans the way to `image`, with all rows that can be had.
-    fn plan(&mut self, image: &Image) -> Result<Result<Plan, PlanError>, EngineError> {
-        let plan = self.layout.plan(image);
-        if !matches!(plan, Err(PlanError::Busy { .. })) {
-            return Ok(plan);
-        }
-        self.settle()?;
-        Ok(self.layout.plan(image))
-    }
-
-    fn write(&mut self, plan: &Plan) -> Result<(), EngineError> {
-        let mut undo = Undo::default();
-        let done = self
-            .names
-            .append(&plan.names)
-            .map_err(EngineError::Names)
-            .and_then(|()| Ok(self.put_in_force(plan, &mut undo)?));
-        let Err(cause) = done else {
-            return Ok(());
-        };
-        let back = self.kernel.maps_mut().undo(undo);
-        self.resume()?;
-        match back {
-            Ok(()) => Err(cause),
-            Err(source) => Err(EngineError::Torn {
-                cause: Box::new(cause),
-                source,
-            }),
-        }
-    }
-
-    fn put_in_force(&mut self, plan: &Plan, undo: &mut Undo) -> Result<(), KernelError> {
-        let (before, from) = plan.steps.split_at(plan.judged.from);
-        if self.layout.judges() {
-            self.kernel.judge_packets(true)?;
-        }
-        self.kernel.maps_mut().apply(before, undo)?;
-        self.seed(&plan.judged.clients);
-        self.kernel.maps_mut().apply(from, undo)?;
-        if !self.layout.judges() {
-            self.kernel.judge_packets(false)?;
         }
         Ok(())
     }
@@ -265,15 +215,5 @@ impl Engine {
         self.grace.wait()?;
         self.apply(image)?;
         Ok(found.maps.into_iter().collect())
-    }
-
-    /// A plan stopped half-way: the maps, not the plan, say what is in force.
-    fn resume(&mut self) -> Result<(), EngineError> {
-        let live = self.kernel.maps().read()?;
-        let known = self.layout.names();
-        self.layout = Layout::adopt(self.settings.kernel.capacity, &live, &known);
-        self.kernel.judge_packets(self.layout.judges())?;
-        self.grace.wait()?;
-        Ok(())
     }
 }

@@ -40,7 +40,7 @@ pub fn key() -> ServiceKey {
 }
 
 /// Its row.
-pub(super) fn row() -> (ServiceKey, Arc<Route>) {
+pub(crate) fn row() -> (ServiceKey, Arc<Route>) {
     let name = DestinationName {
         host: HOST.to_owned(),
         port: PORT,

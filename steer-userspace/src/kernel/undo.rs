@@ -1,6 +1,8 @@
 //! The way back: what each write replaces is noted before it is written. Backwards, the maps go
 //! through the very states of the way there, each of which was safe.
 
+mod held;
+
 use std::collections::BTreeSet;
 
 use aya::{
@@ -9,23 +11,38 @@ use aya::{
 };
 use steer_common::egress::{Policy, PolicyId};
 
-use super::{EgressMaps, KernelError, Maps};
+use self::held::Held;
+use super::{EgressMaps, Grace, KernelError, Maps};
 use crate::plan::{Change, EgressSettings, EgressStep, Step};
 
-/// Steps that lead back to where the first write began.
+/// The way back from one plan.
 #[derive(Debug, Default)]
 pub struct Undo {
-    /// In the order in which they were noted.
+    /// Steps that lead to where the first write began, in the order in which they were noted.
     steps: Vec<Step>,
     /// Policies that were given or lost something meanwhile.
     judged: BTreeSet<PolicyId>,
+    /// What the rows held that were filled; nobody asks for it after the first plan of a change.
+    held: Option<Vec<Held>>,
 }
 
 impl Undo {
+    /// Of a plan that follows another one of the same change: rows that it fills may be those that
+    /// the other replaced, and leads back to.
+    pub fn of_later() -> Self {
+        Self {
+            held: Some(Vec::new()),
+            ..Self::default()
+        }
+    }
+
     /// Notes what `step` will replace.
     pub(super) fn note(&mut self, maps: &Maps, step: &Step) -> Result<(), KernelError> {
         if let Step::Egress(step) = step {
             self.judged.extend(policy(step));
+        }
+        if let Some(held) = &mut self.held {
+            held.extend(maps.held(step)?);
         }
         self.steps.extend(maps.inverse(step)?);
         Ok(())
@@ -34,15 +51,23 @@ impl Undo {
 
 impl Maps {
     /// Goes back. Policies of which anything changed get a new generation: what was let through on
-    /// the way is judged again.
-    pub fn undo(&mut self, undo: Undo) -> Result<(), KernelError> {
-        for step in undo.steps.iter().rev() {
-            self.step(step)?;
-        }
+    /// the way is judged again. It is noted last that nothing is being applied, as the first step
+    /// noted that something was.
+    pub fn undo(&mut self, undo: Undo, grace: &Grace) -> Result<(), KernelError> {
+        let mut back = undo.steps.iter().rev();
+        let begun = back.next_back();
+        back.try_for_each(|step| self.step(step))?;
         for id in undo.judged {
             self.egress.revoke(id)?;
         }
-        Ok(())
+        let held = undo.held.unwrap_or_default();
+        if !held.is_empty() {
+            // Until then a program may still read what was in force a moment ago.
+            grace.wait()?;
+        }
+        let mut held = held.into_iter().rev();
+        held.try_for_each(|held| self.refill(held))?;
+        begun.map_or(Ok(()), |step| self.step(step))
     }
 
     /// What leads back from `step`; nothing for rows that nobody reads yet.
@@ -51,8 +76,8 @@ impl Maps {
             Step::Endpoints { .. }
             | Step::StartTickets { .. }
             | Step::StartCounters { .. }
-            | Step::Route { .. }
-            | Step::Finish { .. } => return Ok(None),
+            | Step::Route { .. } => return Ok(None),
+            &Step::Finish { generation } => Step::Begin { generation },
             Step::Begin { .. } => Step::Finish {
                 generation: self.egress.meta()?.generation,
             },

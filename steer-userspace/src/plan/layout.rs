@@ -37,6 +37,9 @@ use prepare::Prepared;
 use stages::Stages;
 use tables::Tables;
 
+/// What an image says of services.
+type Routes = BTreeMap<ServiceKey, Arc<Route>>;
+
 /// Where one route is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Placed {
@@ -170,7 +173,13 @@ impl Layout {
     /// Plans the way to `image`. On an error the layout is as it was.
     pub fn plan(&mut self, image: &Image) -> Result<Plan, PlanError> {
         self.check_capacity(image)?;
-        let (changed, gone) = self.compare(image);
+        self.lead(&image.routes, Some(image))
+    }
+
+    /// Plans the way to `routes`, and to everything else in an image if there is one.
+    fn lead(&mut self, routes: &Routes, others: Option<&Image>) -> Result<Plan, PlanError> {
+        self.check_routes(routes)?;
+        let (changed, gone) = self.compare(routes);
         let judging = self.judging();
         let generation = self.generation + 1;
         let prepared = self.prepare(changed, generation)?;
@@ -187,8 +196,10 @@ impl Layout {
         self.commit(prepared, &mut steps);
         read.into_iter()
             .for_each(|key| self.remove(key, &mut steps));
-        self.plan_sources(image, &mut steps);
-        self.plan_egress(image, &mut steps);
+        if let Some(image) = others {
+            self.plan_sources(image, &mut steps);
+            self.plan_egress(image, &mut steps);
+        }
         let mut names = self.tables.fresh();
         names.extend(self.egress.fresh());
         let steps = steps.in_order();
@@ -229,10 +240,10 @@ impl Layout {
     }
 
     /// Routes that are new or differ, and keys that are no more: both sides are walked in order.
-    fn compare(&self, image: &Image) -> (Vec<(ServiceKey, Arc<Route>)>, Vec<ServiceKey>) {
+    fn compare(&self, routes: &Routes) -> (Vec<(ServiceKey, Arc<Route>)>, Vec<ServiceKey>) {
         let (mut changed, mut gone) = (Vec::new(), Vec::new());
         let mut placed = self.placed.iter().peekable();
-        for (&key, route) in &image.routes {
+        for (&key, route) in routes {
             while let Some((&old, _)) = placed.next_if(|(old, _)| **old < key) {
                 gone.push(old);
             }
@@ -246,22 +257,21 @@ impl Layout {
     }
 
     fn check_capacity(&self, image: &Image) -> Result<(), PlanError> {
-        let anyone = image
-            .routes
+        self.check_routes(&image.routes)?;
+        fits("SOURCES", image.sources.len(), self.capacity.sources)?;
+        Self::check_egress(image)
+    }
+
+    fn check_routes(&self, routes: &Routes) -> Result<(), PlanError> {
+        let anyone = routes
             .keys()
             .take_while(|key| key.class == CLASS_ANYONE)
             .count();
-        let destinations = image
-            .routes
-            .values()
-            .map(|route| route.destinations.len())
-            .max();
+        let destinations = routes.values().map(|route| route.destinations.len()).max();
         let most = u32::try_from(limits::DESTINATIONS_MAX).unwrap_or(u32::MAX);
         fits("a row of ROUTES", destinations.unwrap_or_default(), most)?;
         fits("SERVICES", anyone, self.capacity.services)?;
-        fits("SERVICES", image.routes.len(), self.capacity.keys)?;
-        fits("SOURCES", image.sources.len(), self.capacity.sources)?;
-        Self::check_egress(image)
+        fits("SERVICES", routes.len(), self.capacity.keys)
     }
 
     /// Puts prepared routes in force; what they replace is retired.

@@ -2,9 +2,11 @@
 //! refuses it. After each, traffic is as before or as wanted, and the next agent finishes. And what
 //! somebody else takes away where the kernel lets them.
 
+mod content;
 mod filters;
 mod killed;
 mod refused;
+mod rounds;
 mod world;
 
 use std::process::ExitCode;
@@ -12,6 +14,11 @@ use std::process::ExitCode;
 use steer_tests::harness;
 
 fn main() -> ExitCode {
-    let tests = [killed::tests(), refused::tests(), filters::tests()];
+    let tests = [
+        killed::tests(),
+        refused::tests(),
+        rounds::tests(),
+        filters::tests(),
+    ];
     harness::measure(tests.into_iter().flatten().collect(), killed::figures)
 }

@@ -38,16 +38,10 @@ fn once() -> Result<()> {
         let Death::Ready(agent) = lab.agent_that_may_die(&[("STEER_FAULT", &fault)])? else {
             bail!("the agent died of a refusal");
         };
-        if has(&lab, "STR0702")? {
-            let complaints = mixed(&look(&lab)?, [from, from]);
-            // The agent may have tried again by now.
-            let again = mixed(&look(&lab)?, [to, to]);
-            ensure!(
-                complaints.is_empty() || again.is_empty(),
-                "{write}: {}",
-                complaints.join("\n")
-            );
-        }
+        let complaints = mixed(&look(&lab)?, [from, from]);
+        let told = status(&lab)?;
+        ensure!(has_code(&told, "STR0702"), "{write}: {told}");
+        ensure!(complaints.is_empty(), "{write}: {}", complaints.join("\n"));
         wait(&lab, |status| status["state"] == "applied")?;
         let complaints = mixed(&look(&lab)?, [to, to]);
         ensure!(complaints.is_empty(), "{write}: {}", complaints.join("\n"));
@@ -79,20 +73,16 @@ fn broken() -> Result<()> {
     Ok(())
 }
 
-fn status(lab: &Lab) -> Result<Value> {
+pub(crate) fn status(lab: &Lab) -> Result<Value> {
     read_status(&lab.dirs().state())?.context("the agent has written no status")
 }
 
-fn has(lab: &Lab, code: &str) -> Result<bool> {
-    Ok(has_code(&status(lab)?, code))
-}
-
-fn has_code(status: &Value, code: &str) -> bool {
+pub(crate) fn has_code(status: &Value, code: &str) -> bool {
     let findings = status["findings"].as_array().into_iter().flatten();
     findings.into_iter().any(|finding| finding["code"] == code)
 }
 
-fn wait(lab: &Lab, fits: impl Fn(&Value) -> bool) -> Result<()> {
+pub(crate) fn wait(lab: &Lab, fits: impl Fn(&Value) -> bool) -> Result<()> {
     let started = Instant::now();
     while started.elapsed() < AGAIN_MAX {
         if fits(&status(lab)?) {

@@ -9,7 +9,7 @@ use steer_common::{
     service::ServiceKey,
 };
 
-use super::{Layout, fits};
+use super::{Layout, Routes, fits};
 use crate::{
     desired::model::Endpoint,
     image::Image,
@@ -21,7 +21,8 @@ type Dialled = (Addr, Port, u8);
 
 impl Layout {
     /// Plans as much of the way to `image` as there are free rows for, when there are not enough for
-    /// all of it and none wait for a grace period.
+    /// all of it and none wait for a grace period. Clients, and what they may reach, are left to the
+    /// plan that does the rest.
     pub fn plan_part(&mut self, image: &Image) -> Result<Plan, PlanError> {
         self.check_capacity(image)?;
         self.check_ranges(image)?;
@@ -29,7 +30,7 @@ impl Layout {
         let mut part = groups.len().min(self.rows.available() as usize);
         loop {
             let towards = self.part_way(image, &groups[..part]);
-            match self.plan(&towards) {
+            match self.lead(&towards, None) {
                 Err(PlanError::Full { .. }) if part > 1 => part /= 2,
                 other => return other,
             }
@@ -49,22 +50,25 @@ impl Layout {
         fits("ENDPOINTS", pools.values().sum(), self.capacity.endpoints)
     }
 
-    /// The image in force, with `groups` as they are in `wanted`.
-    fn part_way(&self, wanted: &Image, groups: &[Vec<ServiceKey>]) -> Image {
-        let mut image = self.image();
+    /// The routes in force, with `groups` as they are in `wanted`.
+    fn part_way(&self, wanted: &Image, groups: &[Vec<ServiceKey>]) -> Routes {
+        let placed = self.placed.iter();
+        let mut routes: Routes = placed
+            .map(|(&key, placed)| (key, Arc::clone(&placed.route)))
+            .collect();
         for key in groups.iter().flatten() {
             match wanted.routes.get(key) {
-                Some(route) => image.routes.insert(*key, Arc::clone(route)),
-                None => image.routes.remove(key),
+                Some(route) => routes.insert(*key, Arc::clone(route)),
+                None => routes.remove(key),
             };
         }
-        image
+        routes
     }
 
     /// The keys that change, by what is dialled; first what takes fewer rows than before, so that
     /// on the way there are never more in use than at either end.
     fn groups(&self, wanted: &Image) -> Vec<Vec<ServiceKey>> {
-        let (changed, gone) = self.compare(wanted);
+        let (changed, gone) = self.compare(&wanted.routes);
         let mut groups: BTreeMap<Dialled, (i64, Vec<ServiceKey>)> = BTreeMap::new();
         let mut add = |key: ServiceKey, growth: i64| {
             let group = groups.entry((key.addr, key.port, key.proto)).or_default();
@@ -78,20 +82,5 @@ impl Layout {
         let mut groups: Vec<_> = groups.into_values().collect();
         groups.sort_by_key(|(growth, _)| *growth);
         groups.into_iter().map(|(_, keys)| keys).collect()
-    }
-
-    /// What is in force.
-    fn image(&self) -> Image {
-        let routes = self.placed.iter();
-        let sources = self.sources.iter();
-        Image {
-            routes: routes
-                .map(|(&key, placed)| (key, Arc::clone(&placed.route)))
-                .collect(),
-            sources: sources
-                .map(|(&cookie, (source, _))| (cookie, source.clone()))
-                .collect(),
-            egress: self.egress.image.clone(),
-        }
     }
 }

@@ -176,6 +176,30 @@ fn numbers_outlive_the_agent() {
     assert!(host(&after) > host(&before));
 }
 
+/// An agent takes over while the guard is on, and what it wants takes several rounds.
+#[test]
+fn the_guard_is_not_touched_on_a_part_of_the_way() {
+    let first = image(&[("192.0.2.1", 80)], Mode::Enforce);
+    let mut before = layout();
+    before.plan(&first).unwrap();
+    let live = crate::live::Live {
+        egress: before.egress.rows.clone(),
+        ..crate::live::Live::default()
+    };
+    let mut after = Layout::adopt(Capacity::for_services(100), &live, &before.names());
+    let mut wanted = first.clone();
+    let (key, route) = crate::image::canary::row();
+    wanted.routes.insert(key, route);
+    let part = after.plan_part(&wanted).unwrap();
+    assert_eq!(part.services_changed(), 1);
+    let about_egress = |step: &Step| matches!(step, Step::Egress(_) | Step::SetSource { .. });
+    assert!(!part.steps.iter().any(about_egress), "{:?}", part.steps);
+    assert!(after.judges());
+    let rest = after.plan(&wanted).unwrap();
+    assert_eq!(rest.services_changed(), 0);
+    assert_eq!(after.egress.rows.policies, before.egress.rows.policies);
+}
+
 #[test]
 fn what_was_resolved_stays_until_the_agent_has_asked_again() {
     let key = LearnedKey {

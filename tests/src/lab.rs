@@ -238,6 +238,19 @@ impl Lab {
         self.enlist(pod)
     }
 
+    /// Takes a host away: its processes end, and its network with them.
+    pub fn remove(&mut self, name: &str) -> Result<()> {
+        let found = self.hosts.iter().position(|host| host.name() == name);
+        let host = self
+            .hosts
+            .remove(found.with_context(|| format!("the lab has no host {name}"))?);
+        host.cgroup().kill()?;
+        host.reap();
+        host.cgroup().remove()?;
+        self.record.hosts.retain(|record| record.name != name);
+        self.record.write(&self.dirs)
+    }
+
     /// Makes what every lab has: directories, the file system for pins, cgroups, the node.
     fn found(&mut self) -> Result<()> {
         for directory in [self.dirs.state(), self.dirs.config(), self.dirs.logs()] {

@@ -1,6 +1,7 @@
 //! The agent on a node of a cluster: an API server that lists and watches as Kubernetes' does, and
 //! everything that goes wrong between the two.
 
+mod crowd;
 mod feedback;
 mod install;
 mod life;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
     let tests = [
         install::tests(),
         feedback::tests(),
+        crowd::tests(),
         life::tests(),
         rights::tests(),
         server::tests(),

@@ -94,7 +94,7 @@ const FIELDS: [(&str, &str, &str); 19] = [
     ),
     (
         "--set=extraArgs={--domain=example.org}",
-        "/spec/template/spec/containers/0/args/6",
+        "/spec/template/spec/containers/0/args/7",
         "--domain=example.org",
     ),
     (

@@ -310,8 +310,9 @@ pub struct Doctor {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Rules are what is written for traffic: VirtualServices, DestinationRules, ServiceEntries, Sidecars and
-the mesh's settings. Pods, services and endpoints stay those of now. The rules stay in force until the
-files say something else, or until --release; an agent that starts keeps to them.
+the mesh's settings, in files or in a cluster. Pods, services and endpoints stay those of now. The rules
+stay in force on this node until other ones are written, or until --release; an agent that starts keeps to
+them.
 
 Examples:
   steer rollback --list         which rules are kept

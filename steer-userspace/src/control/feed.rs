@@ -130,12 +130,11 @@ impl Feed {
         }
     }
 
-    /// The rules of the last configuration, as they are written; none of a cluster, where they are not
-    /// kept as text.
-    pub(super) fn rules(&self) -> Option<Vec<Document>> {
+    /// The rules of the last configuration, as they are written.
+    pub(super) fn rules(&self) -> Vec<Document> {
         match self {
-            Self::Files(files) => Some(files.reader.rules()),
-            Self::Cluster(_) => None,
+            Self::Files(files) => files.reader.rules(),
+            Self::Cluster(watching) => watching.cluster.rules().cloned().collect(),
         }
     }
 

@@ -8,6 +8,8 @@ use crate::source::rules::Document;
 
 /// How many sets of rules are kept.
 const KEPT: usize = 10;
+/// How many bytes of them, all sets together.
+const BYTES_MAX: usize = 16 << 20;
 /// The file of the sets.
 pub const HISTORY_FILE: &str = "history.json";
 /// The file of the wish.
@@ -52,7 +54,23 @@ pub(super) fn note(state: &Path, generation: u32, rules: Vec<Document>) -> io::R
     });
     let over = entries.len().saturating_sub(KEPT);
     entries.drain(..over);
+    let mut bytes = 0;
+    let newest = entries.iter().rev().take_while(|entry| {
+        bytes += length(&entry.rules);
+        bytes <= BYTES_MAX
+    });
+    let over = entries.len() - newest.count();
+    entries.drain(..over);
     write(state, HISTORY_FILE, &entries)
+}
+
+/// Whether a set is short enough to be kept.
+pub(super) fn fits(rules: &[Document]) -> bool {
+    length(rules) <= BYTES_MAX
+}
+
+fn length(rules: &[Document]) -> usize {
+    rules.iter().map(|document| document.text.len()).sum()
 }
 
 /// The rules that were in force in a generation.
@@ -128,6 +146,23 @@ mod tests {
         }
         let found = read_history(state).unwrap();
         assert_eq!(generations(&found), (20..30).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn of_long_rules_fewer_are_kept() {
+        let state = tempfile::tempdir().unwrap();
+        let state = state.path();
+        let long = |byte: &str| rules(&byte.repeat(BYTES_MAX / 2));
+        for (generation, byte) in (1..).zip(["a", "b", "c"]) {
+            note(state, generation, long(byte)).unwrap();
+        }
+        let kept: Vec<u32> = read_history(state)
+            .unwrap()
+            .iter()
+            .map(|entry| entry.generation)
+            .collect();
+        assert_eq!(kept, [2, 3]);
+        assert!(fits(&long("a")) && !fits(&rules(&"a".repeat(BYTES_MAX + 1))));
     }
 
     #[test]

@@ -14,20 +14,25 @@ use crate::{
 /// Follows the wish to return to earlier rules.
 #[derive(Debug, Default)]
 pub(super) struct Rules {
-    /// The rules as they are written; none if they are not kept as text, and cannot be returned to.
+    /// The rules as they are written; none before they were read.
     written: Option<Vec<Document>>,
+    /// Whether these are kept, or were found to be too much.
+    noted: bool,
     /// The wish that is followed.
     rollback: Option<Rollback>,
 }
 
 impl Rules {
     /// Other rules are written.
-    pub(super) fn write(&mut self, written: Option<Vec<Document>>) {
-        self.written = written;
+    pub(super) fn write(&mut self, written: Vec<Document>) {
+        if self.written.as_ref() != Some(&written) {
+            self.written = Some(written);
+            self.noted = false;
+        }
     }
 
     /// Looks whether somebody wishes to return, or no longer does; true if that is news. A wish ends
-    /// when the files say something else than when it was made.
+    /// when something else is written than when it was made.
     pub(super) fn look(&mut self, state: &Path) -> io::Result<bool> {
         let Some(written) = &self.written else {
             return Ok(false);
@@ -39,7 +44,7 @@ impl Rules {
             if from.is_some_and(|from| from.rules != *written) {
                 tracing::info!(
                     to = found.to,
-                    "the files have changed: no longer rolled back"
+                    "other rules are written now: no longer rolled back"
                 );
                 history::set_rollback(state, None)?;
                 wish = None;
@@ -75,14 +80,21 @@ impl Rules {
         }))
     }
 
-    /// Notes that the rules that are written are in force from a generation on.
-    pub(super) fn note(&self, state: &Path, generation: u32) -> io::Result<()> {
-        match &self.written {
-            Some(written) if self.rollback.is_none() => {
-                history::note(state, generation, written.clone())
-            }
-            Some(_) | None => Ok(()),
+    /// Notes that the rules that are written are in force from a generation on. Too many of them are
+    /// not kept.
+    pub(super) fn note(&mut self, state: &Path, generation: u32) -> io::Result<()> {
+        let Some(written) = &self.written else {
+            return Ok(());
+        };
+        if self.noted || self.rollback.is_some() {
+            return Ok(());
         }
+        self.noted = true;
+        if !history::fits(written) {
+            tracing::warn!("these rules cannot be returned to: they are too long to be kept");
+            return Ok(());
+        }
+        history::note(state, generation, written.clone())
     }
 }
 
@@ -90,7 +102,7 @@ fn rolled_back(to: u32) -> Finding {
     finding(
         Severity::Warning,
         format!("the rules of generation {to} are in force, not those that are written"),
-        "change the files, or run `steer rollback --release`",
+        "change the rules, or run `steer rollback --release`",
     )
 }
 

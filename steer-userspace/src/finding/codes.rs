@@ -428,7 +428,7 @@ pub const ALL: [Code; 52] = [
         id: ROLLED_BACK,
         severity: Severity::Warning,
         title: "The rules of an earlier generation are in force, because somebody ran `steer rollback`.",
-        help: "They stay until the files say something else, or until `steer rollback --release`. Pods, services and endpoints are those of now.",
+        help: "They stay until other rules are written, or until `steer rollback --release`. Pods, services and endpoints are those of now.",
     },
     Code {
         id: NO_TCX,

@@ -13,9 +13,12 @@ use serde_json::Value;
 use super::{
     object::Place,
     parse::{Parsed, parse_value},
+    rules::Document,
     snapshot::Snapshot,
 };
 use crate::finding::{Finding, Severity, codes};
+
+mod written;
 
 /// What is watched: a kind of objects, whole or in part.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -62,6 +65,8 @@ type Key = (String, String);
 pub struct Cluster {
     unlisted: BTreeSet<Watched>,
     objects: BTreeMap<(&'static str, Key), Layers>,
+    /// The rules among them as they are written.
+    rules: BTreeMap<(&'static str, Key), Document>,
     /// What was found in objects, and of watches.
     findings: BTreeMap<(&'static str, Key), Vec<Finding>>,
     troubles: BTreeMap<Watched, Finding>,
@@ -108,6 +113,11 @@ impl Cluster {
     /// Why watches are not as they should be.
     pub fn troubles(&self) -> impl Iterator<Item = &Finding> {
         self.troubles.values()
+    }
+
+    /// The rules as they are written. Of an object that was refused, what it said before.
+    pub fn rules(&self) -> impl Iterator<Item = &Document> {
+        self.rules.values()
     }
 
     /// Takes what was told.
@@ -166,6 +176,7 @@ impl Cluster {
             fields: Arc::default(),
         };
         let mut findings = Vec::new();
+        let document = written::document(watched, &place.file, &value);
         let parsed = parse_value(value, &place, &mut findings);
         let refused = findings
             .iter()
@@ -177,6 +188,10 @@ impl Cluster {
         if refused {
             return;
         }
+        match document.filter(|_| parsed.as_ref().is_some_and(Parsed::is_rule)) {
+            Some(document) => drop(self.rules.insert(name.clone(), document)),
+            None => drop(self.rules.remove(&name)),
+        }
         self.replace(watched, name, parsed);
     }
 
@@ -184,6 +199,7 @@ impl Cluster {
         let name = (watched.kind, key);
         if watched.depth != Depth::Metadata {
             self.found(&name, Vec::new());
+            self.rules.remove(&name);
         }
         self.replace(watched, name, None);
     }

@@ -6,6 +6,7 @@ mod feedback;
 mod install;
 mod life;
 mod rights;
+mod rollback;
 mod server;
 mod stage;
 mod timing;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         crowd::tests(),
         life::tests(),
         rights::tests(),
+        rollback::tests(),
         server::tests(),
         timing::tests(),
     ];

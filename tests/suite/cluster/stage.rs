@@ -125,15 +125,18 @@ impl Stage {
 
     /// The split is exact, as soon as the agent has heard of it.
     pub(crate) fn await_split(&self, weights: [u64; 2]) -> Result<()> {
-        let names = ["catalog-v1", "catalog-v2"];
-        let wanted: BTreeMap<String, u64> = names
-            .map(str::to_owned)
-            .into_iter()
-            .zip(weights)
-            .filter(|(_, weight)| *weight > 0)
+        self.await_answers(&[("catalog-v1", weights[0]), ("catalog-v2", weights[1])])
+    }
+
+    /// Of as many connections to the catalog as there are answers, these are the answers.
+    pub(crate) fn await_answers(&self, answers: &[(&str, u64)]) -> Result<()> {
+        let count = answers.iter().map(|(_, count)| count).sum();
+        let seen = answers.iter().filter(|(_, count)| *count > 0);
+        let wanted: BTreeMap<String, u64> = seen
+            .map(|&(name, count)| (name.to_owned(), count))
             .collect();
-        eventually(&format!("a split of {weights:?}"), || {
-            let found = self.dial(weights.iter().sum())?;
+        eventually(&format!("{answers:?}"), || {
+            let found = self.dial(count)?;
             Ok(if found == wanted {
                 Ok(())
             } else {

@@ -5,6 +5,7 @@ mod cli {
     mod files;
     mod generated;
     mod instance;
+    mod plugin;
     mod stage;
     mod usage;
 }

@@ -19,6 +19,10 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "steer")]
     keep: bool,
 
+    /// Let the demonstration's agent read a cluster's API server instead of files
+    #[arg(long, conflicts_with_all = ["steer", "keep"])]
+    kubernetes: bool,
+
     /// Name of the demonstration's lab
     #[arg(long, conflicts_with = "steer")]
     name: Option<String>,
@@ -45,6 +49,9 @@ impl Args {
         let mut arguments = Vec::new();
         if self.keep {
             arguments.push("--keep".to_owned());
+        }
+        if self.kubernetes {
+            arguments.push("--kubernetes".to_owned());
         }
         if let Some(name) = &self.name {
             arguments.extend(["--name".to_owned(), name.clone()]);

@@ -133,6 +133,13 @@ impl ApiServer {
             .try_for_each(|value| self.put(value))
     }
 
+    /// Deletes the objects of a text of YAML documents.
+    pub fn withdraw(&self, text: &str) -> Result<()> {
+        documents(text)?
+            .iter()
+            .try_for_each(|value| self.change(|store| store.withdraw(value)))
+    }
+
     /// Creates or replaces an object.
     pub fn put(&self, value: Value) -> Result<()> {
         self.change(|store| store.put(value))

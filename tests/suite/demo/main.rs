@@ -21,7 +21,12 @@ const DEMO: &str = env!("CARGO_BIN_EXE_steer-demo");
 
 fn main() -> ExitCode {
     harness::main(vec![
-        test("every_step_holds", holds),
+        test("every_step_holds", || holds(&[], &ALL)),
+        test("every_step_holds_in_a_cluster", || {
+            let of_files = |step: &&&str| **step != "broken";
+            let steps: Vec<&str> = ALL.iter().filter(of_files).copied().collect();
+            holds(&["--kubernetes"], &steps)
+        }),
         test("it_can_be_stopped_at_any_time", stopped),
     ])
 }
@@ -33,15 +38,18 @@ fn demo(name: &str) -> Command {
     command
 }
 
-fn holds() -> Result<()> {
+/// The steps, in order.
+const ALL: [&str; 10] = [
+    "S2", "S3", "S4", "S8", "S9", "live", "broken", "rollback", "S11", "S12",
+];
+
+fn holds(flags: &[&str], steps: &[&str]) -> Result<()> {
     let name = Lab::fresh_name("demo");
-    let output = demo(&name).output()?;
+    let output = demo(&name).args(flags).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{text}{complaint}");
-    for step in [
-        "S2", "S3", "S4", "S8", "S9", "live", "broken", "rollback", "S11", "S12",
-    ] {
+    for step in steps {
         let shown = text
             .lines()
             .any(|line| line.contains(&format!(" s  {step}  ")));

@@ -89,10 +89,13 @@ impl Walk<'_> {
             milliseconds(median)
         ))?;
         // A busy machine makes single rounds slow; what waits or polls makes all of them slow.
-        self.report.check(
-            "let through within 10 ms of the write, by the fastest round",
-            fastest <= IN_FORCE_MAX,
-        )?;
+        // In a cluster the way of the change to the agent is not the agent's.
+        if self.stage.is_of_files() {
+            self.report.check(
+                "let through within 10 ms of the write, by the fastest round",
+                fastest <= IN_FORCE_MAX,
+            )?;
+        }
         let after = self.tried("forum", &url)?;
         self.report.check(
             "refused before the file, answered after it",

@@ -6,6 +6,7 @@ mod egress;
 mod knock;
 mod play;
 mod report;
+mod source;
 mod stage;
 mod supervise;
 mod tally;
@@ -32,6 +33,9 @@ struct Args {
     /// Name of the lab
     #[arg(long, default_value = "demo")]
     name: String,
+    /// Give the agent an API server with the manifests, as in a cluster, instead of files
+    #[arg(long, conflicts_with = "keep")]
+    kubernetes: bool,
     /// Walk in this process: another one watches over it
     #[arg(long, hide = true)]
     watched: bool,
@@ -42,9 +46,18 @@ fn main() -> ExitCode {
     let outcome = if args.watched {
         walk(&args)
     } else {
-        supervise::run(&args.name, args.keep)
+        supervise::run(&args.name, &args.more())
     };
     outcome.unwrap_or_else(|error| steer_tests::exit::report("steer-demo", Err(error)))
+}
+
+impl Args {
+    /// What the process that walks is told besides the name.
+    fn more(&self) -> Vec<&'static str> {
+        let flags = [(self.keep, "--keep"), (self.kubernetes, "--kubernetes")];
+        let given = flags.into_iter().filter(|(given, _)| *given);
+        given.map(|(_, flag)| flag).collect()
+    }
 }
 
 fn walk(args: &Args) -> Result<ExitCode> {
@@ -58,7 +71,7 @@ fn walk(args: &Args) -> Result<ExitCode> {
         lab.dirs().run().display(),
         lab.dirs().cgroup().path().display()
     ))?;
-    let stage = Stage::start(lab)?;
+    let stage = Stage::start(lab, args.kubernetes)?;
     report.progress(
         "the agent is ready; its programs are attached to the cgroup of the lab and to no other",
     )?;

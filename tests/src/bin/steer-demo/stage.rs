@@ -11,6 +11,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use steer_tests::{agent::Agent, bins, lab::Lab, pod::Pod, server::names, topology};
 
+use crate::source::Source;
+
 /// The file that holds the VirtualService: every step replaces it.
 pub(crate) const VIRTUAL_SERVICE: &str = "virtual-service.yaml";
 /// How long the agent may take for a change.
@@ -20,6 +22,7 @@ const CHANGE_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Stage {
     // Before the lab: the agent goes first.
     agent: Agent,
+    source: Source,
     lab: Lab,
 }
 
@@ -30,12 +33,19 @@ pub(crate) struct Printed {
 }
 
 impl Stage {
-    /// Starts the agent of `lab`.
-    pub(crate) fn start(lab: Lab) -> Result<Self> {
-        Ok(Self {
-            agent: lab.agent()?,
-            lab,
-        })
+    /// Starts the agent of `lab`: on files, or on a cluster.
+    pub(crate) fn start(lab: Lab, kubernetes: bool) -> Result<Self> {
+        let (source, agent) = if kubernetes {
+            Source::cluster(&lab)?
+        } else {
+            Source::files(&lab)?
+        };
+        Ok(Self { agent, source, lab })
+    }
+
+    /// Whether the agent reads files.
+    pub(crate) fn is_of_files(&self) -> bool {
+        self.source.is_files()
     }
 
     /// The lab.
@@ -58,7 +68,7 @@ impl Stage {
     pub(crate) fn apply(&self, file: &str) -> Result<()> {
         let name = Path::new(file).file_name().and_then(|name| name.to_str());
         let name = name.with_context(|| format!("{file} has no name"))?;
-        self.lab.configure(name, &example(file)?)
+        self.source.put(&self.lab, name, &example(file)?)
     }
 
     /// Like `apply`, and waits until the agent says that what is written is in force. Says how long that
@@ -73,11 +83,10 @@ impl Stage {
 
     /// Takes a file back, if it is there, and waits until the agent says that what is left is in force.
     pub(crate) fn take_back(&self, name: &str) -> Result<()> {
-        if !self.lab.dirs().config().join(name).exists() {
+        let before = self.status()?;
+        if !self.source.take(&self.lab, name)? {
             return Ok(());
         }
-        let before = self.status()?;
-        self.lab.unconfigure(name)?;
         self.told_after(&before, "applied")
     }
 
@@ -95,7 +104,7 @@ impl Stage {
     fn replace(&self, text: &str, state: &str) -> Result<Duration> {
         let before = self.status()?;
         let started = Instant::now();
-        self.lab.configure(VIRTUAL_SERVICE, text)?;
+        self.source.put(&self.lab, VIRTUAL_SERVICE, text)?;
         self.told_after(&before, state)?;
         Ok(started.elapsed())
     }

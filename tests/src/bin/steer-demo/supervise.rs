@@ -18,12 +18,9 @@ const INTERRUPTED: u8 = 130;
 
 /// Runs the walk in a process of its own, and cleans up after it: Ctrl-C, a crash and a kill leave
 /// nothing behind.
-pub(crate) fn run(name: &str, keep: bool) -> Result<ExitCode> {
+pub(crate) fn run(name: &str, flags: &[&str]) -> Result<ExitCode> {
     let mut command = Command::new(env::current_exe().context("find this program")?);
-    command.args(["--watched", "--name", name]);
-    if keep {
-        command.arg("--keep");
-    }
+    command.args(["--watched", "--name", name]).args(flags);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

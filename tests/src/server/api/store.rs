@@ -270,6 +270,18 @@ impl Store {
         self.owners.insert((plural.to_owned(), key), owners);
     }
 
+    /// Removes the object that a document describes.
+    pub(super) fn withdraw(&mut self, value: &Value) -> Result<()> {
+        let kind = value["kind"].as_str().context("an object's kind")?;
+        let resource = self.resources.iter().find(|one| one.kind == kind);
+        let plural = resource
+            .with_context(|| format!("no {kind}"))?
+            .plural
+            .clone();
+        let (namespace, name) = key(value)?;
+        self.delete(&plural, &namespace, &name)
+    }
+
     pub(super) fn delete(&mut self, plural: &str, namespace: &str, name: &str) -> Result<()> {
         let key = (namespace.to_owned(), name.to_owned());
         let all = self.objects.get_mut(plural);

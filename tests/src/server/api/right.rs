@@ -1,4 +1,4 @@
-//! Who may do what: the rules of Roles and ClusterRoles.
+//! Who may do what: the rules of roles, as RBAC has them.
 
 use std::collections::BTreeSet;
 

@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 
 use steer_common::egress::{
-    Check, HostId, HostKey, HostRule, LearnedKey, Mode, NameKey, NetKey, PolicyId,
-    policy::POLICY_GONE,
+    Check, HostId, HostKey, HostRule, LearnedKey, Mode, NameKey, NetKey, Policy, PolicyId,
+    net::NET_NEVER_LEARNED, policy::POLICY_GONE,
 };
 
 use super::EgressRows;
@@ -45,9 +45,10 @@ impl EgressRows {
             return rows;
         }
         let gaining = moved(wanted, self);
+        let opening = self.opening(wanted);
         for key in losses
             .into_iter()
-            .filter(|key| gaining.contains(&owner(key)))
+            .filter(|key| gaining.contains(&owner(key)) || opening.contains(&key.policy))
         {
             rows.restore_host(&key, wanted);
         }
@@ -89,6 +90,37 @@ impl EgressRows {
                 row.mode = known.mode;
             }
         }
+    }
+
+    /// These rows, with policies that will enforce no more not enforcing already.
+    pub(super) fn eased(&self, wanted: &Self) -> Self {
+        let mut rows = self.clone();
+        for (id, row) in &mut rows.policies {
+            let used = |row: &Policy| row.standing != POLICY_GONE;
+            let wanted = wanted.policies.get(id).filter(|wanted| used(wanted));
+            if let Some(wanted) = wanted.filter(|wanted| wanted.mode() != Mode::Enforce)
+                && used(row)
+            {
+                row.mode = wanted.mode;
+            }
+        }
+        rows
+    }
+
+    /// Policies with networks of which nothing is learned, that may be so no longer: names that lose
+    /// something must not open it there first.
+    fn opening(&self, wanted: &Self) -> BTreeSet<PolicyId> {
+        let differs = |one: &Self, other: &Self| -> BTreeSet<PolicyId> {
+            let nets = one.nets.iter();
+            let moved = nets.filter(|(net, rule)| other.nets.get(net) != Some(rule));
+            moved.map(|((key, _), _)| key.policy).collect()
+        };
+        let nets = self.nets.iter();
+        let closed = nets.filter(|(_, rule)| rule.has(NET_NEVER_LEARNED));
+        let closed: BTreeSet<PolicyId> = closed.map(|((key, _), _)| key.policy).collect();
+        let mut moved = differs(self, wanted);
+        moved.extend(differs(wanted, self));
+        moved.intersection(&closed).copied().collect()
     }
 
     /// The hosts of the networks around a network.
@@ -134,7 +166,8 @@ fn moved(from: &EgressRows, to: &EgressRows) -> BTreeSet<Owner> {
     owners
 }
 
-fn of_name(name: &NameKey) -> PolicyId {
+/// The policy that a name is of.
+pub(super) fn of_name(name: &NameKey) -> PolicyId {
     PolicyId::from(u16::from_le_bytes(name.policy))
 }
 

@@ -24,6 +24,7 @@ mod adopt;
 mod capacity;
 mod compare;
 mod egress;
+mod moves;
 mod prepare;
 mod rounds;
 mod sources;
@@ -197,8 +198,8 @@ impl Layout {
         read.into_iter()
             .for_each(|key| self.remove(key, &mut steps));
         if let Some(image) = others {
-            self.plan_sources(image, &mut steps);
-            self.plan_egress(image, &mut steps);
+            let moves = self.plan_sources(image, &mut steps);
+            self.plan_egress(image, moves, &mut steps);
         }
         let mut names = self.tables.fresh();
         names.extend(self.egress.fresh());

@@ -19,7 +19,10 @@ use steer_common::{
     limits,
 };
 
-use super::{Layout, Stages};
+use super::{
+    Layout, Stages,
+    moves::{self, Move, Moved},
+};
 use crate::{
     desired::{
         egress::model::{ANYONE, Check, Group, GroupName, Mode, Policy, PortKey, Subnet},
@@ -181,7 +184,7 @@ impl Layout {
     }
 
     /// Plans the way to what `image` lets be reached.
-    pub(super) fn plan_egress(&mut self, image: &Image, steps: &mut Stages) {
+    pub(super) fn plan_egress(&mut self, image: &Image, moves: Vec<Move>, steps: &mut Stages) {
         let wanted = &image.egress;
         if !self.egress.adopted && self.egress.image == *wanted {
             return;
@@ -197,24 +200,10 @@ impl Layout {
             .for_each(|rule| self.tables.rules.release(rule));
         let live = std::mem::take(&mut self.egress.rows);
         self.egress.rows = if rows.settings.on {
-            let first = live.without_risky_losses(&rows);
-            let mut both = together(&first, &rows);
-            let mut less = rows.clone();
-            for key in first.risky_gains(&rows) {
-                both.restore_host(&key, &first);
-                less.restore_host(&key, &first);
-            }
-            // What a policy begins to refuse it refuses when all that it allows is there.
-            both.keep_lenient(&first);
-            less.keep_lenient(&first);
-            let (taken, mut allow) = advance(&live, first);
-            let (between, more) = advance(&taken, both);
-            allow.extend(more);
-            let (before, refuse) = advance(&between, less);
-            let (end, gain) = advance(&before, rows);
-            steps.allow.extend(allow.into_iter().map(Step::Egress));
-            let last = refuse.into_iter().chain(gain);
-            steps.refuse.extend(last.map(Step::Egress));
+            let moved = move_first(live, &rows, moves, steps);
+            let (end, allow, refuse) = lead(moved, rows);
+            steps.allow.extend(allow);
+            steps.refuse.extend(refuse);
             end
         } else {
             let off = EgressRows {
@@ -395,6 +384,68 @@ fn check(check: Check) -> CheckWord {
         Check::Sni => CheckWord::Sni,
         Check::Host => CheckWord::Host,
     }
+}
+
+/// Moves pods to policies that are as wanted, as far as there are such; says what the maps hold then.
+fn move_first(
+    mut live: EgressRows,
+    wanted: &EgressRows,
+    mut moves: Vec<Move>,
+    steps: &mut Stages,
+) -> EgressRows {
+    if !live.settings.on {
+        return live;
+    }
+    moves.extend(moves::of_ports(&live, wanted));
+    while let Some(wave) = moves::next_wave(&mut moves) {
+        let ready: BTreeSet<PolicyId> = wave.iter().map(|one| one.to).collect();
+        let goal = live.with_policies(wanted, &ready);
+        let (mut goal, allow, refuse) = lead(live, goal);
+        steps.moves.extend(allow.into_iter().chain(refuse));
+        let sources: Vec<Step> = wave.iter().filter_map(Move::step).collect();
+        // Whose class stays has moved by that.
+        steps.sources.retain(|step| !sources.contains(step));
+        steps.moves.extend(sources);
+        live = goal.clone();
+        for one in wave {
+            if let Moved::Port(index) = one.what
+                && let Some(row) = wanted.ports.get(&index)
+            {
+                goal.ports.insert(index, *row);
+            }
+        }
+        let (moved, ports) = advance(&live, goal);
+        steps.moves.extend(ports.into_iter().map(Step::Egress));
+        live = moved;
+    }
+    live
+}
+
+/// The way to `rows`, on which nobody reaches what neither end allows; what the maps hold then. First the
+/// steps that allow, then those that refuse.
+fn lead(live: EgressRows, rows: EgressRows) -> (EgressRows, Vec<Step>, Vec<Step>) {
+    let (live, mut allow) = advance(&live, live.eased(&rows));
+    let first = live.without_risky_losses(&rows);
+    let mut both = together(&first, &rows);
+    let mut less = rows.clone();
+    for key in first.risky_gains(&rows) {
+        both.restore_host(&key, &first);
+        less.restore_host(&key, &first);
+    }
+    // What a policy begins to refuse it refuses when all that it allows is there.
+    both.keep_lenient(&first);
+    less.keep_lenient(&first);
+    let (taken, losses) = advance(&live, first);
+    let (between, more) = advance(&taken, both);
+    allow.extend(losses.into_iter().chain(more));
+    let (before, refuse) = advance(&between, less);
+    let (end, gain) = advance(&before, rows);
+    let last = refuse.into_iter().chain(gain).map(Step::Egress);
+    (
+        end,
+        allow.into_iter().map(Step::Egress).collect(),
+        last.collect(),
+    )
 }
 
 /// What both let be reached. Settings stay: the guard is switched on last of all.

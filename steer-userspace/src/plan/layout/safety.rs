@@ -1,6 +1,17 @@
-//! From any image to any image, a plan is applied step by step to maps in memory. After each step
-//! every client sees each service, and is let through or refused, as before or as wanted; and an
-//! agent that dies there is followed by one that finishes.
+//! From any image to any image, a plan is applied step by step to maps in memory, while the kernel learns
+//! names from answers. Safe is, after each step:
+//!
+//! - A class of clients sees each service as before or as wanted. A client that changes its class sees
+//!   it as one of the two does.
+//! - A policy lets through what it did or will: nothing that neither end allows, and all that both
+//!   allow, unless its host loses and gains at once. An address of a name that is in a network as well
+//!   is let through as one of the two says: of both, the network's word counts, until it goes.
+//! - A client, or an interface, that changes its policy reaches nothing that neither the old one let
+//!   through before nor the new one will. Where policies exchange clients in a circle, it reaches what
+//!   one of those two does on its way.
+//! - Nothing that is taken away stays open to those who had it, but addresses of names, which end by
+//!   themselves.
+//! - No row that is in force is written, and an agent that dies is followed by one that finishes.
 
 use proptest::prelude::*;
 
@@ -11,6 +22,7 @@ mod draw;
 mod seen;
 mod store;
 
+use draw::Answer;
 use seen::Seen;
 use store::Store;
 
@@ -25,15 +37,30 @@ fn config() -> ProptestConfig {
     }
 }
 
-/// Applies a plan step by step up to `stop`, and holds every state against both ends.
-fn walk(store: &mut Store, layout: &mut Layout, wanted: &Image, stop: usize) -> bool {
+/// Applies a plan step by step up to `stop`, and holds every state against both ends: the same was
+/// learned there.
+fn walk(
+    store: &mut Store,
+    layout: &mut Layout,
+    wanted: &Image,
+    answers: &[Answer],
+    stop: usize,
+) -> bool {
     let plan = layout.plan(wanted).unwrap();
-    let before = Seen::of(store);
+    let mut begin = store.clone();
+    let mut before = Seen::of(&begin);
     let mut end = store.clone();
     plan.steps.iter().for_each(|step| end.step(step));
-    let after = Seen::of(&end);
+    let mut after = Seen::of(&end);
     after.assert_is(wanted);
     for (index, step) in plan.steps.iter().enumerate().take(stop) {
+        for answer in answers.iter().filter(|answer| answer.step == index) {
+            store.learn(answer.policy, answer.name, answer.address);
+            for end in [&mut begin, &mut end] {
+                end.live.learned.clone_from(&store.live.learned);
+            }
+            (before, after) = (Seen::of(&begin), Seen::of(&end));
+        }
         store.step(step);
         if is_unseen(step) {
             continue;
@@ -67,12 +94,12 @@ proptest! {
     /// As the title says; between two plans a grace period passes.
     #[test]
     fn every_state_on_the_way_is_as_before_or_as_wanted(
-        images in prop::collection::vec(draw::image(), 2..6),
+        images in prop::collection::vec((draw::image(), draw::answers()), 2..6),
     ) {
         let mut store = Store::default();
         let mut layout = Layout::new(CAPACITY);
-        for image in &images {
-            walk(&mut store, &mut layout, image, usize::MAX);
+        for (image, answers) in &images {
+            walk(&mut store, &mut layout, image, answers, usize::MAX);
             store.assert_revoked();
             layout.reclaim();
         }
@@ -84,18 +111,18 @@ proptest! {
     #[test]
     fn whoever_dies_on_the_way_is_followed_by_one_that_finishes(
         first in draw::image(),
-        ways in prop::collection::vec((draw::image(), 0_usize..80), 1..4),
+        ways in prop::collection::vec((draw::image(), draw::answers(), 0_usize..80), 1..4),
     ) {
         let mut store = Store::default();
         let mut layout = Layout::new(CAPACITY);
-        walk(&mut store, &mut layout, &first, usize::MAX);
-        for (wanted, stop) in &ways {
+        walk(&mut store, &mut layout, &first, &[], usize::MAX);
+        for (wanted, answers, stop) in &ways {
             layout.reclaim();
-            walk(&mut store, &mut layout, wanted, *stop);
+            walk(&mut store, &mut layout, wanted, answers, *stop);
             layout = Layout::adopt(CAPACITY, &store.live, &layout.names());
         }
-        let (wanted, _) = ways.last().unwrap();
-        let finished = walk(&mut store, &mut layout, wanted, usize::MAX);
+        let (wanted, ..) = ways.last().unwrap();
+        let finished = walk(&mut store, &mut layout, wanted, &[], usize::MAX);
         prop_assert!(finished && store.live.applying == 0);
         prop_assert_eq!(store.live.generation, layout.generation());
         store.assert_revoked();

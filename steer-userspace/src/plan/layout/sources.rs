@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use steer_common::{addr::PodAddrs, egress::Mode, service::Source as SourceRow};
 
-use super::{Layout, Stages};
+use super::{Layout, Stages, moves::Move};
 use crate::{
     image::Image,
     plan::{judged::Judging, step::Step},
@@ -26,7 +26,8 @@ impl Layout {
         })
     }
 
-    pub(super) fn plan_sources(&mut self, image: &Image, steps: &mut Stages) {
+    /// Plans who they will be; says who gets another policy.
+    pub(super) fn plan_sources(&mut self, image: &Image, steps: &mut Stages) -> Vec<Move> {
         let gone: Vec<u64> = self
             .sources
             .keys()
@@ -39,6 +40,7 @@ impl Layout {
                 steps.clear.push(Step::RemoveSource { cookie });
             }
         }
+        let mut moves = Vec::new();
         for (&cookie, source) in &image.sources {
             if self
                 .sources
@@ -53,7 +55,13 @@ impl Layout {
             let row = SourceRow::new(cookie, source.class, policy, workload)
                 .behind(source.interface)
                 .at(PodAddrs::new(addresses));
-            if let Some((old, _)) = self.sources.insert(cookie, (source.clone(), row)) {
+            let old = self.sources.insert(cookie, (source.clone(), row));
+            moves.extend(Move::of_source(
+                cookie,
+                old.as_ref().map(|(_, row)| row),
+                row,
+            ));
+            if let Some((old, _)) = old {
                 self.tables.workloads.release(&old.pod);
             }
             steps.sources.push(Step::SetSource {
@@ -61,5 +69,6 @@ impl Layout {
                 source: row,
             });
         }
+        moves
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Stages {
     /// before a row of class 0 leads there again.
     pub(super) unread: BTreeSet<(ServiceKey, RowId)>,
     pub(super) fill: Vec<Step>,
+    /// Policies that pods come to, and those pods.
+    pub(super) moves: Vec<Step>,
     /// What may be reached from now on: before anybody is led there.
     pub(super) allow: Vec<Step>,
     pub(super) publish: Vec<(ServiceKey, RowId, Option<RowId>)>,
@@ -39,6 +41,7 @@ impl Stages {
         let unpublish = |(key, row)| Step::Unpublish { key, row };
         steps.extend(self.unread.into_iter().map(unpublish));
         steps.extend(self.fill);
+        steps.extend(self.moves);
         steps.extend(self.allow);
         steps.extend(classes.iter().map(publish));
         steps.extend(self.sources);

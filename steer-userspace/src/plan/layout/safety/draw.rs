@@ -18,7 +18,10 @@ use crate::{
         },
         model::{Endpoint, PodRef, Rule},
     },
-    image::{Destination, DestinationName, Image, Route, ServiceName, Source, egress::Port},
+    image::{
+        Destination, DestinationName, Image, Route, ServiceName, Source,
+        egress::{Found, Port},
+    },
 };
 
 pub(super) const SERVICES: [u8; 4] = [1, 2, 3, 4];
@@ -41,6 +44,8 @@ const ADDRESSES: [&str; 6] = [
     "192.0.2.1",
     "198.51.100.1",
 ];
+/// Names that are asked for.
+const QUESTIONS: [&str; 3] = ["a.example.com", "b.example.com", "example.com"];
 const PORTS: RangeInclusive<u16> = 80..=82;
 const HOSTS: RangeInclusive<usize> = 0..=2;
 
@@ -56,21 +61,65 @@ pub(super) fn key(service: u8, class: u32) -> ServiceKey {
 
 /// Any image.
 pub(super) fn image() -> impl Strategy<Value = Image> {
-    let clients = prop::collection::btree_map(1_u64..5, (0..CLASSES, 0_usize..3), 0..4);
-    (services(), clients, egress()).prop_map(|(services, clients, policies)| {
+    let client = (0..CLASSES, 0_usize..3, 0_u32..2, 1_u8..3);
+    let clients = prop::collection::btree_map(1_u64..5, client, 0..4);
+    (services(), clients, egress(), found()).prop_map(|(services, clients, policies, found)| {
         let mut image = Image {
             routes: services,
             ..Image::default()
         };
         image.egress.policies = policies;
-        for (cookie, (class, policy)) in clients {
-            client(&mut image, cookie, class, NAMES[policy]);
+        image.egress.found = Arc::new(found);
+        for (cookie, (class, policy, moved, last)) in clients {
+            // Interfaces go from one pod to another, as numbers of theirs do.
+            let index = u32::try_from(cookie).unwrap() + moved;
+            client_of(&mut image, cookie, class, NAMES[policy], index, last);
         }
         image
     })
 }
 
-fn client(image: &mut Image, cookie: u64, class: u32, policy: &str) {
+/// What names were resolved to.
+fn found() -> impl Strategy<Value = Found> {
+    let addresses = subsequence(ADDRESSES.to_vec(), 0..=2);
+    vec(option::weighted(0.4, addresses), QUESTIONS.len()).prop_map(|drawn| {
+        let names = QUESTIONS.iter().zip(drawn);
+        let names = names.filter_map(|(name, addresses)| {
+            let until = |text: &str| (text.parse().unwrap(), u32::MAX);
+            let addresses = addresses?.into_iter().map(until).collect();
+            Some(((*name).to_owned(), addresses))
+        });
+        names.collect()
+    })
+}
+
+/// What the kernel learns between steps of one plan: before which, for whom, a name, an address.
+pub(super) fn answers() -> impl Strategy<Value = Vec<Answer>> {
+    let answer = (
+        0_usize..80,
+        0_u32..3,
+        prop::sample::select(QUESTIONS.to_vec()),
+        prop::sample::select(ADDRESSES.to_vec()),
+    );
+    let answer = answer.prop_map(|(step, policy, name, address)| Answer {
+        step,
+        policy,
+        name,
+        address: address.parse().unwrap(),
+    });
+    vec(answer, 0..6)
+}
+
+/// A DNS answer.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) step: usize,
+    pub(super) policy: PolicyId,
+    pub(super) name: &'static str,
+    pub(super) address: IpAddr,
+}
+
+fn client_of(image: &mut Image, cookie: u64, class: u32, policy: &str, index: u32, last: u8) {
     let policy = if image.egress.policies.contains_key(policy) {
         policy
     } else {
@@ -82,6 +131,7 @@ fn client(image: &mut Image, cookie: u64, class: u32, policy: &str) {
     };
     let source = Source {
         policy: policy.to_owned(),
+        addresses: vec![[10, 0, 0, last].into()],
         ..Source::new(class, pod.clone())
     };
     image.sources.insert(cookie, source);
@@ -92,13 +142,10 @@ fn client(image: &mut Image, cookie: u64, class: u32, policy: &str) {
         cookie,
         pod,
         policy: policy.to_owned(),
-        addresses: vec![[10, 0, 0, 1].into()],
+        addresses: vec![[10, 0, 0, last].into()],
         bridge: 0,
     };
-    image
-        .egress
-        .ports
-        .insert(u32::try_from(cookie).unwrap(), port);
+    image.egress.ports.insert(index, port);
 }
 
 type Drawn = (Vec<(u32, u8)>, bool, bool);
@@ -107,7 +154,8 @@ fn services() -> impl Strategy<Value = BTreeMap<ServiceKey, Arc<Route>>> {
     let destinations = vec((1_u32..4, 0_u8..3), 1..3);
     let row = (destinations, prop::bool::ANY, prop::bool::weighted(0.1));
     let rows = (row.clone(), option::of(row.clone()), option::of(row));
-    vec(option::of(rows), SERVICES.len()).prop_map(|drawn| {
+    let drawn = vec(option::of(rows), SERVICES.len());
+    (drawn, 0_u8..2).prop_map(|(drawn, moved)| {
         let mut routes = BTreeMap::new();
         for (service, rows) in SERVICES.into_iter().zip(drawn) {
             let Some((anyone, one, two)) = rows else {
@@ -118,9 +166,11 @@ fn services() -> impl Strategy<Value = BTreeMap<ServiceKey, Arc<Route>>> {
                 .filter_map(|(class, row)| Some((class, row?)))
                 .collect();
             let varies = !classes.is_empty();
-            routes.insert(key(service, 0), route(service, 0, &anyone, varies));
+            // A service moves to the address of another.
+            let name = service ^ moved;
+            routes.insert(key(service, 0), route(name, 0, &anyone, varies));
             for (class, row) in &classes {
-                routes.insert(key(service, *class), route(service, *class, row, false));
+                routes.insert(key(service, *class), route(name, *class, row, false));
             }
         }
         routes

@@ -11,6 +11,7 @@ use steer_common::{
     addr::Peer,
     egress::{
         Check, HostKey, HostRule, Learned, LearnedKey, Mode, NetKey, NetRule, Policy, PolicyId,
+        net::NET_NEVER_LEARNED,
     },
     logic::egress::{EgressMaps, Judgement, Wish, judge},
     service::{ROUTE_HIDDEN, ROUTE_VARIES, RowId, ServiceKey},
@@ -37,6 +38,13 @@ enum Pass {
     Open,
 }
 
+/// Who has a policy.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Holder {
+    Client(u64),
+    Port(u32),
+}
+
 /// One moment.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Seen {
@@ -44,6 +52,8 @@ pub(super) struct Seen {
     ways: BTreeMap<(u32, u8), Way>,
     /// By policy and probe; everything is open while the guard is off.
     passes: BTreeMap<(PolicyId, Probe), Pass>,
+    /// The same without addresses of names, which end by themselves.
+    lasting: BTreeMap<(PolicyId, Probe), Pass>,
     guarded: bool,
     /// Class and policy of each network namespace.
     clients: BTreeMap<u64, (u32, PolicyId)>,
@@ -51,8 +61,10 @@ pub(super) struct Seen {
     ports: BTreeMap<u32, PolicyId>,
     /// What each host has: rows of ports, and networks.
     hosts: BTreeMap<(PolicyId, u32), Vec<String>>,
-    /// The host that decides about a probe.
-    decides: BTreeMap<(PolicyId, Probe), u32>,
+    /// What either its network or its names let through, of which the first decides.
+    either: BTreeMap<(PolicyId, Probe), Pass>,
+    /// The hosts that decide about a probe.
+    decides: BTreeMap<(PolicyId, Probe), BTreeSet<u32>>,
 }
 
 impl Seen {
@@ -69,6 +81,8 @@ impl Seen {
         let mut seen = Self {
             ways: ways.collect(),
             passes: BTreeMap::new(),
+            lasting: BTreeMap::new(),
+            either: BTreeMap::new(),
             guarded: live.egress.settings.on,
             clients: clients.collect(),
             ports: live
@@ -80,11 +94,23 @@ impl Seen {
             hosts: hosts(live),
             decides: BTreeMap::new(),
         };
+        let mut nameless = live.clone();
+        nameless.learned.clear();
+        nameless.egress.resolved.clear();
+        let mut netless = live.clone();
+        netless
+            .egress
+            .nets
+            .retain(|_, rule| rule.has(NET_NEVER_LEARNED));
         for policy in draw::POLICIES {
             for probe in draw::probes() {
-                let (pass, host) = pass(live, policy, probe);
+                let (pass, hosts) = pass(live, policy, probe);
                 seen.passes.insert((policy, probe), pass);
-                seen.decides.insert((policy, probe), host);
+                let (lasting, _) = self::pass(&nameless, policy, probe);
+                seen.lasting.insert((policy, probe), lasting);
+                let (named, _) = self::pass(&netless, policy, probe);
+                seen.either.insert((policy, probe), pass.max(named));
+                seen.decides.insert((policy, probe), hosts);
             }
         }
         seen
@@ -92,9 +118,22 @@ impl Seen {
 
     /// What policies let through, while they are asked.
     pub(super) fn open(&self) -> impl Iterator<Item = (PolicyId, Probe)> {
+        self.let_through(&self.passes)
+    }
+
+    /// The same without addresses of names: who was let through by one goes on when it ends.
+    pub(super) fn open_for_good(&self) -> impl Iterator<Item = (PolicyId, Probe)> {
+        self.let_through(&self.lasting)
+    }
+
+    fn let_through<'a>(
+        &self,
+        passes: &'a BTreeMap<(PolicyId, Probe), Pass>,
+    ) -> impl Iterator<Item = (PolicyId, Probe)> + use<'a> {
         let guarded = self.guarded;
-        let passes = self.passes.iter();
-        let open = passes.filter(move |(_, pass)| guarded && **pass != Pass::Refused);
+        let open = passes
+            .iter()
+            .filter(move |(_, pass)| guarded && **pass != Pass::Refused);
         open.map(|(&asked, _)| asked)
     }
 
@@ -126,11 +165,13 @@ impl Seen {
                 "{when}: {asked:?} is {way:?}, of {ends:?}"
             );
         }
-        for (cookie, at) in &self.clients {
-            let ends = [before.clients.get(cookie), after.clients.get(cookie)];
+        for (cookie, &(class, policy)) in &self.clients {
+            // Who is not known is of class 0, and of the default policy.
+            let of = |seen: &Self| seen.clients.get(cookie).copied().unwrap_or_default();
+            let (old, new) = (of(before), of(after));
             assert!(
-                ends.contains(&Some(at)),
-                "{when}: client {cookie} is {at:?}"
+                [old.0, new.0].contains(&class) && [old.1, new.1].contains(&policy),
+                "{when}: client {cookie} is of class {class} and policy {policy}: {old:?}, {new:?}"
             );
         }
         let judged = |of: &Self| {
@@ -149,18 +190,63 @@ impl Seen {
                 self.assert_pass(before, after, (policy, probe), when);
             }
         }
+        self.assert_moved(before, after, when);
+    }
+
+    /// Whoever changes its policy reaches nothing that neither the old one let through before nor the
+    /// new one will: unless policies exchange pods in a circle.
+    fn assert_moved(&self, before: &Self, after: &Self, when: &str) {
+        let (old, now, new) = (before.holders(), self.holders(), after.holders());
+        let policy = |of: &BTreeMap<Holder, PolicyId>, holder| of.get(holder).copied().unwrap_or(0);
+        let ways: BTreeMap<&Holder, (PolicyId, PolicyId)> = new
+            .iter()
+            .map(|(holder, &to)| (holder, (policy(&old, holder), to)))
+            .filter(|(_, (from, to))| from != to)
+            .collect();
+        let circles = circles(ways.values().copied().collect());
+        for (holder, way) in ways {
+            if circles.contains(&way) {
+                continue;
+            }
+            let at = policy(&now, holder);
+            for probe in draw::probes() {
+                let ends = [
+                    before.effective((way.0, probe)),
+                    after.effective((way.1, probe)),
+                ];
+                let pass = self.effective((at, probe));
+                let most = before.most((way.0, probe)).max(after.most((way.1, probe)));
+                assert!(
+                    pass <= most,
+                    "{when}: {holder:?} on {way:?}, now {at}, {probe:?} is {pass:?}, of {ends:?}"
+                );
+            }
+        }
+    }
+
+    /// Everything that has a policy, with it.
+    fn holders(&self) -> BTreeMap<Holder, PolicyId> {
+        let clients = self.clients.iter();
+        let clients = clients.map(|(&cookie, &(_, policy))| (Holder::Client(cookie), policy));
+        let ports = self.ports.iter();
+        clients
+            .chain(ports.map(|(&index, &policy)| (Holder::Port(index), policy)))
+            .collect()
     }
 
     fn assert_pass(&self, before: &Self, after: &Self, asked: (PolicyId, Probe), when: &str) {
         let ends = [before.effective(asked), after.effective(asked)];
         let now = self.effective(asked);
-        let most = ends.into_iter().max().unwrap();
+        let most = before.most(asked).max(after.most(asked));
         assert!(now <= most, "{when}: {asked:?} is {now:?}, of {ends:?}");
         let least = ends.into_iter().min().unwrap();
         // Between refusing for a moment and being open for a moment, the guard refuses.
         let changes = |seen: &Self| {
-            let host = (asked.0, seen.decides[&asked]);
-            before.hosts.get(&host) != after.hosts.get(&host) && before.hosts.contains_key(&host)
+            seen.decides[&asked].iter().any(|&host| {
+                let host = (asked.0, host);
+                before.hosts.get(&host) != after.hosts.get(&host)
+                    && before.hosts.contains_key(&host)
+            })
         };
         let waits = changes(before) || changes(after);
         assert!(
@@ -169,11 +255,32 @@ impl Seen {
         );
     }
 
+    fn most(&self, asked: (PolicyId, Probe)) -> Pass {
+        if self.guarded {
+            self.either[&asked]
+        } else {
+            Pass::Open
+        }
+    }
+
     fn effective(&self, asked: (PolicyId, Probe)) -> Pass {
         if self.guarded {
             self.passes[&asked]
         } else {
             Pass::Open
+        }
+    }
+}
+
+/// Of ways from policy to policy, those that cannot be gone one after another so that nobody comes to a
+/// policy that somebody has yet to leave.
+fn circles(mut ways: BTreeSet<(PolicyId, PolicyId)>) -> BTreeSet<(PolicyId, PolicyId)> {
+    loop {
+        let left: BTreeSet<PolicyId> = ways.iter().map(|(from, _)| *from).collect();
+        let count = ways.len();
+        ways.retain(|(_, to)| left.contains(to));
+        if ways.len() == count {
+            return ways;
         }
     }
 }
@@ -187,6 +294,17 @@ fn hosts(live: &Live) -> BTreeMap<(PolicyId, u32), Vec<String>> {
     for ((key, bits), rule) in &live.egress.nets {
         let row = format!("{} {bits}", key.addr);
         hosts.entry((key.policy, rule.host)).or_default().push(row);
+    }
+    for ((key, bits), rule) in &live.egress.names {
+        let policy = PolicyId::from(u16::from_le_bytes(key.policy));
+        let row = format!("{key:?} {bits}");
+        hosts.entry((policy, rule.host)).or_default().push(row);
+    }
+    for (key, row) in &live.egress.resolved {
+        for grant in row.grants.iter().filter(|grant| grant.host() != 0) {
+            let own = hosts.entry((key.policy, grant.host())).or_default();
+            own.push(key.addr.to_string());
+        }
     }
     hosts
 }
@@ -253,8 +371,9 @@ fn wanted_way(image: &Image, class: u32, service: u8) -> Way {
     )
 }
 
-/// How far a probe is let through, and the host of the network that it is in.
-fn pass(live: &Live, policy: PolicyId, (ip, port): Probe) -> (Pass, u32) {
+/// How far a probe is let through, and the hosts that decide: of the network that it is in, and of its
+/// names.
+fn pass(live: &Live, policy: PolicyId, (ip, port): Probe) -> (Pass, BTreeSet<u32>) {
     let asked = Asked(live);
     let peer = Peer::new(ip.into(), Port::new(port));
     let wish = Wish {
@@ -266,7 +385,18 @@ fn pass(live: &Live, policy: PolicyId, (ip, port): Probe) -> (Pass, u32) {
         policy,
         addr: peer.addr,
     };
-    let host = asked.net(&net).map_or(0, |rule| rule.host);
+    let mut hosts = BTreeSet::from([asked.net(&net).map_or(0, |rule| rule.host)]);
+    let named = LearnedKey {
+        policy,
+        addr: peer.addr,
+    };
+    for row in [asked.resolved(&named), asked.learned(&named)]
+        .into_iter()
+        .flatten()
+    {
+        let grants = row.grants.iter().map(|grant| grant.host());
+        hosts.extend(grants.filter(|host| *host != 0));
+    }
     let pass = match judge(&asked, &wish) {
         Judgement::Refuse(_) => Pass::Refused,
         Judgement::Audit(_) => Pass::Open,
@@ -281,7 +411,7 @@ fn pass(live: &Live, policy: PolicyId, (ip, port): Probe) -> (Pass, u32) {
         .policies
         .get(&policy)
         .is_some_and(|row| row.mode() == Mode::Audit);
-    (if audits { Pass::Open } else { pass }, host)
+    (if audits { Pass::Open } else { pass }, hosts)
 }
 
 /// The maps, asked as the kernel asks them; of few networks the narrowest is found by looking at all.

@@ -1,8 +1,11 @@
 //! The maps in memory: they take steps, and refuse to write rows that are in force.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
-use steer_common::egress::{Mode, PolicyId};
+use steer_common::egress::{Grant, Learned, LearnedKey, Mode, NameKey, PolicyId};
 
 use super::seen::{Probe, Seen};
 use crate::{
@@ -69,9 +72,28 @@ impl Store {
         }
     }
 
+    /// The kernel sees an answer to a question of a client of `policy`, and learns.
+    pub(super) fn learn(&mut self, policy: PolicyId, name: &str, address: IpAddr) {
+        let rule = |text: &str| {
+            let (bits, key) = NameKey::new(policy, text)?;
+            self.live.egress.names.get(&(key, bits))
+        };
+        let wide = name.split_once('.').map(|(_, rest)| format!("*.{rest}"));
+        let rule = rule(name).or_else(|| wide.and_then(|wide| rule(&wide)));
+        let Some(host) = rule.map(|rule| rule.host).filter(|host| *host != 0) else {
+            return;
+        };
+        let key = LearnedKey {
+            policy,
+            addr: address.into(),
+        };
+        let row = Learned::one(key, Grant::new(host, u32::MAX));
+        self.live.learned.insert(key, row);
+    }
+
     /// Somebody tries everything now, and keeps the flows that are let through.
     pub(super) fn remember(&mut self, seen: &Seen, when: &str) {
-        for (policy, probe) in seen.open() {
+        for (policy, probe) in seen.open_for_good() {
             let row = self.live.egress.policies.get(&policy);
             let generation = row.map_or(0, |row| row.generation);
             let flows = self.let_through.entry((policy, generation)).or_default();

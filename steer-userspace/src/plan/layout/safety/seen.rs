@@ -61,7 +61,8 @@ pub(super) struct Seen {
     ports: BTreeMap<u32, PolicyId>,
     /// What each host has: rows of ports, and networks.
     hosts: BTreeMap<(PolicyId, u32), Vec<String>>,
-    /// What either its network or its names let through, of which the first decides.
+    /// What its network, the addresses that the agent found, or those of answers let through: the first
+    /// of them that says something decides.
     either: BTreeMap<(PolicyId, Probe), Pass>,
     /// The hosts that decide about a probe.
     decides: BTreeMap<(PolicyId, Probe), BTreeSet<u32>>,
@@ -102,14 +103,21 @@ impl Seen {
             .egress
             .nets
             .retain(|_, rule| rule.has(NET_NEVER_LEARNED));
+        let unresolved = |live: &Live| {
+            let mut live = live.clone();
+            live.egress.resolved.clear();
+            live
+        };
+        let others = [unresolved(live), unresolved(&netless), netless];
         for policy in draw::POLICIES {
             for probe in draw::probes() {
                 let (pass, hosts) = pass(live, policy, probe);
                 seen.passes.insert((policy, probe), pass);
                 let (lasting, _) = self::pass(&nameless, policy, probe);
                 seen.lasting.insert((policy, probe), lasting);
-                let (named, _) = self::pass(&netless, policy, probe);
-                seen.either.insert((policy, probe), pass.max(named));
+                let said = others.iter().map(|live| self::pass(live, policy, probe).0);
+                let most = said.max().map_or(pass, |most| most.max(pass));
+                seen.either.insert((policy, probe), most);
                 seen.decides.insert((policy, probe), hosts);
             }
         }

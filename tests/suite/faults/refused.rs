@@ -15,7 +15,7 @@ use steer_tests::{agent::Death, harness::test, lab::Lab};
 use crate::world::{Config, look, mixed, raise};
 
 /// Writes at which the kernel refuses.
-const WRITES: [usize; 4] = [2, 20, 40, 60];
+const WRITES: [usize; 4] = [2, 20, 40, 30];
 /// How soon the agent must have tried again: it does every five seconds.
 const AGAIN_MAX: Duration = Duration::from_secs(12);
 

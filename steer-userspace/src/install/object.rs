@@ -90,7 +90,9 @@ mod tests {
                 "ClusterRole steer",
                 "ClusterRoleBinding steer",
                 "Role istio-system/steer",
+                "Role steer-system/steer-feedback",
                 "RoleBinding istio-system/steer",
+                "RoleBinding steer-system/steer-feedback",
                 "DaemonSet steer-system/steer",
                 "DaemonSet steer-system/steer-unload",
             ]

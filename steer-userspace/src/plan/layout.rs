@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     desired::model::Endpoint,
-    image::{Image, Route, Source},
+    image::{Image, Route, Source, canary},
 };
 
 mod adopt;
@@ -267,6 +267,8 @@ impl Layout {
         let anyone = routes
             .keys()
             .take_while(|key| key.class == CLASS_ANYONE)
+            // The agent's own is not one of those that people count.
+            .filter(|key| **key != canary::key())
             .count();
         let destinations = routes.values().map(|route| route.destinations.len()).max();
         let most = u32::try_from(limits::DESTINATIONS_MAX).unwrap_or(u32::MAX);

@@ -62,8 +62,17 @@ fn come_and_go() -> Result<()> {
         let through = reaches(&stage, "client")?;
         Ok(if through { Err(String::new()) } else { Ok(()) })
     })?;
+    let ports = held(&stage)?.ports;
     // What a first pod brings once stays.
     one(&mut stage, 0, &reaches)?;
+    eventually("the first to be gone", || {
+        let now = held(&stage)?.ports;
+        Ok(if now == ports {
+            Ok(())
+        } else {
+            Err(now.to_string())
+        })
+    })?;
     let before = held(&stage)?;
     let storm = Storm {
         until: Until::Told,

@@ -60,7 +60,9 @@ fn applied() -> Result<()> {
         format!(
             "Namespace steer-system {what}\nServiceAccount steer-system/steer {what}\n\
              ClusterRole steer {what}\nClusterRoleBinding steer {what}\n\
-             Role istio-system/steer {what}\nRoleBinding istio-system/steer {what}\n"
+             Role istio-system/steer {what}\nRole steer-system/steer-feedback {what}\n\
+             RoleBinding istio-system/steer {what}\n\
+             RoleBinding steer-system/steer-feedback {what}\n"
         )
     };
     for what in ["created", "unchanged"] {

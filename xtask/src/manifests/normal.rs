@@ -25,7 +25,7 @@ mod tests {
         let text = "---\n# Source: x\nkind: A\napiVersion: v1\n---\n# nothing\n---\nb: [1, 'yes', \"10%\"]\na: {}\n";
         assert_eq!(
             form(text).unwrap(),
-            "apiVersion: v1\nkind: A\n---\na: {}\nb:\n  - 1\n  - \"yes\"\n  - 10%\n"
+            "apiVersion: v1\nkind: A\n---\na: {}\nb:\n- 1\n- \"yes\"\n- 10%\n"
         );
     }
 }

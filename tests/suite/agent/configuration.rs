@@ -300,7 +300,7 @@ fn too_many() -> Result<()> {
         wait_long_for(&lab, PARSED_MAX, fits)
     };
     apply(most, |status| {
-        is_applied(status) && status["generation"].as_u64() > Some(0)
+        is_applied(status) && status["generation"].as_u64() > Some(1)
     })?;
     let before = rows(&lab)?;
     let refused = apply(most + 1, is_refused)?;

@@ -83,6 +83,8 @@ fn applied() -> Result<()> {
         "clusterroles",
         "clusterrolebindings",
         "roles",
+        "roles",
+        "rolebindings",
         "rolebindings",
         SETS,
     ]) {

@@ -53,6 +53,8 @@ struct Looked {
     said: Option<Value>,
     /// Programs, or why they cannot be looked at.
     programs: Result<Vec<Attached>, String>,
+    /// How many pods' cgroups were looked at.
+    pods: usize,
     /// Pods for whose cgroup programs do not run, and which.
     idle: Vec<(String, Vec<&'static str>)>,
     /// For how long the agent has not said that it lives, if that is too long.
@@ -132,6 +134,7 @@ fn look(instance: &Instance) -> anyhow::Result<Looked> {
     let live = maps.read()?;
     let pods = pods(said.as_ref());
     Ok(Looked {
+        pods: pods.len(),
         idle: pods
             .iter()
             .filter_map(|(pod, cgroup)| {
@@ -185,7 +188,7 @@ fn tell(looked: &Looked) -> Told {
             Canary::Astray(_) => "astray",
             Canary::Untried(_) => "untried",
         },
-        pods: pods(said).len(),
+        pods: looked.pods,
         maps: fills(looked),
         reasons: reasons
             .map(|(reason, count)| (reason.name(), *count))
@@ -295,6 +298,7 @@ mod tests {
                 program: Some(1717),
                 effective: true,
             }]),
+            pods: 0,
             idle: Vec::new(),
             silent: None,
             canary: Canary::Steered,

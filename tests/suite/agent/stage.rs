@@ -51,6 +51,29 @@ impl Stage {
         Ok(Self { lab, agent })
     }
 
+    /// The agent is killed, something is done meanwhile, and another one comes: the same rows, the same
+    /// tickets, and of twenty connections on the way eighteen and two.
+    pub(crate) fn succeeded(self, meanwhile: impl FnOnce(&Lab) -> Result<()>) -> Result<Self> {
+        let Self { lab, agent } = self;
+        let client = lab.pod("client")?;
+        let mut attempts = Storm::new(catalog(), 7).run(client)?;
+        let before = rows(&lab)?;
+        agent.kill()?;
+        meanwhile(&lab)?;
+        attempts.extend(Storm::new(catalog(), 6).run(client)?);
+        let agent = lab.agent()?;
+        ensure!(rows(&lab)? == before, "the rows are others");
+        attempts.extend(Storm::new(catalog(), 7).run(client)?);
+        let found = tally(&attempts);
+        ensure!(
+            found.get("catalog-v1") == Some(&18) && found.get("catalog-v2") == Some(&2),
+            "{found:?}"
+        );
+        let tickets = Maps::open(&Pins::new(lab.dirs().pins()))?.read()?.tickets;
+        ensure!(tickets.values().any(|&given| given == 20), "{tickets:?}");
+        Ok(Self { lab, agent })
+    }
+
     /// Runs `cause`, and returns the status once it fits.
     pub(crate) fn after(
         &self,

@@ -80,16 +80,21 @@ impl Rows {
         self.shape
     }
 
+    fn element(&self, key: u64, value: u64) -> UpdateElement {
+        UpdateElement {
+            map: number(self.map.as_fd()),
+            pad: 0,
+            key,
+            value,
+            flags: 0,
+        }
+    }
+
     /// The key after `key`, or the first; `None` after the last. A key that is gone starts over.
     pub(in crate::kernel) fn next(&self, key: Option<&[u8]>) -> io::Result<Option<Vec<u8>>> {
         let mut next = vec![0_u8; self.shape.key];
-        let attribute = UpdateElement {
-            map: number(self.map.as_fd()),
-            pad: 0,
-            key: key.map_or(0, |key| address(key.as_ptr())),
-            value: next.as_mut_ptr().expose_provenance() as u64,
-            flags: 0,
-        };
+        let from = key.map_or(0, |key| address(key.as_ptr()));
+        let attribute = self.element(from, next.as_mut_ptr().expose_provenance() as u64);
         // SAFETY: both are as long as a key, and outlive the call.
         match unsafe { bpf(MAP_GET_NEXT_KEY, &attribute) } {
             Ok(_) => Ok(Some(next)),
@@ -101,13 +106,8 @@ impl Rows {
     /// A row; `None` if it is gone.
     pub(in crate::kernel) fn get(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let mut row = vec![0_u8; self.shape.stride() * self.shape.copies];
-        let attribute = UpdateElement {
-            map: number(self.map.as_fd()),
-            pad: 0,
-            key: address(key.as_ptr()),
-            value: row.as_mut_ptr().expose_provenance() as u64,
-            flags: 0,
-        };
+        let to = row.as_mut_ptr().expose_provenance() as u64;
+        let attribute = self.element(address(key.as_ptr()), to);
         // SAFETY: the key is one of this map, the row as long as the kernel writes; both outlive
         // the call.
         match unsafe { bpf(MAP_LOOKUP_ELEM, &attribute) } {
@@ -127,13 +127,7 @@ impl Rows {
             let length = stride.min(value.len());
             own[..length].copy_from_slice(&value[..length]);
         }
-        let attribute = UpdateElement {
-            map: number(self.map.as_fd()),
-            pad: 0,
-            key: address(key.as_ptr()),
-            value: address(own.as_ptr()),
-            flags: 0,
-        };
+        let attribute = self.element(address(key.as_ptr()), address(own.as_ptr()));
         // SAFETY: the key is as long as this map's, the row as long as the kernel reads; both
         // outlive the call.
         unsafe { bpf(MAP_UPDATE_ELEM, &attribute) }.map(drop)

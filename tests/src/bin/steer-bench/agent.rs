@@ -44,7 +44,7 @@ pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
         "  a VirtualService is saved, {} times: in the kernel after {p50:.1} ms (median), 3 of 4 within {high:.1}, worst {worst:.1}",
         times.len()
     ));
-    let rss = rss(&agent)?;
+    let rss = memory(&agent, NOW)?;
     let maps = maps(&agent)?;
     say(&format!(
         "  memory: the agent {rss:.0} MB, its maps in the kernel {maps:.0} MB"
@@ -85,13 +85,17 @@ fn save(lab: &Lab, count: u32) -> Result<Vec<f64>> {
     Ok(times)
 }
 
+/// What /proc/PID/status calls the memory that a process has, and the most that it has had.
+pub(crate) const NOW: &str = "VmRSS:";
+pub(crate) const AT_MOST: &str = "VmHWM:";
+
 /// Memory of the process, in MB.
-pub(crate) fn rss(agent: &Agent) -> Result<f64> {
+pub(crate) fn memory(agent: &Agent, field: &str) -> Result<f64> {
     let text = fs::read_to_string(format!("/proc/{}/status", agent.pid()))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = text.lines().find_map(|line| line.strip_prefix(field));
     let kb = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    let kb: u64 = kb.context("the kernel tells no VmRSS")?.trim().parse()?;
-    Ok(kb as f64 * 1024.0 / 1e6)
+    let kb = kb.with_context(|| format!("the kernel tells no {field}"))?;
+    Ok(kb.trim().parse::<u64>()? as f64 * 1024.0 / 1e6)
 }
 
 /// Memory of the maps that the process holds, in MB: each map once, whatever holds it.

@@ -15,7 +15,7 @@ use steer_common::Proto;
 use steer_tests::{agent::Agent, lab::Lab, server::api::ApiServer};
 
 use crate::{
-    agent::rss,
+    agent::{AT_MOST, NOW, memory},
     images,
     report::{Report, median, say},
 };
@@ -67,17 +67,17 @@ pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
     let started = Instant::now();
     let agent = start(&lab, &server)?;
     let first = started.elapsed();
-    let memory = rss(&agent)?;
+    let held = memory(&agent, NOW)?;
     say(&format!(
-        "  in force {:.1} s after the start, at {memory:.0} MB",
+        "  in force {:.1} s after the start, at {held:.0} MB",
         first.as_secs_f64()
     ));
     report.figure("cluster.first_list_s", first.as_secs_f64());
-    report.figure("cluster.rss_mb", memory);
+    report.figure("cluster.rss_mb", held);
     at_rest(&agent, &server, &size, report)?;
     churn(&lab, &agent, &server, &size, report)?;
-    report.figure("cluster.rss_after_churn_mb", rss(&agent)?);
-    report.figure("cluster.rss_peak_mb", peak(&agent)?);
+    report.figure("cluster.rss_after_churn_mb", memory(&agent, NOW)?);
+    report.figure("cluster.rss_peak_mb", memory(&agent, AT_MOST)?);
     agent.stop()?;
     Ok(())
 }
@@ -264,13 +264,4 @@ fn cpu(agent: &Agent) -> Result<f64> {
     };
     // USER_HZ has been 100 on every architecture steer runs on.
     Ok((ticks()? + ticks()?) / 100.0)
-}
-
-/// The most memory that the process has had, in MB.
-fn peak(agent: &Agent) -> Result<f64> {
-    let text = fs::read_to_string(format!("/proc/{}/status", agent.pid()))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kb = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    let kb: u64 = kb.context("the kernel tells no VmHWM")?.trim().parse()?;
-    Ok(kb as f64 * 1024.0 / 1e6)
 }

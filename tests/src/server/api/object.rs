@@ -31,6 +31,12 @@ impl Target<'_> {
         )
     }
 
+    /// The object as it is kept.
+    pub(super) fn found(&self, store: &Store) -> Result<Value, Refused> {
+        let found = store.get(&self.resource.plural, self.namespace, self.name);
+        found.cloned().ok_or_else(|| self.not_found())
+    }
+
     fn key(&self) -> (String, String) {
         (self.namespace.to_owned(), self.name.to_owned())
     }
@@ -114,13 +120,7 @@ pub(super) fn replace(
     status: bool,
     becomes: impl Fn(Value, Value) -> Value,
 ) -> Result<(u16, Value), Refused> {
-    let Target {
-        resource,
-        namespace,
-        name,
-    } = target;
-    let found = store.get(&resource.plural, namespace, name).cloned();
-    let found = found.ok_or_else(|| target.not_found())?;
+    let found = target.found(store)?;
     let known = &sent["metadata"]["resourceVersion"];
     if !known.is_null() && *known != found["metadata"]["resourceVersion"] {
         return Err((409, "the object has been modified".to_owned()));
@@ -137,7 +137,8 @@ pub(super) fn replace(
     if object == found {
         return Ok((200, found));
     }
-    Ok((200, store.keep(&resource.plural, target.key(), object)))
+    let plural = &target.resource.plural;
+    Ok((200, store.keep(plural, target.key(), object)))
 }
 
 /// A merge patch (RFC 7396).
@@ -167,8 +168,7 @@ pub(super) fn delete(
     dry: bool,
 ) -> Result<(u16, Value), Refused> {
     let Target { resource, name, .. } = target;
-    let found = store.get(&resource.plural, target.namespace, name).cloned();
-    let found = found.ok_or_else(|| target.not_found())?;
+    let found = target.found(store)?;
     let failed = |error: anyhow::Error| (500, error.to_string());
     if !dry {
         if resource.plural == "namespaces" {

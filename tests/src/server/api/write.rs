@@ -66,10 +66,7 @@ pub(super) async fn answer(
 type Done = Result<(u16, Value), Refused>;
 
 fn read(store: &Store, target: Target<'_>) -> Done {
-    let found = store.get(&target.resource.plural, target.namespace, target.name);
-    found
-        .map(|object| (200, object.clone()))
-        .ok_or_else(|| target.not_found())
+    Ok((200, target.found(store)?))
 }
 
 fn apply(store: &mut Store, asked: &Asked, body: &[u8]) -> Done {

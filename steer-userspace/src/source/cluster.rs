@@ -23,10 +23,18 @@ mod written;
 /// What is watched: a kind of objects, whole or in part.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Watched {
+    /// The API group; empty for Kubernetes' own first one.
+    pub group: &'static str,
     /// As `kind:` spells it.
     pub kind: &'static str,
     /// How much is told of each object.
     pub depth: Depth,
+}
+
+impl Watched {
+    fn what(self) -> Kind {
+        (self.group, self.kind)
+    }
 }
 
 /// How much a watch tells of objects. The same object may be told by two of them.
@@ -57,6 +65,8 @@ pub enum Change {
     Recovered,
 }
 
+/// A group and a kind: two groups may have kinds of one name.
+type Kind = (&'static str, &'static str);
 /// An object by namespace and name.
 type Key = (String, String);
 
@@ -64,14 +74,14 @@ type Key = (String, String);
 #[derive(Debug, Default)]
 pub struct Cluster {
     unlisted: BTreeSet<Watched>,
-    objects: BTreeMap<(&'static str, Key), Layers>,
+    objects: BTreeMap<(Kind, Key), Layers>,
     /// The rules among them as they are written.
-    rules: BTreeMap<(&'static str, Key), Document>,
+    rules: BTreeMap<(Kind, Key), Document>,
     /// What was found in objects, and of watches.
-    findings: BTreeMap<(&'static str, Key), Vec<Finding>>,
+    findings: BTreeMap<(Kind, Key), Vec<Finding>>,
     troubles: BTreeMap<Watched, Finding>,
     /// What the snapshot has otherwise, by object.
-    changed: BTreeMap<(&'static str, Key), Option<Parsed>>,
+    changed: BTreeMap<(Kind, Key), Option<Parsed>>,
     found_otherwise: bool,
     snapshot: Option<Snapshot>,
 }
@@ -170,7 +180,7 @@ impl Cluster {
 
     fn put(&mut self, watched: Watched, value: Value) {
         let key = key(&value);
-        let name = (watched.kind, key.clone());
+        let name = (watched.what(), key.clone());
         let place = Place {
             file: format!("cluster: {} {}/{}", watched.kind, key.0, key.1).into(),
             fields: Arc::default(),
@@ -196,7 +206,7 @@ impl Cluster {
     }
 
     fn remove(&mut self, watched: Watched, key: Key) {
-        let name = (watched.kind, key);
+        let name = (watched.what(), key);
         if watched.depth != Depth::Metadata {
             self.found(&name, Vec::new());
             self.rules.remove(&name);
@@ -205,7 +215,7 @@ impl Cluster {
     }
 
     /// Notes what is to be found in an object now.
-    fn found(&mut self, name: &(&'static str, Key), findings: Vec<Finding>) {
+    fn found(&mut self, name: &(Kind, Key), findings: Vec<Finding>) {
         let old = if findings.is_empty() {
             self.findings.remove(name)
         } else {
@@ -214,7 +224,7 @@ impl Cluster {
         self.found_otherwise |= old.unwrap_or_default() != findings;
     }
 
-    fn replace(&mut self, watched: Watched, name: (&'static str, Key), parsed: Option<Parsed>) {
+    fn replace(&mut self, watched: Watched, name: (Kind, Key), parsed: Option<Parsed>) {
         let layers = self.objects.entry(name.clone()).or_default();
         let hidden = watched.depth == Depth::Metadata && layers.whole.is_some();
         let before = layers.seen().cloned();
@@ -234,14 +244,14 @@ impl Cluster {
     /// Removes what a watch did not list.
     fn retain(&mut self, watched: Watched, listed: &BTreeSet<Key>) {
         let depth = watched.depth;
-        let known = |(name, layers): (&(&'static str, Key), &mut Layers)| {
-            let told = name.0 == watched.kind && layers.at(depth).is_some();
+        let known = |(name, layers): (&(Kind, Key), &mut Layers)| {
+            let told = name.0 == watched.what() && layers.at(depth).is_some();
             (told && !listed.contains(&name.1)).then(|| name.1.clone())
         };
         let gone: Vec<Key> = self.objects.iter_mut().filter_map(known).collect();
         // Those that were never usable left findings only.
         let found = self.findings.keys().filter(|(kind, key)| {
-            depth != Depth::Metadata && *kind == watched.kind && !listed.contains(key)
+            depth != Depth::Metadata && *kind == watched.what() && !listed.contains(key)
         });
         let found: Vec<Key> = found.map(|(_, key)| key.clone()).collect();
         gone.into_iter()

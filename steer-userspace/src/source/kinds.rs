@@ -23,7 +23,6 @@ const GROUPS: [(&str, &[&str], &[&str]); 11] = [
             "ConfigMap",
             "Event",
             "LimitRange",
-            "Node",
             "PersistentVolume",
             "PersistentVolumeClaim",
             "PodTemplate",
@@ -97,8 +96,9 @@ const GROUPS: [(&str, &[&str], &[&str]); 11] = [
 ];
 
 /// The kinds that are read, and their groups.
-const READ: [(&str, &str); 10] = [
+const READ: [(&str, &str); 11] = [
     ("", "Namespace"),
+    ("", "Node"),
     ("", "Pod"),
     ("", "Service"),
     ("discovery.k8s.io", "EndpointSlice"),
@@ -118,6 +118,13 @@ pub fn fate(group: &str, kind: &str) -> Fate {
         None if group.ends_with(".k8s.io") && group != "discovery.k8s.io" => Fate::NotRead,
         Some(_) | None => Fate::Unknown,
     }
+}
+
+/// The kinds of a group that concern traffic and are not enforced yet.
+#[cfg(test)]
+pub fn of_traffic(group: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let of_group = GROUPS.iter().filter(move |(name, ..)| *name == group);
+    of_group.flat_map(move |(_, kinds, _)| kinds.iter().map(move |kind| (group, *kind)))
 }
 
 /// What was probably meant by an unknown kind: the same kind of another group, or the same word

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    core::{EndpointSlice, Namespace, Pod, Service},
+    core::{EndpointSlice, Namespace, Node, Pod, Service},
     istio::{
         DestinationRule, MeshConfig, MeshOrigin, ServiceEntry, Sidecar, VirtualService,
         WorkloadEntry,
@@ -29,6 +29,8 @@ mod mesh;
 pub enum Parsed {
     /// A namespace.
     Namespace(Arc<Object<Namespace>>),
+    /// A node.
+    Node(Arc<Object<Node>>),
     /// A service.
     Service(Arc<Object<Service>>),
     /// An endpoint slice.
@@ -54,6 +56,7 @@ impl Parsed {
     pub fn reference(&self) -> ObjectRef {
         match self {
             Self::Namespace(object) => object.reference(),
+            Self::Node(object) => object.reference(),
             Self::Service(object) => object.reference(),
             Self::EndpointSlice(object) => object.reference(),
             Self::Pod(object) => object.reference(),
@@ -70,6 +73,7 @@ impl Parsed {
     pub fn place(&self) -> &Place {
         match self {
             Self::Namespace(object) => &object.place,
+            Self::Node(object) => &object.place,
             Self::Service(object) => &object.place,
             Self::EndpointSlice(object) => &object.place,
             Self::Pod(object) => &object.place,
@@ -104,6 +108,7 @@ pub fn parse_value(value: Value, place: &Place, findings: &mut Vec<Finding>) -> 
     }
     match (group, kind.as_str()) {
         ("", "Namespace") => reader.namespace(value).map(Parsed::Namespace),
+        ("", "Node") => reader.node(value).map(Parsed::Node),
         ("", "Service") => reader
             .object(value, false, validate::service)
             .map(Parsed::Service),
@@ -294,6 +299,16 @@ impl Reader<'_> {
         let mut pod: Pod = self.typed("spec", spec, false)?;
         pod.status = self.typed("status", status, false)?;
         self.accept(pod, |_, _| Checks::default())
+    }
+
+    fn node(&mut self, mut value: Value) -> Option<Arc<Object<Node>>> {
+        self.read_meta(&mut value)?;
+        self.meta.namespace.clear();
+        let status = value.get_mut("status").map(Value::take).unwrap_or_default();
+        let spec = value.get_mut("spec").map(Value::take).unwrap_or_default();
+        let mut node: Node = self.typed("spec", spec, false)?;
+        node.status = self.typed("status", status, false)?;
+        self.accept(node, |_, _| Checks::default())
     }
 
     fn read_meta(&mut self, value: &mut Value) -> Option<()> {

@@ -30,6 +30,7 @@ impl Parsed {
             | Self::Sidecar(_)
             | Self::MeshConfig(_) => true,
             Self::Namespace(_)
+            | Self::Node(_)
             | Self::Service(_)
             | Self::EndpointSlice(_)
             | Self::Pod(_)

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    core::{EndpointSlice, Namespace, Pod, Service},
+    core::{EndpointSlice, Namespace, Node, Pod, Service},
     istio::{DestinationRule, MeshConfig, ServiceEntry, Sidecar, VirtualService, WorkloadEntry},
     object::{Kind, Object, PodRef},
     parse::Parsed,
@@ -19,6 +19,8 @@ use crate::finding::{Finding, Position, Severity, codes};
 pub struct Snapshot {
     /// Namespaces, by name.
     pub namespaces: Vec<Arc<Object<Namespace>>>,
+    /// Nodes, by name.
+    pub nodes: Vec<Arc<Object<Node>>>,
     /// Services, by namespace and name.
     pub services: Vec<Arc<Object<Service>>>,
     /// Endpoint slices, by namespace and name.
@@ -65,6 +67,7 @@ impl Snapshot {
                 added.namespaces,
                 &mut found,
             ),
+            nodes: merged(&self.nodes, &removed.nodes, added.nodes, &mut found),
             services: merged(
                 &self.services,
                 &removed.services,
@@ -170,6 +173,7 @@ fn grouped(objects: impl IntoIterator<Item = Parsed>) -> Snapshot {
     for object in objects {
         match object {
             Parsed::Namespace(object) => groups.namespaces.push(object),
+            Parsed::Node(object) => groups.nodes.push(object),
             Parsed::Service(object) => groups.services.push(object),
             Parsed::EndpointSlice(object) => groups.endpoint_slices.push(object),
             Parsed::Pod(object) => groups.pods.push(object),

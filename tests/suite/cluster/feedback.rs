@@ -215,23 +215,39 @@ fn at_home(mut rights: Vec<Right>) -> Vec<Right> {
     rights
 }
 
+/// Two groups have a kind Gateway: each is told.
 fn named() -> Result<()> {
-    let stage = raise("named")?;
-    stage.server.apply(
-        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n\
-         metadata: {name: nobody, namespace: istioinaction}\nspec: {}\n",
-    )?;
-    stage.await_status("the policy to be named", |status| {
+    let mut stage = Stage::without_istio("named")?;
+    stage.server.install_istio("v1");
+    stage.server.install_gateway_api();
+    stage.start()?;
+    let object = |version: &str, kind: &str| {
+        format!(
+            "apiVersion: {version}\nkind: {kind}\n\
+             metadata: {{name: nobody, namespace: {NAMESPACE}}}\nspec: {{}}\n"
+        )
+    };
+    let gateways = ["networking.istio.io/v1", "gateway.networking.k8s.io/v1"];
+    let [istio, kubernetes] = gateways.map(|version| object(version, "Gateway"));
+    let policy = object("security.istio.io/v1", "AuthorizationPolicy");
+    for text in [&istio, &kubernetes, &policy] {
+        stage.server.apply(text)?;
+    }
+    let count = |status: &serde_json::Value| {
         let findings = status["findings"].as_array().into_iter().flatten();
         findings
             .filter(|finding| finding["code"] == "STR0201")
-            .any(|finding| finding["object"]["name"] == "nobody")
-    })?;
-    stage
-        .server
-        .delete("authorizationpolicies", NAMESPACE, "nobody")?;
-    stage.await_status("it to be gone", |status| {
-        !status["findings"].to_string().contains("nobody")
-    })?;
+            .filter(|finding| finding["object"]["name"] == "nobody")
+            .count()
+    };
+    // Two findings that say the same of objects that are called the same are one.
+    stage.await_status("them to be named", |status| count(status) == 2)?;
+    stage.server.withdraw(&policy)?;
+    stage.await_status("the policy to be gone", |status| count(status) == 1)?;
+    stage.server.withdraw(&istio)?;
+    stage.await_split([1, 1])?;
+    stage.await_status("the other gateway", |status| count(status) == 1)?;
+    stage.server.withdraw(&kubernetes)?;
+    stage.await_status("both to be gone", |status| count(status) == 0)?;
     Ok(())
 }

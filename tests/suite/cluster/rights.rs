@@ -37,11 +37,12 @@ fn named() -> Result<()> {
 fn manifest() -> Result<()> {
     let rights = Right::read(include_str!("../../../deploy/steer.yaml"))?;
     ensure!(
-        rights.iter().filter(|right| right.is_to_watch()).count() == 17,
+        rights.iter().filter(|right| right.is_to_watch()).count() == 27,
         "{rights:?}"
     );
     let mut stage = Stage::without_istio("kube-manifest")?;
     stage.server.install_istio("v1");
+    stage.server.install_gateway_api();
     stage.server.apply(CATALOG_SUBSETS)?;
     stage.split([90, 10])?;
     let with = |rights: &[Right]| Faults {

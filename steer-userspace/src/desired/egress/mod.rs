@@ -270,6 +270,8 @@ fn inside(snapshot: &Snapshot, world: World<'_>) -> BTreeSet<Subnet> {
     inside.extend(settings.cluster_nets.iter().map(|net| net.network()));
     let pods = snapshot.pods.iter().flat_map(|pod| pod.spec.addresses());
     inside.extend(pods.map(Subnet::of));
+    let nodes = snapshot.nodes.iter();
+    inside.extend(nodes.flat_map(|node| node.spec.inside()));
     let hosts = world.registry.hosts.values();
     let hosts = hosts.filter(|host| host.origin.service().is_some());
     inside.extend(hosts.flat_map(|host| host.addresses.iter().copied().map(Subnet::of)));

@@ -4,14 +4,17 @@ use serde_json::json;
 use super::*;
 
 const SERVICES: Watched = Watched {
+    group: "",
     kind: "Service",
     depth: Depth::Whole,
 };
 const PODS: Watched = Watched {
+    group: "",
     kind: "Pod",
     depth: Depth::Metadata,
 };
 const PODS_HERE: Watched = Watched {
+    group: "",
     kind: "Pod",
     depth: Depth::Whole,
 };

@@ -17,7 +17,7 @@ const METADATA: [&str; 5] = [
     "creationTimestamp",
 ];
 /// Kinds that are no rules, and are many.
-const FACTS: [&str; 4] = ["Pod", "EndpointSlice", "Service", "Namespace"];
+const FACTS: [&str; 5] = ["Pod", "EndpointSlice", "Service", "Namespace", "Node"];
 /// What `kubectl apply` keeps for itself: the whole object once more.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -76,6 +76,7 @@ mod tests {
         };
         let file: Arc<str> = "cluster: DestinationRule shop/catalog".into();
         let watched = Watched {
+            group: "networking.istio.io",
             kind: "DestinationRule",
             depth: Depth::Whole,
         };

@@ -2,6 +2,7 @@
 
 mod endpoint_slice;
 mod namespace;
+mod node;
 mod pod;
 mod service;
 
@@ -9,5 +10,6 @@ pub use endpoint_slice::{
     Conditions, EndpointSlice, SERVICE_NAME_LABEL, SliceEndpoint, SlicePort, TargetRef,
 };
 pub use namespace::Namespace;
+pub use node::{Node, NodeAddress, NodeStatus};
 pub use pod::{Container, ContainerPort, Pod, PodCondition, PodIp, PodStatus};
 pub use service::{ClientIpConfig, Service, ServicePort, SessionAffinityConfig, TargetPort};

@@ -16,6 +16,8 @@ pub struct Pod {
     pub service_account_name: Option<String>,
     /// `spec.containers`.
     pub containers: Vec<Container>,
+    /// `spec.initContainers`: sidecars among them, since they may stay.
+    pub init_containers: Vec<Container>,
     /// `status`.
     #[serde(skip)]
     pub status: PodStatus,
@@ -29,6 +31,8 @@ impl Kind for Pod {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Container {
+    /// Its name.
+    pub name: String,
     /// Its ports; a Service's `targetPort` may name one.
     pub ports: Vec<ContainerPort>,
 }
@@ -90,6 +94,12 @@ impl Pod {
             .as_deref()
             .filter(|_| self.status.pod_ips.is_empty());
         all.chain(first).filter_map(|text| text.parse().ok())
+    }
+
+    /// The names of its containers, those that run first among them.
+    pub fn container_names(&self) -> impl Iterator<Item = &str> {
+        let all = self.init_containers.iter().chain(&self.containers);
+        all.map(|container| container.name.as_str())
     }
 
     /// Whether it counts as an endpoint when no endpoint slice says so.

@@ -53,7 +53,12 @@ pub(super) async fn follow(
 ) {
     let mut tries = 0;
     loop {
-        for resource in &watch.resources {
+        let resources = if watch.may_be_missing {
+            served.offered(&watch.resources).await
+        } else {
+            watch.resources.iter().collect()
+        };
+        for resource in resources {
             match tell(&client, &watch, resource, &changes).await {
                 End::Unheard => return,
                 End::Unknown { was_known } if was_known => tries = 0,

@@ -11,6 +11,8 @@ use tokio::{sync::Mutex, time::sleep};
 
 /// How often it is looked for a definition that is missing.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How long an answer holds. Those who ask, ask at about the same time: one of them asks for all.
+const HOLDS: Duration = Duration::from_millis(250);
 
 /// What the watches of an agent know of it together.
 pub(super) struct Served {
@@ -31,30 +33,30 @@ impl Served {
     pub(super) async fn wait_for(&self, resources: &[ApiResource]) {
         loop {
             sleep(LOOK_EVERY).await;
-            if self.may_be_there(resources).await {
+            if !self.offered(resources).await.is_empty() {
                 return;
             }
         }
     }
 
-    async fn may_be_there(&self, resources: &[ApiResource]) -> bool {
+    /// Those whose group has that version, so that they may be there; all of them if the server does not
+    /// say.
+    pub(super) async fn offered<'a>(&self, resources: &'a [ApiResource]) -> Vec<&'a ApiResource> {
         let mut known = self.known.lock().await;
-        // Whoever waits looks as often: one of them asks for all.
-        let is_old = |asked: &Instant| asked.elapsed() >= LOOK_EVERY / 2;
+        let is_old = |asked: &Instant| asked.elapsed() >= HOLDS;
         if known.as_ref().is_none_or(|(asked, _)| is_old(asked)) {
             let Ok(groups) = self.client.list_api_groups().await else {
                 // Then each watch finds out for itself.
-                return true;
+                return resources.iter().collect();
             };
             let versions = groups.groups.into_iter().flat_map(|group| group.versions);
             let versions = versions.map(|version| version.group_version);
             *known = Some((Instant::now(), versions.collect()));
         }
-        let Some((_, versions)) = known.as_ref() else {
-            return true;
+        let is_there = |resource: &&ApiResource| {
+            let versions = known.as_ref().map(|(_, versions)| versions);
+            versions.is_none_or(|versions| versions.contains(&resource.api_version))
         };
-        resources
-            .iter()
-            .any(|resource| versions.contains(&resource.api_version))
+        resources.iter().filter(is_there).collect()
     }
 }

@@ -230,7 +230,7 @@ fn list(shared: &Shared, asked: &Asked, faults: &Faults) -> Response<Body> {
     if store.is_gone(version) {
         return status_of(410, "the provided continue parameter is too old");
     }
-    let all = store.list(&asked.resource.plural, &asked.wanted);
+    let all = store.list(&asked.resource.id, &asked.wanted);
     let limit = [number("limit"), faults.page].into_iter().flatten().min();
     let page: Vec<Value> = all
         .iter()
@@ -312,7 +312,7 @@ async fn tell(
     loop {
         let (gone, events, now) = {
             let store = lock(&shared.store);
-            let events = store.since(from, &asked.resource.plural, &asked.wanted);
+            let events = store.since(from, &asked.resource.id, &asked.wanted);
             (store.is_gone(from), events, store.version())
         };
         if gone {

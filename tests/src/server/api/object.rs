@@ -33,7 +33,7 @@ impl Target<'_> {
 
     /// The object as it is kept.
     pub(super) fn found(&self, store: &Store) -> Result<Value, Refused> {
-        let found = store.get(&self.resource.plural, self.namespace, self.name);
+        let found = store.get(&self.resource.id, self.namespace, self.name);
         found.cloned().ok_or_else(|| self.not_found())
     }
 
@@ -62,8 +62,8 @@ pub(super) fn apply(
     if resource.is_namespaced() && store.get("namespaces", "", namespace).is_none() {
         return Err((404, format!("namespaces \"{namespace}\" not found")));
     }
-    let current = store.get(&resource.plural, namespace, target.name).cloned();
-    let owners = match (&current, store.owners(&resource.plural, &target.key())) {
+    let current = store.get(&resource.id, namespace, target.name).cloned();
+    let owners = match (&current, store.owners(&resource.id, &target.key())) {
         (_, Some(owners)) => owners.clone(),
         (Some(current), None) => owned::all_of(OTHER, current),
         (None, None) => Owners::new(),
@@ -83,8 +83,8 @@ pub(super) fn apply(
         object["metadata"]["generation"] = json!(generation.unwrap_or_default() + 1);
     }
     if !dry {
-        object = store.keep(&resource.plural, target.key(), object);
-        store.own(&resource.plural, target.key(), owners);
+        object = store.keep(&resource.id, target.key(), object);
+        store.own(&resource.id, target.key(), owners);
     }
     Ok((code, object))
 }
@@ -100,7 +100,7 @@ pub(super) fn create(
         namespace,
         name,
     } = target;
-    if store.get(&resource.plural, namespace, name).is_some() {
+    if store.get(&resource.id, namespace, name).is_some() {
         return Err((
             409,
             format!("{} \"{name}\" already exists", resource.plural),
@@ -108,7 +108,7 @@ pub(super) fn create(
     }
     let mut object = sent.clone();
     object["metadata"]["namespace"] = json!(namespace);
-    Ok((201, store.keep(&resource.plural, target.key(), object)))
+    Ok((201, store.keep(&resource.id, target.key(), object)))
 }
 
 /// Replaces what is there, unless it has another version than the client knows. Status and the rest are
@@ -137,8 +137,7 @@ pub(super) fn replace(
     if object == found {
         return Ok((200, found));
     }
-    let plural = &target.resource.plural;
-    Ok((200, store.keep(plural, target.key(), object)))
+    Ok((200, store.keep(&target.resource.id, target.key(), object)))
 }
 
 /// A merge patch (RFC 7396).
@@ -172,12 +171,12 @@ pub(super) fn delete(
     let failed = |error: anyhow::Error| (500, error.to_string());
     if !dry {
         if resource.plural == "namespaces" {
-            for (plural, inside) in store.inside(name) {
-                store.delete(&plural, name, &inside).map_err(failed)?;
+            for (id, inside) in store.inside(name) {
+                store.delete(&id, name, &inside).map_err(failed)?;
             }
         }
         store
-            .delete(&resource.plural, target.namespace, name)
+            .delete(&resource.id, target.namespace, name)
             .map_err(failed)?;
     }
     Ok((200, found))

@@ -14,11 +14,18 @@ pub(super) struct Resource {
     pub(super) version: String,
     pub(super) plural: String,
     pub(super) kind: String,
+    /// Its plural; with the group where another group has the same.
+    pub(super) id: String,
 }
 
 impl Resource {
     fn new(group: &str, version: &str, plural: &str, kind: &str) -> Self {
+        let id = match group {
+            GATEWAY_API => format!("{plural}.{group}"),
+            _ => plural.to_owned(),
+        };
         Self {
+            id,
             group: group.to_owned(),
             version: version.to_owned(),
             plural: plural.to_owned(),
@@ -29,7 +36,7 @@ impl Resource {
     pub(super) fn is_namespaced(&self) -> bool {
         !matches!(
             self.plural.as_str(),
-            "namespaces" | "clusterroles" | "clusterrolebindings"
+            "namespaces" | "nodes" | "clusterroles" | "clusterrolebindings"
         )
     }
 
@@ -47,12 +54,13 @@ pub(super) type Key = (String, String);
 type Objects = BTreeMap<Key, Value>;
 
 const RBAC: &str = "rbac.authorization.k8s.io";
+const GATEWAY_API: &str = "gateway.networking.k8s.io";
 
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub(super) struct Event {
     pub(super) version: u64,
-    plural: String,
+    id: String,
     /// ADDED, MODIFIED or DELETED.
     pub(super) kind: &'static str,
     pub(super) object: Value,
@@ -79,6 +87,7 @@ impl Default for Store {
             compacted: 0,
             resources: vec![
                 Resource::new("", "v1", "namespaces", "Namespace"),
+                Resource::new("", "v1", "nodes", "Node"),
                 Resource::new("", "v1", "services", "Service"),
                 Resource::new("", "v1", "pods", "Pod"),
                 Resource::new("", "v1", "configmaps", "ConfigMap"),
@@ -137,51 +146,61 @@ impl Store {
         self.asked.push(asked);
     }
 
+    /// Adds Istio's definitions: the rules in a version, the others in theirs.
     pub(super) fn install_istio(&mut self, version: &str) {
-        for (kind, plural) in [
-            ("VirtualService", "virtualservices"),
-            ("DestinationRule", "destinationrules"),
-            ("ServiceEntry", "serviceentries"),
-            ("WorkloadEntry", "workloadentries"),
-            ("Sidecar", "sidecars"),
-            ("Gateway", "gateways"),
-        ] {
-            let group = "networking.istio.io";
-            self.resources
-                .push(Resource::new(group, version, plural, kind));
+        let rules = [
+            ("virtualservices", "VirtualService"),
+            ("destinationrules", "DestinationRule"),
+            ("serviceentries", "ServiceEntry"),
+            ("workloadentries", "WorkloadEntry"),
+            ("sidecars", "Sidecar"),
+            ("gateways", "Gateway"),
+        ];
+        let networking = "networking.istio.io";
+        for (plural, kind) in rules {
+            self.define(networking, version, plural, kind);
         }
+        self.define(networking, "v1alpha3", "envoyfilters", "EnvoyFilter");
+        self.define(networking, "v1beta1", "proxyconfigs", "ProxyConfig");
+        self.define(networking, version, "workloadgroups", "WorkloadGroup");
+        self.define("telemetry.istio.io", "v1", "telemetries", "Telemetry");
+        let extensions = "extensions.istio.io";
+        self.define(extensions, "v1alpha1", "wasmplugins", "WasmPlugin");
+        self.define(
+            extensions,
+            "v1alpha1",
+            "trafficextensions",
+            "TrafficExtension",
+        );
         let security = "security.istio.io";
-        for (group, version, plural, kind) in [
-            (
-                "networking.istio.io",
-                "v1alpha3",
-                "envoyfilters",
-                "EnvoyFilter",
-            ),
-            ("telemetry.istio.io", "v1", "telemetries", "Telemetry"),
-            (
-                "extensions.istio.io",
-                "v1alpha1",
-                "wasmplugins",
-                "WasmPlugin",
-            ),
-            (
-                security,
-                "v1",
-                "authorizationpolicies",
-                "AuthorizationPolicy",
-            ),
-            (security, "v1", "peerauthentications", "PeerAuthentication"),
-            (
-                security,
-                "v1",
-                "requestauthentications",
-                "RequestAuthentication",
-            ),
-        ] {
-            self.resources
-                .push(Resource::new(group, version, plural, kind));
-        }
+        self.define(
+            security,
+            "v1",
+            "authorizationpolicies",
+            "AuthorizationPolicy",
+        );
+        self.define(security, "v1", "peerauthentications", "PeerAuthentication");
+        self.define(
+            security,
+            "v1",
+            "requestauthentications",
+            "RequestAuthentication",
+        );
+    }
+
+    /// Adds the definitions of the Gateway API.
+    pub(super) fn install_gateway_api(&mut self) {
+        self.define(GATEWAY_API, "v1", "gateways", "Gateway");
+        self.define(GATEWAY_API, "v1", "grpcroutes", "GRPCRoute");
+        self.define(GATEWAY_API, "v1", "httproutes", "HTTPRoute");
+        self.define(GATEWAY_API, "v1alpha2", "tcproutes", "TCPRoute");
+        self.define(GATEWAY_API, "v1alpha2", "tlsroutes", "TLSRoute");
+        self.define(GATEWAY_API, "v1alpha2", "udproutes", "UDPRoute");
+    }
+
+    fn define(&mut self, group: &str, version: &str, plural: &str, kind: &str) {
+        self.resources
+            .push(Resource::new(group, version, plural, kind));
     }
 
     /// The groups and their versions, as discovery lists them.
@@ -208,10 +227,19 @@ impl Store {
             .cloned()
     }
 
+    /// The resource of an object, in whatever version that is known.
+    fn resource_of(&self, value: &Value) -> Result<&Resource> {
+        let text = |field: &str| value[field].as_str().with_context(|| format!("a {field}"));
+        let (version, kind) = (text("apiVersion")?, text("kind")?);
+        let group = version.rsplit_once('/').map_or("", |(group, _)| group);
+        let mut found = self.resources.iter();
+        found
+            .find(|one| one.kind == kind && one.group == group)
+            .with_context(|| format!("the server does not know {kind} of {version}"))
+    }
+
     pub(super) fn put(&mut self, mut value: Value) -> Result<()> {
-        let kind = value["kind"].as_str().context("an object's kind")?;
-        let resource = self.resources.iter().find(|one| one.kind == kind).cloned();
-        let resource = resource.with_context(|| format!("the server does not know {kind}"))?;
+        let resource = self.resource_of(&value)?.clone();
         value["apiVersion"] = json!(resource.api_version());
         if resource.is_namespaced() && value["metadata"]["namespace"].is_null() {
             value["metadata"]["namespace"] = json!("default");
@@ -219,87 +247,82 @@ impl Store {
         // What clients must do without.
         value["metadata"]["managedFields"] = json!([{"manager": "kubectl", "operation": "Apply"}]);
         let key = key(&value)?;
-        if let Some(found) = self.get(&resource.plural, &key.0, &key.1) {
+        if let Some(found) = self.get(&resource.id, &key.0, &key.1) {
             value["metadata"]["uid"] = found["metadata"]["uid"].clone();
             // Whoever writes rules does not write how they fare.
             if value["status"].is_null() && !found["status"].is_null() {
                 value["status"] = found["status"].clone();
             }
         }
-        self.owners.remove(&(resource.plural.clone(), key.clone()));
-        self.keep(&resource.plural, key, value);
+        self.owners.remove(&(resource.id.clone(), key.clone()));
+        self.keep(&resource.id, key, value);
         Ok(())
     }
 
     /// Keeps an object as it is but for its version, and says that it happened.
-    pub(super) fn keep(&mut self, plural: &str, key: Key, mut value: Value) -> Value {
+    pub(super) fn keep(&mut self, id: &str, key: Key, mut value: Value) -> Value {
         self.version += 1;
         value["metadata"]["resourceVersion"] = json!(self.version.to_string());
         if value["metadata"]["uid"].is_null() {
             value["metadata"]["uid"] = json!(format!("uid-{}", self.version));
         }
-        let all = self.objects.entry(plural.to_owned()).or_default();
+        let all = self.objects.entry(id.to_owned()).or_default();
         let kind = match all.insert(key, value.clone()) {
             None => "ADDED",
             Some(_) => "MODIFIED",
         };
-        self.happened(plural.to_owned(), kind, value.clone());
+        self.happened(id.to_owned(), kind, value.clone());
         value
     }
 
-    pub(super) fn get(&self, plural: &str, namespace: &str, name: &str) -> Option<&Value> {
+    pub(super) fn get(&self, id: &str, namespace: &str, name: &str) -> Option<&Value> {
         let key = (namespace.to_owned(), name.to_owned());
-        self.objects.get(plural)?.get(&key)
+        self.objects.get(id)?.get(&key)
     }
 
     /// Resource and name of everything in a namespace.
     pub(super) fn inside(&self, namespace: &str) -> Vec<(String, String)> {
         let all = self.objects.iter();
-        all.flat_map(|(plural, objects)| {
+        all.flat_map(|(id, objects)| {
             let inside = objects.keys().filter(|(own, _)| own == namespace);
-            inside.map(|(_, name)| (plural.clone(), name.clone()))
+            inside.map(|(_, name)| (id.clone(), name.clone()))
         })
         .collect()
     }
 
-    pub(super) fn owners(&self, plural: &str, key: &Key) -> Option<&Owners> {
-        self.owners.get(&(plural.to_owned(), key.clone()))
+    pub(super) fn owners(&self, id: &str, key: &Key) -> Option<&Owners> {
+        self.owners.get(&(id.to_owned(), key.clone()))
     }
 
-    pub(super) fn own(&mut self, plural: &str, key: Key, owners: Owners) {
-        self.owners.insert((plural.to_owned(), key), owners);
+    pub(super) fn own(&mut self, id: &str, key: Key, owners: Owners) {
+        self.owners.insert((id.to_owned(), key), owners);
     }
 
     /// Removes the object that a document describes.
     pub(super) fn withdraw(&mut self, value: &Value) -> Result<()> {
-        let kind = value["kind"].as_str().context("an object's kind")?;
-        let resource = self.resources.iter().find(|one| one.kind == kind);
-        let plural = resource
-            .with_context(|| format!("no {kind}"))?
-            .plural
-            .clone();
+        let id = self.resource_of(value)?.id.clone();
         let (namespace, name) = key(value)?;
-        self.delete(&plural, &namespace, &name)
+        self.delete(&id, &namespace, &name)
     }
 
-    pub(super) fn delete(&mut self, plural: &str, namespace: &str, name: &str) -> Result<()> {
+    pub(super) fn delete(&mut self, id: &str, namespace: &str, name: &str) -> Result<()> {
         let key = (namespace.to_owned(), name.to_owned());
-        let all = self.objects.get_mut(plural);
+        let all = self.objects.get_mut(id);
         let Some(mut value) = all.and_then(|all| all.remove(&key)) else {
-            bail!("there is no {plural} {namespace}/{name}");
+            bail!("there is no {id} {namespace}/{name}");
         };
         self.owners
-            .remove(&(plural.to_owned(), (namespace.to_owned(), name.to_owned())));
+            .remove(&(id.to_owned(), (namespace.to_owned(), name.to_owned())));
         self.version += 1;
         value["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        self.happened(plural.to_owned(), "DELETED", value);
+        self.happened(id.to_owned(), "DELETED", value);
         Ok(())
     }
 
-    fn happened(&mut self, plural: String, kind: &'static str, object: Value) {
+    fn happened(&mut self, id: String, kind: &'static str, object: Value) {
         self.events.push(Event {
             version: self.version,
-            plural,
+            id,
             kind,
             object,
         });
@@ -317,16 +340,16 @@ impl Store {
     }
 
     /// The objects of a resource that are wanted, in order.
-    pub(super) fn list(&self, plural: &str, wanted: &Wanted) -> Vec<&Value> {
-        let all = self.objects.get(plural).into_iter().flatten();
+    pub(super) fn list(&self, id: &str, wanted: &Wanted) -> Vec<&Value> {
+        let all = self.objects.get(id).into_iter().flatten();
         let all = all.map(|(_, object)| object);
         all.filter(|object| wanted.fits(object)).collect()
     }
 
     /// What happened after a version.
-    pub(super) fn since(&self, version: u64, plural: &str, wanted: &Wanted) -> Vec<Event> {
+    pub(super) fn since(&self, version: u64, id: &str, wanted: &Wanted) -> Vec<Event> {
         let events = self.events.iter().filter(|event| {
-            event.version > version && event.plural == plural && wanted.fits(&event.object)
+            event.version > version && event.id == id && wanted.fits(&event.object)
         });
         events.cloned().collect()
     }

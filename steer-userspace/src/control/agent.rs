@@ -5,6 +5,7 @@ mod report;
 use std::{
     collections::BTreeSet,
     io,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -33,7 +34,10 @@ use crate::{
         Compiler, Node,
         egress::{Found, Limits, Port},
     },
-    kernel::{Events, Heartbeat, KernelError, Removed, capability, heartbeat::now_ns, privilege},
+    kernel::{
+        Beside, Events, Heartbeat, KernelError, Removed, beside, capability, heartbeat::now_ns,
+        privilege,
+    },
     node::{
         NodeError,
         discover::{Scan, Scanner},
@@ -127,6 +131,8 @@ pub struct Agent {
     others_gone: bool,
     truth: Truth,
     strays: Strays,
+    /// Programs of others at the hooks that steer decides at.
+    beside: Vec<Beside>,
     told: Option<Status>,
     clusters_changed: bool,
     /// Who is told how far rules are enforced, and whether there is something to tell.
@@ -168,6 +174,7 @@ impl Agent {
             others_gone: false,
             truth: Truth::default(),
             strays: Strays::default(),
+            beside: Vec::new(),
             told: None,
             clusters_changed: false,
             feedback: feed.feedback(&settings.origin),
@@ -195,10 +202,13 @@ impl Agent {
         let mut look = timer(truth::LOOK_EVERY);
         let mut beat = timer(self.settings.heartbeat.every());
         let mut resolver = Resolver::start();
-        let first = tokio::select! {
-            first = self.feed.first() => first,
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+        let first = loop {
+            tokio::select! {
+                first = self.feed.first() => break first,
+                _ = beat.tick() => self.beat(now_ns())?,
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+            }
         };
         if self.take(first)? {
             if !self.snapshot.pods.is_empty() {
@@ -272,8 +282,24 @@ impl Agent {
             let now = Instant::now();
             self.untold |= self.strays.look(&self.snapshot, node, &self.found, now);
         }
+        self.look_beside();
         self.look_at_the_kernel()?;
         if self.untold { self.tell() } else { Ok(()) }
+    }
+
+    /// Looks who else decides where sockets connect.
+    fn look_beside(&mut self) {
+        let kernel = &self.settings.engine.kernel;
+        let pods = self.pods();
+        let all = pods.values().map(PathBuf::as_path);
+        match beside(&kernel.pins, all.chain([kernel.cgroup.as_path()])) {
+            Ok(found) if found == self.beside => {}
+            Ok(found) => {
+                self.beside = found;
+                self.untold = true;
+            }
+            Err(error) => tracing::debug!(%error, "programs of others cannot be looked for"),
+        }
     }
 
     fn look_at_the_kernel(&mut self) -> Result<(), AgentError> {

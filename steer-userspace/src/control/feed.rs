@@ -56,6 +56,8 @@ pub(super) struct Watching {
     cluster: Cluster,
     /// When the first change was noted that was not yet told of.
     noted: Option<Instant>,
+    /// When the log last said what is waited for.
+    said: Instant,
 }
 
 /// Why there is none.
@@ -86,6 +88,7 @@ impl Feed {
                     kubernetes,
                     cluster,
                     noted: None,
+                    said: Instant::now(),
                 }))
             }
         })
@@ -114,7 +117,7 @@ impl Feed {
     }
 
     /// The first configuration. Files that are as young as the agent are read as they are; of a
-    /// cluster, everything is waited for.
+    /// cluster, everything is waited for. Safe to cancel.
     pub(super) async fn first(&mut self) -> Read {
         match self {
             Self::Files(files) => files.reader.read(),
@@ -162,17 +165,17 @@ impl Files {
 
 impl Watching {
     async fn first(&mut self) -> Snapshot {
-        let mut said = Instant::now();
         loop {
             if let Some(snapshot) = self.cluster.snapshot() {
                 return snapshot;
             }
-            if let Ok((watched, change)) = timeout_at(said + PATIENCE, self.kubernetes.next()).await
+            if let Ok((watched, change)) =
+                timeout_at(self.said + PATIENCE, self.kubernetes.next()).await
             {
                 self.take(watched, change);
             }
-            if said.elapsed() >= PATIENCE {
-                said = Instant::now();
+            if self.said.elapsed() >= PATIENCE {
+                self.said = Instant::now();
                 let kinds: Vec<&str> = self.cluster.unlisted().map(|one| one.kind).collect();
                 tracing::warn!(
                     kinds = kinds.join(" "),

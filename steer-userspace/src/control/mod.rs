@@ -2,6 +2,7 @@
 
 mod agent;
 mod clusters_file;
+mod company;
 mod engine;
 mod features;
 mod feed;

@@ -107,6 +107,10 @@ pub const HOST_NETWORK: &str = "STR0602";
 pub const NOT_LOOKED_AT: &str = "STR0603";
 /// A pod runs on this node, and none of its processes is found.
 pub const POD_NOT_FOUND: &str = "STR0604";
+/// A pod has a sidecar.
+pub const SIDECAR_BESIDE: &str = "STR0605";
+/// Programs of others decide where sockets connect.
+pub const PROGRAMS_BESIDE: &str = "STR0606";
 /// The configuration does not fit into the maps.
 pub const DOES_NOT_FIT: &str = "STR0701";
 /// The kernel refused a change.
@@ -121,7 +125,7 @@ pub const ROLLED_BACK: &str = "STR0705";
 pub const NO_TCX: &str = "STR0801";
 
 /// All of them, in order.
-pub const ALL: [Code; 52] = [
+pub const ALL: [Code; 54] = [
     Code {
         id: REFERENCED_NOT_FOUND,
         severity: Severity::Warning,
@@ -399,6 +403,20 @@ pub const ALL: [Code; 52] = [
         title: "A pod runs on this node, and none of its processes is found.",
         help: "Its connections are not steered, or it counts as a client nobody knows: the watched cgroup \
                (--cgroup) must be above those of all pods.",
+    },
+    Code {
+        id: SIDECAR_BESIDE,
+        severity: Severity::Warning,
+        title: "A pod of this node has a sidecar, which takes its connections.",
+        help: "steer chooses an endpoint when the application connects; the sidecar is handed that endpoint, \
+               not the service. Leave the sidecar out where steer does what it did.",
+    },
+    Code {
+        id: PROGRAMS_BESIDE,
+        severity: Severity::Warning,
+        title: "Programs of others decide where sockets of pods connect, too.",
+        help: "One that runs before steer's may put an endpoint where steer looks for a service. Turn the \
+               other's socket load balancing off for pods.",
     },
     Code {
         id: DOES_NOT_FIT,

@@ -33,7 +33,12 @@ impl Inventory {
                 name: path.display().to_string(),
                 source,
             };
-            let link = sys::open_pin(&path).map_err(failed)?;
+            let link = match sys::open_pin(&path) {
+                Ok(link) => link,
+                // It went while it was listed, with its pod.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(failed(error)),
+            };
             let info = sys::link_info(link.as_fd()).map_err(failed)?;
             found.links.insert(info.id);
             found.programs.insert(info.program_id);

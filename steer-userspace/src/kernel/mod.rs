@@ -3,6 +3,7 @@
 
 mod apply;
 mod attach;
+mod beside;
 pub mod capability;
 pub mod cgroup;
 mod egress;
@@ -34,6 +35,7 @@ mod truth;
 mod types;
 mod undo;
 
+pub use beside::{Beside, beside};
 pub use egress::{EgressMaps, now_secs};
 pub use error::KernelError;
 pub use events::Events;

@@ -64,6 +64,15 @@ pub const PROGRAMS: [&str; 11] = [
     "steer_skb_ingress",
 ];
 
+/// The hooks at which it is decided where sockets connect or send, and the kernel's numbers of them
+/// (`enum bpf_attach_type`).
+pub(super) const SOCKET_HOOKS: [(&str, u32); 4] = [
+    ("connect4", 10),
+    ("connect6", 11),
+    ("sendmsg4", 14),
+    ("sendmsg6", 15),
+];
+
 /// Those that see packets: in force only while some policy judges, because each costs every packet.
 pub(super) const PACKET_PROGRAMS: [&str; 2] = ["steer_skb_egress", "steer_skb_ingress"];
 

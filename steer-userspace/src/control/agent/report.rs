@@ -6,7 +6,7 @@ use steer_common::egress::LearnedKey;
 
 use super::{
     super::{
-        EngineError, features, refusals,
+        EngineError, company, features, refusals,
         status::{State, Status},
     },
     Agent, AgentError, Outcome,
@@ -87,7 +87,7 @@ impl Agent {
     }
 
     /// The cgroups of pods.
-    fn pods(&self) -> BTreeMap<String, PathBuf> {
+    pub(super) fn pods(&self) -> BTreeMap<String, PathBuf> {
         let watched = &self.settings.engine.kernel.cgroup;
         let found = self.found.workloads.iter();
         found
@@ -103,6 +103,11 @@ impl Agent {
         findings.extend(self.found.findings.iter().cloned());
         let cgroup = self.settings.engine.kernel.cgroup.display().to_string();
         findings.extend(self.strays.findings(&cgroup));
+        findings.extend(company::sidecars(
+            &self.snapshot,
+            self.found.workloads.keys(),
+        ));
+        findings.extend(company::programs(&self.beside));
         findings.extend(self.refused.iter().cloned());
         findings.extend(features::findings(self.engine.kernel().features()));
         findings.sort();

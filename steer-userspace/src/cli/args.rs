@@ -283,9 +283,12 @@ pub struct Learn {
     after_help = "-o wide adds each program, every reason, and what the agent reads.
 
 Exit code 1 if something is not as it should be: no agent, a program that is not attached, or a
-configuration that is refused."
+configuration that is refused. With --alive it is 1 only if the agent has not said in time that it lives."
 )]
 pub struct Status {
+    /// Only whether the agent lives, as a liveness probe asks: what else is wrong does not count
+    #[arg(long)]
+    pub alive: bool,
     /// Format.
     #[command(flatten)]
     pub output: Output,

@@ -1,5 +1,6 @@
 //! `steer status`: whether the kernel does what was asked.
 
+mod alive;
 mod problems;
 mod text;
 
@@ -114,6 +115,9 @@ struct Fill {
 
 /// Looks and tells.
 pub(super) fn run(args: &Status, instance: &Instance) -> anyhow::Result<Exit> {
+    if args.alive {
+        return alive::run(args, instance);
+    }
     let told = tell(&look(instance)?);
     output::write(&output::answer(&told, args.output.output, |told, wide| {
         text(told, wide)

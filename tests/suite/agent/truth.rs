@@ -1,7 +1,10 @@
 //! Somebody else detaches programs and changes maps: the agent puts it right within seconds, and says
 //! so.
 
-use std::{fs, time::Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Trial;
@@ -11,14 +14,18 @@ use nix::{
 };
 use steer::{
     image::canary,
-    kernel::{Maps, Pins, Undo},
-    plan::Step,
+    kernel::{Kernel, KernelSettings, Maps, Pins, Undo},
+    plan::{Capacity, Step},
 };
 use steer_tests::{harness::test, lab::Lab};
 
 use crate::stage::{
-    ROUTE, Stage, catalog, ensure_ninety_ten, eventually, rows, split, status, wait_for,
+    ROUTE, Stage, catalog, ensure_ninety_ten, eventually, rows, split, status, wait_long_for,
 };
+
+/// How long a repair may take. An agent rests between two looks at the maps in proportion to how long
+/// one takes, so that a slow machine is not kept busy with it.
+const REPAIR_MAX: Duration = Duration::from_mins(1);
 
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
@@ -27,6 +34,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("truth::a_changed_row_is_put_right", changed),
         test("truth::the_canary_says_whether_the_kernel_steers", tried),
         test("truth::an_agent_that_is_stuck_is_told", stuck),
+        test("truth::who_else_decides_connections_is_told", beside),
     ]
 }
 
@@ -45,15 +53,21 @@ fn told(lab: &Lab) -> Result<(Option<i32>, String)> {
     ))
 }
 
+/// Waits until the agent says that it put `what` right.
+fn repaired(lab: &Lab, what: &str) -> Result<()> {
+    wait_long_for(lab, REPAIR_MAX, |status| {
+        status["repaired"].to_string().contains(what)
+    })?;
+    Ok(())
+}
+
 fn detached() -> Result<()> {
     let Stage { lab, agent } = Stage::raise("detached")?;
     let link = pins(&lab)?.join("links/steer_connect4");
     let started = Instant::now();
     // Nobody else holds the link: with its last pin it goes.
     fs::remove_file(&link)?;
-    wait_for(&lab, |status| {
-        status["repaired"].to_string().contains("steer_connect4")
-    })?;
+    repaired(&lab, "steer_connect4")?;
     ensure!(
         link.exists(),
         "not pinned again after {:?}",
@@ -97,11 +111,7 @@ fn unguarded() -> Result<()> {
     })?;
     let link = pods.first().context("a link")?;
     fs::remove_file(link)?;
-    wait_for(lab, |status| {
-        status["repaired"]
-            .to_string()
-            .contains("the guard of interface")
-    })?;
+    repaired(lab, "the guard of interface")?;
     ensure!(link.exists(), "not pinned again");
     let (code, text) = told(lab)?;
     ensure!(code == Some(0), "{text}");
@@ -127,18 +137,14 @@ fn changed() -> Result<()> {
     route.destinations[1].weight = 9;
     let route = Box::new(route);
     maps.apply(&[Step::Route { row, route }], &mut Undo::default())?;
-    wait_for(lab, |status| {
-        status["repaired"].to_string().contains("ROUTES")
-    })?;
+    repaired(lab, "ROUTES")?;
     stage.await_weights(&[90, 10])?;
     ensure_ninety_ten(lab)?;
     // A service is taken out of the table.
     let live = maps.read()?;
     let row = live.services[&key];
     maps.apply(&[Step::Unpublish { key, row }], &mut Undo::default())?;
-    wait_for(lab, |status| {
-        status["repaired"].to_string().contains("SERVICES")
-    })?;
+    repaired(lab, "SERVICES")?;
     ensure_ninety_ten(lab)?;
     ensure!(rows(lab)?.sources == before.sources);
     // Nothing is found where nobody changed anything.
@@ -146,7 +152,7 @@ fn changed() -> Result<()> {
     let repairs = count(&status(lab)?);
     lab.configure(ROUTE, &split([70, 30]))?;
     stage.await_weights(&[70, 30])?;
-    std::thread::sleep(std::time::Duration::from_secs(5));
+    std::thread::sleep(Duration::from_secs(5));
     ensure!(count(&status(lab)?) == repairs, "{}", status(lab)?);
     Ok(())
 }
@@ -190,6 +196,29 @@ fn tried() -> Result<()> {
     Ok(())
 }
 
+/// Programs of somebody else's at the same hooks: here, those of another steer.
+fn beside() -> Result<()> {
+    let stage = Stage::raise("beside")?;
+    let lab = &stage.lab;
+    let other = Kernel::start(&KernelSettings {
+        pins: Pins::new(lab.dirs().bpf().join("other")),
+        cgroup: lab.dirs().cluster_cgroup().path().to_owned(),
+        capacity: Capacity::for_services(10),
+    })?;
+    let told = |status: &serde_json::Value| {
+        let findings = status["findings"].as_array().into_iter().flatten();
+        let mut messages = findings
+            .filter(|finding| finding["code"] == "STR0606")
+            .filter_map(|finding| finding["message"].as_str());
+        messages.any(|message| message.contains("steer_connect4 (program "))
+    };
+    wait_long_for(lab, REPAIR_MAX, told)?;
+    drop(other);
+    fs::remove_dir_all(lab.dirs().bpf().join("other"))?;
+    wait_long_for(lab, REPAIR_MAX, |status| !told(status))?;
+    ensure_ninety_ten(lab)
+}
+
 fn stuck() -> Result<()> {
     let Stage { lab, agent } = Stage::raise("stuck")?;
     let pid = Pid::from_raw(i32::try_from(agent.pid())?);
@@ -199,9 +228,16 @@ fn stuck() -> Result<()> {
         let silent = text.contains("the agent has not said for");
         Ok((code == Some(1) && silent).then_some(()))
     })?;
+    // So does the answer to a liveness probe.
+    let alive = || -> Result<Option<i32>> {
+        Ok(lab.steer("status")?.arg("--alive").output()?.status.code())
+    };
+    ensure!(alive()? == Some(1), "it is said to live");
     ensure_ninety_ten(&lab)?;
     kill(pid, Signal::SIGCONT)?;
     eventually("the agent to be back", || {
         Ok((told(&lab)?.0 == Some(0)).then_some(()))
-    })
+    })?;
+    ensure!(alive()? == Some(0), "it is not said to live");
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod dns;
+pub mod elsewhere;
 pub mod http;
 pub mod identity;
 pub mod names;

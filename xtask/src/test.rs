@@ -38,10 +38,23 @@ pub(crate) struct Args {
     /// Name the suites and stop
     #[arg(long)]
     list: bool,
+
+    /// A cluster's kubeconfig, for the suite `cluster`: only the tests that can share one, which write
+    /// into a namespace of their own and remove it
+    #[arg(long, value_name = "FILE", requires = "suite")]
+    kubeconfig: Option<PathBuf>,
+
+    /// The context of the kubeconfig
+    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
+    context: Option<String>,
 }
 
 /// Tests without a kernel: unit, golden and property tests.
 const UNIT: &str = "unit";
+/// What an agent does on an API server.
+const CLUSTER: &str = "cluster";
+/// Those of its tests that run on anybody's.
+const ELSEWHERE: &str = "elsewhere::";
 /// What needs Helm.
 const DEPLOY: &str = "deploy";
 /// Examples in the documentation.
@@ -65,6 +78,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             );
         }
         layers.retain(|layer| layer == suite);
+    }
+    if args.kubeconfig.is_some() && layers != [CLUSTER] {
+        bail!(
+            "--kubeconfig is for the suite {CLUSTER}: cargo xtask test {CLUSTER} --kubeconfig FILE"
+        );
     }
     setup::ensure(&[Group::Build, Group::Test])?;
     build_ebpf::build_and_gate()?;
@@ -155,7 +173,17 @@ fn command(layer: &str, args: &Args, metadata: &Metadata, steer: &Path) -> Comma
     if args.full {
         command.env("STEER_FULL", "1");
     }
-    command.arg("--").args(&args.filter);
+    let mut filter = args.filter.as_deref();
+    if let Some(path) = &args.kubeconfig {
+        // Suites run in the directory of their package.
+        command.env(
+            "STEER_KUBECONFIG",
+            std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+        );
+        command.envs(args.context.iter().map(|name| ("STEER_CONTEXT", name)));
+        filter = filter.or(Some(ELSEWHERE));
+    }
+    command.arg("--").args(filter);
     if colours() {
         command.arg("--color=always");
     }

@@ -11,7 +11,7 @@ mod store;
 mod write;
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
@@ -61,7 +61,8 @@ pub struct Faults {
     pub events_max: Option<usize>,
 }
 
-fn documents(text: &str) -> Result<Vec<Value>> {
+/// The documents of a text of YAML.
+pub(super) fn documents(text: &str) -> Result<Vec<Value>> {
     let mut all = Vec::new();
     for document in text.split("\n---") {
         let value: Option<Value> = serde_saphyr::from_str(document)
@@ -72,6 +73,13 @@ fn documents(text: &str) -> Result<Vec<Value>> {
     Ok(all)
 }
 
+/// A port of the loopback address.
+pub(super) fn listen() -> Result<TcpListener> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -80,11 +88,15 @@ impl ApiServer {
     /// Starts it in the network namespace of `pod`, on its loopback address, with the kinds that
     /// every cluster has.
     pub fn start(pod: &Pod) -> Result<Self> {
-        let listener = pod.in_network(|| {
-            let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-            listener.set_nonblocking(true)?;
-            Ok(listener)
-        })?;
+        Self::serve(pod.in_network(listen)?)
+    }
+
+    /// Starts it where the test itself runs.
+    pub fn start_here() -> Result<Self> {
+        Self::serve(listen()?)
+    }
+
+    fn serve(listener: TcpListener) -> Result<Self> {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             store: Mutex::default(),
@@ -124,6 +136,11 @@ impl ApiServer {
     /// Adds Istio's kinds, as its CRDs do.
     pub fn install_istio(&self, version: &str) {
         lock(&self.shared.store).install_istio(version);
+    }
+
+    /// Adds the kinds of the Gateway API, as its CRDs do.
+    pub fn install_gateway_api(&self) {
+        lock(&self.shared.store).install_gateway_api();
     }
 
     /// Creates or replaces the objects of a text of YAML documents.

@@ -2,6 +2,7 @@
 //! everything that goes wrong between the two.
 
 mod crowd;
+mod elsewhere;
 mod feedback;
 mod install;
 mod life;
@@ -17,6 +18,7 @@ use steer_tests::harness;
 
 fn main() -> ExitCode {
     let tests = [
+        elsewhere::tests(),
         install::tests(),
         feedback::tests(),
         crowd::tests(),

@@ -1,6 +1,6 @@
 //! The bookstore, an API server that has it, and an agent that asks that one.
 
-use std::{collections::BTreeMap, fs, thread, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -92,14 +92,8 @@ impl Stage {
     }
 
     fn agent_with(&self, arguments: &[&str]) -> Result<Agent> {
-        let mut command = self.lab.steer("agent")?;
-        command.arg("--kubernetes").arg("--kubeconfig");
-        command.arg(self.server.kubeconfig(self.lab.dirs().run())?);
-        command
-            .arg("--cgroup")
-            .arg(self.lab.dirs().cluster_cgroup().path());
-        command.args(arguments);
-        Agent::start(self.lab.node()?, command)
+        let kubeconfig = self.server.kubeconfig(self.lab.dirs().run())?;
+        agent(&self.lab, &kubeconfig, arguments)
     }
 
     /// Writes the split of the catalog to the server.
@@ -169,6 +163,18 @@ impl Stage {
         ensure!(code == 0, "the agent ends with {code}");
         Ok(())
     }
+}
+
+/// Starts an agent on the node of a lab, which asks the server that a kubeconfig names.
+pub(crate) fn agent(lab: &Lab, kubeconfig: &Path, arguments: &[&str]) -> Result<Agent> {
+    let mut command = lab.steer("agent")?;
+    command.arg("--kubernetes").arg("--kubeconfig");
+    command.arg(kubeconfig);
+    command
+        .arg("--cgroup")
+        .arg(lab.dirs().cluster_cgroup().path());
+    command.args(arguments);
+    Agent::start(lab.node()?, command)
 }
 
 /// Asks until it holds; the last complaint is told.

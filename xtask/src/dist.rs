@@ -58,6 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "target/dist/steer: {:.1} MiB, static",
         mebibytes(bytes)
     ));
+    println!("figure binary.mb {:.1}", mebibytes(bytes));
     if args.what == What::Image {
         write_image(&binary, &folder, &args.tag)?;
     }
@@ -89,10 +90,11 @@ fn write_image(binary: &Path, folder: &Path, name: &Name) -> Result<()> {
     let path = folder.join("steer-image.tar");
     fs::write(&path, &archive).with_context(|| format!("cannot write {}", path.display()))?;
     let said = empty::version(&path, &folder.join("empty"))?;
+    let size = mebibytes(u64::try_from(archive.len())?);
     say(&format!(
-        "target/dist/steer-image.tar: {name}, {:.1} MiB; {said} starts in an empty root",
-        mebibytes(u64::try_from(archive.len())?)
+        "target/dist/steer-image.tar: {name}, {size:.1} MiB; {said} starts in an empty root"
     ));
+    println!("figure image.mb {size:.1}");
     Ok(())
 }
 

@@ -28,6 +28,7 @@ use crate::{
 };
 
 pub mod entries;
+mod slices;
 
 use entries::{Entry, Resolved};
 
@@ -194,12 +195,11 @@ impl Registry {
         let written = &self.written;
         if same(&written.pods, &snapshot.pods)
             && same(&written.services, &snapshot.services)
-            && same(&written.slices, &snapshot.endpoint_slices)
             && same(&written.entries, &snapshot.service_entries)
             && same(&written.workloads, &snapshot.workload_entries)
             && Arc::ptr_eq(&written.resolved, resolved)
         {
-            return BTreeSet::new();
+            return self.update_slices(snapshot, domain);
         }
         let owners = owners(snapshot);
         let slices = slices_by_service(snapshot);

@@ -28,5 +28,7 @@ fn main() -> ExitCode {
         server::tests(),
         timing::tests(),
     ];
-    harness::measure(tests.into_iter().flatten().collect(), timing::figures)
+    harness::measure(tests.into_iter().flatten().collect(), || {
+        [timing::figures(), crowd::figures()].concat()
+    })
 }

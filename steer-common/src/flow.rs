@@ -23,6 +23,25 @@ pub struct Origin {
     pub generation: u32,
 }
 
+/// `Origin::split` of a socket that the agent opened to send requests on.
+pub const SPLIT_OF_AGENT: SplitId = SplitId::MAX;
+/// `Origin::destination` of a socket that was handed to the agent: each request has its own.
+pub const DESTINATION_BY_REQUEST: u32 = u32::MAX;
+
+impl Origin {
+    /// That of a socket that the agent opened: it dials endpoints, whoever else has their address.
+    pub fn of_agent() -> Self {
+        Self {
+            dialled: Peer::default(),
+            endpoint: Peer::default(),
+            service: 0,
+            split: SPLIT_OF_AGENT,
+            destination: DESTINATION_BY_REQUEST,
+            generation: 0,
+        }
+    }
+}
+
 /// A row of `TCP_ORIGIN`: the same of a TCP socket.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -147,11 +147,17 @@ pub enum Reason {
     EventsLost = 60,
     /// A SYN with data on a port whose first bytes are checked.
     HelloInSyn = 61,
+    /// The connection was handed to the agent, which looks at its requests.
+    HandedOver = 62,
+    /// Requests should be looked at, and the agent is not there to do it: drawn as if they need not.
+    CatchAll = 63,
+    /// Requests should be looked at, and the agent is not there to do it: the node is closed then.
+    AgentAway = 64,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 62] = [
+    pub const ALL: [Self; 65] = [
         Self::Drawn,
         Self::Remembered,
         Self::NotAService,
@@ -214,6 +220,9 @@ impl Reason {
         Self::Quic,
         Self::EventsLost,
         Self::HelloInSyn,
+        Self::HandedOver,
+        Self::CatchAll,
+        Self::AgentAway,
     ];
 
     /// Its row of COUNTERS.
@@ -287,15 +296,21 @@ impl Reason {
             Self::Quic => "quic",
             Self::EventsLost => "events_lost",
             Self::HelloInSyn => "hello_in_syn",
+            Self::HandedOver => "handed_over",
+            Self::CatchAll => "catch_all",
+            Self::AgentAway => "agent_away",
         }
     }
 
     /// What happened.
     pub const fn outcome(self) -> Outcome {
         match self {
-            Self::Drawn | Self::Remembered | Self::OriginNotStored | Self::ReplyNotStored => {
-                Outcome::Steered
-            }
+            Self::Drawn
+            | Self::Remembered
+            | Self::OriginNotStored
+            | Self::ReplyNotStored
+            | Self::HandedOver
+            | Self::CatchAll => Outcome::Steered,
             Self::NotAService
             | Self::NotVisible
             | Self::OtherProtocol
@@ -338,7 +353,8 @@ impl Reason {
             | Self::HelloTooLong
             | Self::HelloRewritten
             | Self::HelloInSyn
-            | Self::Quic => Outcome::Refused,
+            | Self::Quic
+            | Self::AgentAway => Outcome::Refused,
             Self::PeerRestored | Self::ReplyRestored => Outcome::Restored,
             Self::InNetwork
             | Self::NameLearned
@@ -459,6 +475,13 @@ impl Reason {
             }
             Self::HelloInSyn => {
                 "a SYN with data (TCP fast open) where the first bytes are checked: refused"
+            }
+            Self::HandedOver => "handed to the agent, which looks at each request",
+            Self::CatchAll => {
+                "requests cannot be looked at here: drawn by the rule that needs none of them"
+            }
+            Self::AgentAway => {
+                "requests must be looked at and the agent is away (--when-away closed): refused"
             }
         }
     }

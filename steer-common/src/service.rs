@@ -81,6 +81,24 @@ pub const ROUTE_AFFINITY: u32 = 1 << 2;
 /// Where `Depth` is kept in the flags.
 const DEPTH_SHIFT: u32 = 8;
 
+/// Where the agent listens, inside of each pod, for connections whose requests are looked at.
+pub const REQUEST_PORT: u16 = 15_071;
+/// The addresses of these listeners: 127.64.0.0/10, and the number of the split below it.
+const REQUEST_NET: u32 = 0x7f40_0000;
+/// How many there are.
+const REQUEST_ADDRESSES: u32 = 1 << 22;
+
+/// The loopback address that stands for a route: for its split, which is its own for as long as it is
+/// there. None if the number is too large for one.
+#[inline(always)]
+pub const fn request_address(split: SplitId) -> Option<[u8; 4]> {
+    if split < REQUEST_ADDRESSES {
+        Some((REQUEST_NET | split).to_be_bytes())
+    } else {
+        None
+    }
+}
+
 /// One destination of a route: a contiguous range of endpoints and its weight.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -139,6 +157,12 @@ impl Route {
             1 => Depth::Hello,
             _ => Depth::Request,
         }
+    }
+
+    /// Whether that is `Depth::Request`, for the programs.
+    #[inline(always)]
+    pub const fn looks_at_requests(&self) -> bool {
+        (self.flags >> DEPTH_SHIFT) & 0xff == Depth::Request as u32
     }
 
     /// The flag bits that stand for `depth`.
@@ -236,6 +260,13 @@ const _: () = assert!(size_of::<Source>() == 24 + 16 * crate::addr::POD_ADDRS);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_route_has_a_loopback_address() {
+        assert_eq!(request_address(0), Some([127, 64, 0, 0]));
+        assert_eq!(request_address(0x3f_ffff), Some([127, 127, 255, 255]));
+        assert_eq!(request_address(0x40_0000), None);
+    }
 
     #[test]
     fn a_number_is_its_owners_only() {

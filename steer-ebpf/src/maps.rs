@@ -44,6 +44,11 @@ pub(crate) static BUCKET_MASK: u32 = buckets(KEYS) - 1;
 #[unsafe(no_mangle)]
 pub(crate) static NETNS_FIELDS: [u32; 3] = [0; 3];
 
+/// Which bit of a socket says that it speaks IPv6 only, counted from its first byte; the agent sets it
+/// when it loads the object. 0: that cannot be known, and no socket that dials IPv6 is handed over.
+#[unsafe(no_mangle)]
+pub(crate) static V6_ONLY_BIT: u32 = 0;
+
 /// Row -> route. Writer: the agent; immutable once published, re-used after a grace period.
 #[btf_map]
 pub(crate) static ROUTES: Array<Route, ROWS> = Array::new();

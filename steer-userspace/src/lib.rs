@@ -24,4 +24,6 @@ pub mod kernel;
 pub mod live;
 pub mod node;
 pub mod plan;
+pub mod proxy;
+pub mod requests;
 pub mod source;

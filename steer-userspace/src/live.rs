@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use steer_common::{
-    egress::{Learned, LearnedKey},
+    addr::{Addr, Peer, Port},
+    egress::{Learned, LearnedKey, Meta, meta::AWAY_CLOSED},
     endpoint::Endpoint,
     flow::{Affinity, Member, MemberKey, Recalled},
     index::Bucket,
-    logic::Maps as Lookups,
+    logic::{Door, Maps as Lookups},
     reason::Reason,
-    service::{ClassId, Route, RowId, ServiceKey, Source, SplitId},
+    service::{ClassId, REQUEST_PORT, Route, RowId, ServiceKey, Source, SplitId, request_address},
 };
 
 use crate::plan::EgressRows;
@@ -26,6 +27,8 @@ pub struct Live {
     pub generation: u32,
     /// META: the generation that was being applied when this was read; 0 for none.
     pub applying: u32,
+    /// META, as a whole.
+    pub meta: Meta,
     /// SERVICES, as the kernel reads it.
     pub buckets: Vec<Bucket>,
     /// Where SERVICES leads.
@@ -60,8 +63,10 @@ pub struct Asked<'a> {
     pub class: Option<ClassId>,
     /// AFFINITY, as far as it is about this client.
     pub memories: &'a BTreeMap<SplitId, Affinity>,
-    /// Nanoseconds of the monotonic clock: a memory ends at a moment.
+    /// Nanoseconds of the monotonic clock: a memory ends at a moment, and so does a heartbeat.
     pub now_ns: u64,
+    /// Whether the agent listens where the client is, if it lives.
+    pub attended: bool,
 }
 
 impl Lookups for Asked<'_> {
@@ -89,6 +94,18 @@ impl Lookups for Asked<'_> {
 
     fn class(&self) -> Option<ClassId> {
         self.class
+    }
+
+    fn door(&self, route: &Route) -> Door {
+        let there = self.attended && self.live.meta.is_agent_there(self.now_ns);
+        match request_address(route.split).filter(|_| there) {
+            Some(address) => {
+                let addr = Addr::from_v4_word(u32::from_ne_bytes(address));
+                Door::Listener(Peer::new(addr, Port::new(REQUEST_PORT)))
+            }
+            None if self.live.meta.when_away == AWAY_CLOSED => Door::Closed,
+            None => Door::Open,
+        }
     }
 
     fn recall(&self, route: &Route) -> Option<Recalled> {

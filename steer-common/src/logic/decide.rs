@@ -1,7 +1,8 @@
 //! The decision of `connect` and `sendmsg`: which endpoint, or why none.
 //!
 //! Fails open: whatever cannot be looked up leaves the connection as it was dialled. Only a
-//! service that is known and has nowhere to go refuses.
+//! service that is known and has nowhere to go refuses, and one whose requests must be looked at
+//! while nobody does, if the node is told so.
 
 use core::ptr::read_volatile;
 
@@ -51,10 +52,23 @@ pub trait Maps {
     fn take_ticket(&self, split: SplitId) -> Option<u64>;
     /// SOURCES: the class of the client that asks.
     fn class(&self) -> Option<ClassId>;
+    /// META, and the sockets that listen where the client is: who looks at the requests of a route.
+    fn door(&self, route: &Route) -> Door;
     /// AFFINITY and MEMBERS: what this client was given before, if it still holds.
     fn recall(&self, route: &Route) -> Option<Recalled>;
     /// AFFINITY: notes what this client was given.
     fn remember(&self, route: &Route, endpoint: &Endpoint);
+}
+
+/// What is to be done with a connection whose requests must be looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Door {
+    /// The agent listens here.
+    Listener(Peer),
+    /// It cannot be asked: as if requests need not be looked at.
+    Open,
+    /// It cannot be asked, and nothing goes unseen.
+    Closed,
 }
 
 /// Where a connection goes.
@@ -80,6 +94,8 @@ pub enum Decision<'a> {
     Refuse(Reason),
     /// Sent to an endpoint.
     Steer(Steer<'a>),
+    /// Handed to the agent, which listens there.
+    HandOver(&'a Route, Peer),
 }
 
 /// Decides for one connection or datagram.
@@ -91,6 +107,14 @@ pub fn decide<'a, M: Maps>(maps: &'a M, dialled: &Dialled) -> Decision<'a> {
     };
     if route.has(ROUTE_HIDDEN) {
         return Decision::Pass(Reason::NotVisible);
+    }
+    let mut drawn = Reason::Drawn;
+    if route.looks_at_requests() && dialled.proto as u8 == Proto::Tcp as u8 {
+        match maps.door(route) {
+            Door::Listener(at) => return Decision::HandOver(route, at),
+            Door::Closed => return Decision::Refuse(Reason::AgentAway),
+            Door::Open => drawn = Reason::CatchAll,
+        }
     }
     if route.has(ROUTE_AFFINITY)
         && let Some(Recalled {
@@ -111,7 +135,7 @@ pub fn decide<'a, M: Maps>(maps: &'a M, dialled: &Dialled) -> Decision<'a> {
             reason,
         });
     }
-    take(maps, route)
+    take(maps, route, drawn)
 }
 
 /// The route of what was dialled, for this client.
@@ -168,7 +192,7 @@ fn look_up<'a, M: Maps>(maps: &'a M, key: &ServiceKey) -> Result<&'a Route, Reas
 
 /// Draws a ticket and follows it to an endpoint.
 #[inline(always)]
-fn take<'a, M: Maps>(maps: &'a M, route: &'a Route) -> Decision<'a> {
+fn take<'a, M: Maps>(maps: &'a M, route: &'a Route, reason: Reason) -> Decision<'a> {
     if route.total == 0 {
         return Decision::Refuse(Reason::NoDestination);
     }
@@ -191,7 +215,7 @@ fn take<'a, M: Maps>(maps: &'a M, route: &'a Route) -> Decision<'a> {
     if route.has(ROUTE_AFFINITY) {
         maps.remember(route, endpoint);
     }
-    let (destination, reason) = (drawn.destination, Reason::Drawn);
+    let destination = drawn.destination;
     Decision::Steer(Steer {
         route,
         destination,

@@ -14,10 +14,11 @@ use steer_common::{
     endpoint::Endpoint,
     flow::{Affinity, AffinityKey, MemberKey, Recalled},
     index::Bucket,
-    logic::Maps,
+    logic::{Door, Maps},
     service::{ClassId, Route, RowId, SplitId},
 };
 
+use super::door;
 use crate::maps::{AFFINITY, BUCKET_MASK, ENDPOINTS, MEMBERS, ROUTES, SERVICES, SOURCES, TICKETS};
 
 /// The maps, for the socket of one hook.
@@ -76,6 +77,11 @@ impl Maps for KernelMaps<'_> {
         };
         // Once more: the namespace's row was being replaced, and the new one is there.
         class().or_else(class)
+    }
+
+    #[inline(always)]
+    fn door(&self, route: &Route) -> Door {
+        door::of(self.context, route)
     }
 
     #[inline(always)]

@@ -3,6 +3,7 @@
 pub(crate) mod allowed;
 pub(crate) mod count;
 pub(crate) mod dns;
+pub(crate) mod door;
 pub(crate) mod egress_maps;
 pub(crate) mod emit;
 pub(crate) mod flows;

@@ -12,7 +12,7 @@ use aya_ebpf::{
 };
 use steer_common::{
     addr::Proto,
-    flow::{Origin, TcpOrigin},
+    flow::{Origin, SPLIT_OF_AGENT, TcpOrigin},
 };
 
 use super::{rows, sock::Sock};
@@ -88,6 +88,24 @@ fn claim(socket: u64) -> Option<*mut Origin> {
     unsafe {
         rows::claim(addr_of_mut!((*row).socket), socket).then_some(addr_of_mut!((*row).origin))
     }
+}
+
+/// Whether the agent opened it, and says so by a note that nobody else can write.
+#[inline(always)]
+pub(crate) fn is_agents(socket: *mut bpf_sock) -> bool {
+    let none = ptr::null_mut();
+    // SAFETY: the map's own address and the socket of a context.
+    let kept = unsafe {
+        bpf_sk_storage_get(
+            (&raw const ORIGIN).cast_mut().cast(),
+            socket.cast(),
+            none,
+            0,
+        )
+    };
+    let kept: *const Origin = kept.cast();
+    // SAFETY: null or a valid value of the map, which lives as long as the socket.
+    unsafe { kept.as_ref() }.is_some_and(|origin| origin.split == SPLIT_OF_AGENT)
 }
 
 /// Whether the socket has a peer. One that was disconnected (`connect` to `AF_UNSPEC`, which passes no

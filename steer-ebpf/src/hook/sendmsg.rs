@@ -7,7 +7,7 @@ use aya_ebpf::{
     EbpfContext as _, helpers::bpf_get_socket_cookie, macros::cgroup_sock_addr,
     programs::SockAddrContext,
 };
-use steer_common::{addr::Peer, flow::ReplyKey, logic::Steer, reason::Reason};
+use steer_common::{addr::Peer, flow::ReplyKey, logic::Steer, reason::Reason, service::Route};
 
 use super::steer::steer;
 use crate::{
@@ -21,13 +21,19 @@ use crate::{
 /// AF_INET sockets.
 #[cgroup_sock_addr(sendmsg4)]
 pub fn steer_sendmsg4(ctx: SockAddrContext) -> i32 {
-    steer(&V4(&ctx), Attempt::Datagram, remember, |_| ()).literal()
+    steer(&V4(&ctx), Attempt::Datagram, remember, hand_over, |_| ()).literal()
 }
 
 /// AF_INET6 sockets, those that send to IPv4 among them.
 #[cgroup_sock_addr(sendmsg6)]
 pub fn steer_sendmsg6(ctx: SockAddrContext) -> i32 {
-    steer(&V6(&ctx), Attempt::Datagram, remember, |_| ()).literal()
+    steer(&V6(&ctx), Attempt::Datagram, remember, hand_over, |_| ()).literal()
+}
+
+/// Never: datagrams carry no requests that are looked at.
+#[inline(always)]
+fn hand_over<S: Sock>(_: &S, _: Peer, _: &Route, _: Peer) -> Reason {
+    Reason::HandedOver
 }
 
 #[inline(always)]

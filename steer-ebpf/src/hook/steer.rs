@@ -5,6 +5,7 @@ use steer_common::{
     egress::meta::ECONNREFUSED,
     logic::{Decision, Dialled, Steer, decide},
     reason::Reason,
+    service::Route,
 };
 
 use crate::core::{
@@ -15,13 +16,14 @@ use crate::core::{
     verdict::Verdict,
 };
 
-/// Decides for one connection or datagram. `remember` is told of a steered one and says which
-/// reason to count.
+/// Decides for one connection or datagram. `remember` is told of a steered one, `hand_over` of one that goes
+/// to the agent, and both say which reason to count.
 #[inline(always)]
 pub(super) fn steer<S: Sock>(
     sock: &S,
     attempt: Attempt,
     remember: impl FnOnce(&S, Peer, &Steer<'_>) -> Reason,
+    hand_over: impl FnOnce(&S, Peer, &Route, Peer) -> Reason,
     forget: impl FnOnce(&S),
 ) -> Verdict {
     let Some(proto) = sock.proto() else {
@@ -48,6 +50,12 @@ pub(super) fn steer<S: Sock>(
             count::reason(remember(sock, dialled.peer(), &steered));
             guard::steered(sock, attempt, steered.endpoint.peer());
             sock.set_peer(steered.endpoint.peer());
+            Verdict::Allow
+        }
+        Decision::HandOver(route, listener) => {
+            count::reason(hand_over(sock, dialled.peer(), route, listener));
+            guard::steered(sock, attempt, listener);
+            sock.set_peer(listener);
             Verdict::Allow
         }
     }

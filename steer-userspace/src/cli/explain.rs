@@ -10,7 +10,7 @@ use steer_common::{
     addr::Peer,
     flow::Affinity,
     logic::{Decision, Dialled, Steer, decide},
-    reason::Outcome,
+    reason::{Outcome, Reason},
     service::{CLASS_ANYONE, ROUTE_AFFINITY, ROUTE_VARIES, SplitId},
 };
 
@@ -23,7 +23,7 @@ use super::{
     output::{self, BAD, CAREFUL, GOOD, counted, paint},
     text::Text,
 };
-use crate::{kernel::memories, live::Asked};
+use crate::{kernel::memories, live::Asked, requests::Shown};
 
 mod ask;
 mod egress;
@@ -73,6 +73,8 @@ struct Decided {
     own: bool,
     affinity_secs: Option<u32>,
     destinations: Vec<Share>,
+    /// The rules that look at requests, in order.
+    requests: Vec<Shown>,
 }
 
 /// What the next connection gets.
@@ -143,6 +145,7 @@ pub(super) fn explain(
         class: question.class,
         memories,
         now_ns,
+        attended: question.cookie.is_some(),
     };
     let dialled = Dialled {
         addr: question.dialled.ip().into(),
@@ -153,6 +156,7 @@ pub(super) fn explain(
     let (reason, drawn) = match &decision {
         Decision::Pass(reason) | Decision::Refuse(reason) => (*reason, None),
         Decision::Steer(steer) => (steer.reason, Some(drawn(seen, steer))),
+        Decision::HandOver(..) => (Reason::HandedOver, None),
     };
     let found = route(seen, &dialled, question);
     let judged = match &decision {
@@ -218,6 +222,7 @@ fn decided(seen: &Seen, route: &Route) -> Decided {
         own: route.key.class != CLASS_ANYONE,
         affinity_secs: route.has(ROUTE_AFFINITY).then_some(route.affinity_secs),
         destinations: shares(seen, route),
+        requests: seen.requests(route).to_vec(),
     }
 }
 
@@ -326,6 +331,13 @@ fn rule(route: &Decided) -> Vec<String> {
         "{rule}{own} (depth {}, generation {}){affinity}",
         route.depth, route.generation
     )];
+    if !route.requests.is_empty() {
+        let rules = route.requests.iter().map(looking);
+        steps.push(format!(
+            "each request takes the first of these rules that fits; if none does, it is answered with 404{}",
+            rules.collect::<String>()
+        ));
+    }
     let sum: u64 = route
         .destinations
         .iter()
@@ -344,7 +356,22 @@ fn rule(route: &Decided) -> Vec<String> {
         )
     });
     if !route.destinations.is_empty() {
-        steps.push(format!("it leads to{}", shares.collect::<String>()));
+        let what = if route.requests.is_empty() {
+            "it leads to"
+        } else {
+            "where requests cannot be looked at, connections go to"
+        };
+        steps.push(format!("{what}{}", shares.collect::<String>()));
     }
     steps
+}
+
+/// A rule that looks at requests.
+fn looking(shown: &Shown) -> String {
+    let field = field(&shown.rule).unwrap_or_default();
+    format!(
+        "\n     {field}: {} -> {}",
+        shown.matches.join(" or "),
+        shown.leads_to.join(", ")
+    )
 }

@@ -1,19 +1,22 @@
 //! What the commands read of an agent: the kernel's maps, and the files beside them.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context as _;
 use steer_common::{
-    Destination, Endpoint, Proto, Route,
-    service::{CLASS_ANYONE, ClassId, ServiceKey},
+    Depth, Destination, Endpoint, Proto, Route,
+    service::{CLASS_ANYONE, ClassId, ServiceKey, SplitId},
 };
 
 use super::args::Instance;
 use crate::{
-    control::{read_clusters, read_names, read_status},
+    control::{read_clusters, read_names, read_requests, read_status},
     desired::model::Cluster,
     image::{DestinationName, ServiceName, canary},
     kernel::{Maps, Pins, now_secs},
     live::Live,
     plan::Names,
+    requests::Shown,
 };
 
 /// What there is to be seen.
@@ -25,6 +28,8 @@ pub(super) struct Seen {
     pub(super) names: Names,
     /// Clusters that no route leads to are only here.
     pub(super) clusters: Vec<Cluster>,
+    /// The rules that look at requests, by split.
+    pub(super) requests: BTreeMap<SplitId, Vec<Shown>>,
     /// What the agent says.
     pub(super) status: serde_json::Value,
     /// The second of the monotonic clock at which it was read.
@@ -44,10 +49,13 @@ impl Instance {
             .with_context(|| format!("reading the names in {}", self.state.display()))?;
         let clusters = read_clusters(&self.state)
             .with_context(|| format!("reading the clusters in {}", self.state.display()))?;
+        let requests = read_requests(&self.state)
+            .with_context(|| format!("reading the rules in {}", self.state.display()))?;
         Ok(Seen {
             live,
             names,
             clusters,
+            requests,
             status: self.status()?.unwrap_or_default(),
             now_secs: now_secs(),
         })
@@ -127,6 +135,13 @@ impl Seen {
     pub(super) fn endpoints(&self, placed: &Destination) -> impl Iterator<Item = &Endpoint> {
         let rows = placed.first..placed.first.saturating_add(placed.count);
         rows.filter_map(|row| self.live.endpoints.get(&row))
+    }
+
+    /// The rules of a route that look at requests, if it does.
+    pub(super) fn requests(&self, route: &Route) -> &[Shown] {
+        let found = self.requests.get(&route.split);
+        let found = found.filter(|_| route.depth() == Depth::Request);
+        found.map(Vec::as_slice).unwrap_or_default()
     }
 
     /// How many tickets the split of a route has given out.

@@ -13,6 +13,7 @@ use steer_common::{
 
 use super::{Args, Command, explain, get, golden, instance::Seen, plan};
 use crate::{
+    control::shown,
     desired::{Settings, lower, model::PodRef},
     image,
     live::{Asked, Live},
@@ -105,6 +106,7 @@ fn seen() -> Seen {
         clusters: clusters
             .flat_map(|service| service.clusters.clone())
             .collect(),
+        requests: shown(&desired, &layout),
         status: serde_json::json!({
             "classes": desired.class_names,
             "findings": desired.findings,
@@ -128,6 +130,7 @@ fn connect(live: &mut Live, addr: Addr, port: u16, class: Option<ClassId>, count
     };
     for _ in 0..count {
         let asked = Asked {
+            attended: false,
             live,
             class,
             memories: &BTreeMap::new(),

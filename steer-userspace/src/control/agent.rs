@@ -5,6 +5,7 @@ mod report;
 use std::{
     collections::BTreeSet,
     io,
+    os::fd::BorrowedFd,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -19,7 +20,9 @@ use super::{
     Engine, EngineError, EngineSettings, Lock, LockError, clusters_file,
     feed::{Feed, FeedError, Origin},
     refusals::Refusals,
-    resolve::{self, Resolver, Wanted},
+    requests::Wanted,
+    requests_file,
+    resolve::{self, Resolver, Wanted as WantedNames},
     rules::Rules,
     scan::Scans,
     status::Status,
@@ -35,13 +38,14 @@ use crate::{
         egress::{Found, Limits, Port},
     },
     kernel::{
-        Beside, Events, Heartbeat, KernelError, Removed, beside, capability, heartbeat::now_ns,
-        privilege,
+        Beside, Events, Heartbeat, KernelError, OwnSockets, Removed, beside, capability,
+        heartbeat::now_ns, privilege,
     },
     node::{
         NodeError,
         discover::{Scan, Scanner},
     },
+    proxy::Proxy,
     source::{Snapshot, kubernetes::ClusterSettings},
 };
 
@@ -140,6 +144,10 @@ pub struct Agent {
     untold: bool,
     events: Events,
     refusals: Refusals,
+    proxy: Proxy,
+    /// Whether the proxy, or the file of its rules, has something that may have to go. An earlier agent
+    /// may have left such a file.
+    looks_at_requests: bool,
     _lock: Lock,
 }
 
@@ -157,6 +165,12 @@ impl Agent {
         capability::drop_others()?;
         let scans = Scans::start(scanner);
         let events = Events::open(&settings.engine.kernel.pins)?;
+        let own = OwnSockets::open(&settings.engine.kernel.pins)?;
+        let mark = move |socket: BorrowedFd<'_>| own.mark(socket).map_err(io::Error::other);
+        let proxy = Proxy::start(Arc::new(mark)).map_err(|source| AgentError::Io {
+            action: "starting the request proxy",
+            source,
+        })?;
         let feed = Feed::open(&settings.origin).await?;
         Ok(Self {
             engine,
@@ -181,6 +195,8 @@ impl Agent {
             untold: false,
             events,
             refusals: Refusals::default(),
+            proxy,
+            looks_at_requests: true,
             feed,
             settings,
             _lock: lock,
@@ -220,7 +236,7 @@ impl Agent {
         self.rest()?;
         tracing::info!(generation = self.engine.generation(), "agent is ready");
         loop {
-            resolver.look_for(Wanted {
+            resolver.look_for(WantedNames {
                 names: self.desired.egress.resolve.clone(),
                 resolvers: self.desired.egress.resolvers.clone(),
             });
@@ -403,6 +419,7 @@ impl Agent {
             Ok(applied) => {
                 self.refused.clear();
                 self.note_rules(applied.generation);
+                self.look_at_requests();
                 self.remove_others();
                 if applied.steps > 0 {
                     tracing::info!(
@@ -415,6 +432,19 @@ impl Agent {
                 }
             }
             Err(error) => self.refuse(vec![report::not_applied(&error)]),
+        }
+    }
+
+    /// Serves the routes that look at requests, to the pods that are here.
+    fn look_at_requests(&mut self) {
+        let wanted = Wanted::new(&self.desired, self.engine.layout());
+        if wanted.shown.is_empty() && !self.looks_at_requests {
+            return;
+        }
+        self.looks_at_requests = !wanted.shown.is_empty();
+        self.proxy.serve(wanted.orders(&self.desired, &self.found));
+        if let Err(error) = requests_file::write(&self.settings.engine.state, &wanted.shown) {
+            tracing::warn!(%error, "listings do not show the rules that look at requests");
         }
     }
 

@@ -33,6 +33,7 @@ mod tests {
         let found = |tcx| {
             findings(Features {
                 netns_fields: None,
+                v6_only_bit: 1,
                 tcx,
             })
         };

@@ -10,6 +10,8 @@ mod history;
 mod lock;
 mod names_file;
 mod refusals;
+mod requests;
+mod requests_file;
 mod resolve;
 mod rules;
 mod scan;
@@ -30,6 +32,9 @@ pub use history::{
 pub use lock::{Lock, LockError};
 pub use names_file::{NamesFile, read_names};
 pub use refusals::{Counted, Refusal, read_refusals};
+#[cfg(test)]
+pub(crate) use requests::shown;
+pub use requests_file::read_requests;
 pub use seed::{SeedError, seed};
 pub use status::{State, Status, read_status};
 pub use watch::Watch;

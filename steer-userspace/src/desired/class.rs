@@ -6,7 +6,7 @@ use steer_common::service::ClassId;
 
 use super::{
     client::{Asked, Client, Labels, contains},
-    model::{PodRef, View},
+    model::{Destination, PodRef, View},
     pods::Pods,
     route::World,
 };
@@ -129,14 +129,23 @@ pub(super) fn same_effect(a: &View, b: &View) -> bool {
         (View::Route(a), View::Route(b)) => {
             a.depth == b.depth
                 && a.rule == b.rule
-                && a.destinations.len() == b.destinations.len()
-                && a.destinations.iter().zip(&b.destinations).all(|(a, b)| {
-                    (&a.host, a.port, &a.subset, a.weight, &a.endpoints)
-                        == (&b.host, b.port, &b.subset, b.weight, &b.endpoints)
+                && same_destinations(&a.destinations, &b.destinations)
+                && a.requests.len() == b.requests.len()
+                && a.requests.iter().zip(&b.requests).all(|(a, b)| {
+                    (&a.rule, &a.written) == (&b.rule, &b.written)
+                        && same_destinations(&a.destinations, &b.destinations)
                 })
         }
         _ => false,
     }
+}
+
+fn same_destinations(a: &[Destination], b: &[Destination]) -> bool {
+    a.len() == b.len()
+        && a.iter().zip(b).all(|(a, b)| {
+            (&a.host, a.port, &a.subset, a.weight, &a.endpoints)
+                == (&b.host, b.port, &b.subset, b.weight, &b.endpoints)
+        })
 }
 
 /// A number for a class that depends on nothing but its text, so that it stays when other classes

@@ -11,7 +11,10 @@ use steer_common::{
 pub use crate::source::object::PodRef;
 
 use super::egress::model::Egress;
-use crate::finding::{Finding, ObjectRef, Position};
+use crate::{
+    finding::{Finding, ObjectRef, Position},
+    source::istio::HttpRoute,
+};
 
 /// What the node shall do.
 #[derive(Clone, Debug, Default)]
@@ -91,7 +94,7 @@ pub struct Port {
 }
 
 /// What one class of client sees of a port.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum View {
     /// Not exported to it: connections are left as dialled.
     Hidden,
@@ -100,13 +103,29 @@ pub enum View {
 }
 
 /// Where connections go.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Route {
-    /// How deep one must look to enforce the rule in full.
+    /// How deep one looks.
     pub depth: Depth,
     /// What made it.
     pub rule: Rule,
-    /// Where to, in the rule's order, weights as written.
+    /// Where to, in the rule's order, weights as written. If requests are looked at: where connections
+    /// go whose requests cannot be.
+    pub destinations: Vec<Destination>,
+    /// The rules that look at requests, in order; what none of them takes is answered with 404. Empty
+    /// unless that is the depth.
+    pub requests: Vec<RequestRule>,
+}
+
+/// A rule that looks at requests.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RequestRule {
+    /// What made it.
+    pub rule: Rule,
+    /// As written; of its matches only those whose static part holds, and if there is none, it takes
+    /// everything.
+    pub written: Arc<HttpRoute>,
+    /// Where to, in the rule's order, weights as written; none if it answers by itself.
     pub destinations: Vec<Destination>,
 }
 

@@ -15,18 +15,19 @@ use super::{
     destination_rules::{DestinationRules, Merged},
     endpoints::usable,
     host,
-    model::{Destination, Endpoint, Route, Rule, View},
+    model::{Destination, Endpoint, RequestRule, Route, Rule, View},
+    protocol::RuleList,
     registry::{Host, HostPort, Registry},
     report::Report,
-    select::{Choice, Chosen, Dial, choose},
-    settings::Settings,
-    virtual_services::VirtualServices,
+    select::{self, Choice, Chosen, Dial, choose, holding},
+    settings::{Settings, SplitMode},
+    virtual_services::{HttpRule, VirtualServices},
 };
 use crate::{
     finding::{Finding, ObjectRef},
     source::{
         Object,
-        istio::{Destination as Written, VirtualService},
+        istio::{Destination as Written, HttpRoute, VirtualService},
     },
 };
 
@@ -97,31 +98,81 @@ impl<'w> Maker<'w> {
         }
         View::Route(match choose(self.world.virtual_services, dial) {
             None => self.own_route(Depth::Connect),
-            Some(Choice::Rule(chosen)) => self.rule_route(&chosen),
+            Some(Choice::Rule(chosen)) => self.rule_route(chosen),
             Some(Choice::NoCatchAll {
                 prepared,
                 list,
                 depth,
+                requests,
             }) => {
-                let message = format!(
-                    "no rule takes everything that is sent to {}:{}: what no rule takes Istio answers itself (404, or a reset), \
-                     here all of it goes to the service's own endpoints",
-                    dial.service.name, dial.port.port.port
-                );
-                self.report.add(
-                    &prepared.object,
-                    &format!("spec.{list}"),
-                    codes::NO_CATCH_ALL,
-                    message,
-                    "add a last rule without match that says where the rest goes",
-                );
-                let rule = rule_name(&prepared.object, &format!("spec.{list}"), None);
-                Route {
-                    rule,
-                    ..self.own_route(depth)
+                let field = format!("spec.{list}");
+                if depth == Depth::Hello {
+                    self.report_no_catch_all(&prepared.object, &field);
                 }
+                let route = Route {
+                    rule: rule_name(&prepared.object, &field, None),
+                    ..self.own_route(depth)
+                };
+                self.with_requests(route, &requests)
             }
         })
+    }
+
+    fn report_no_catch_all(&mut self, object: &Object<VirtualService>, field: &str) {
+        let message = format!(
+            "no rule takes everything that is sent to {}:{}: what no rule takes Istio answers itself (with a reset), \
+             here all of it goes to the service's own endpoints",
+            self.dial.service.name, self.dial.port.port.port
+        );
+        let help = "add a last rule that says where the rest goes";
+        self.report
+            .add(object, field, codes::NO_CATCH_ALL, message, help);
+    }
+
+    /// Adds the rules that look at requests, if they can be looked at.
+    fn with_requests(&mut self, mut route: Route, rules: &[&'w HttpRule]) -> Route {
+        if route.depth != Depth::Request {
+            return route;
+        }
+        let Dial { service, port, .. } = self.dial;
+        if port.protocol.rule_list() == RuleList::Sniffed {
+            for rule in rules {
+                let message = format!(
+                    "port {} of {} does not say its protocol: its requests are not looked at, connections take the \
+                     first rule that needs no request",
+                    port.port.port, service.name
+                );
+                let help = "begin the port's name with http, http2 or grpc";
+                self.report.add(
+                    &*rule.object,
+                    &rule.field,
+                    codes::REQUEST_MATCH,
+                    message,
+                    help,
+                );
+            }
+            route.depth = Depth::Connect;
+            return route;
+        }
+        route.requests = rules.iter().map(|rule| self.request_rule(rule)).collect();
+        route
+    }
+
+    fn request_rule(&mut self, rule: &'w HttpRule) -> RequestRule {
+        let written = HttpRoute {
+            matches: holding(rule, self.dial).cloned().collect(),
+            ..rule.route().clone()
+        };
+        let to = select::destinations(rule);
+        let destinations = match self.weights(&rule.object, &rule.field, &to) {
+            None => self.own_route(Depth::Connect).destinations,
+            Some(weights) => self.destinations(&rule.object, &rule.field, &to, weights),
+        };
+        RequestRule {
+            rule: rule_name(&rule.object, &rule.field, rule.route().name.as_deref()),
+            written: Arc::new(written),
+            destinations,
+        }
     }
 
     /// The service's own route: all its endpoints.
@@ -144,45 +195,75 @@ impl<'w> Maker<'w> {
                 destination_rules: references(rule),
                 endpoints: Arc::clone(&port.usable),
             }],
+            requests: Vec::new(),
         }
     }
 
-    fn rule_route(&mut self, chosen: &Chosen<'w>) -> Route {
-        let Some(weights) = self.weights(chosen) else {
-            return self.own_route(chosen.depth);
-        };
-        if weights.is_empty() {
-            // A redirect or a direct response: the review of the rule says so.
-            return Route {
-                rule: rule_name(chosen.object, &chosen.field, chosen.name),
-                ..self.own_route(Depth::Request)
-            };
+    fn rule_route(&mut self, mut chosen: Chosen<'w>) -> Route {
+        if self.splits_requests(&chosen) {
+            chosen.depth = Depth::Request;
         }
+        let Chosen { object, field, .. } = &chosen;
+        let rule = rule_name(object, field, chosen.name);
+        let route = match self.weights(object, field, &chosen.destinations) {
+            None => Route {
+                depth: chosen.depth,
+                ..self.own_route(chosen.depth)
+            },
+            // A redirect or a direct response.
+            Some(weights) if weights.is_empty() => Route {
+                rule,
+                ..self.own_route(chosen.depth)
+            },
+            Some(weights) => Route {
+                depth: chosen.depth,
+                destinations: self.destinations(object, field, &chosen.destinations, weights),
+                rule,
+                requests: Vec::new(),
+            },
+        };
+        self.with_requests(route, &chosen.requests)
+    }
+
+    /// Whether weights are to hold for requests, not for connections.
+    fn splits_requests(&self, chosen: &Chosen<'_>) -> bool {
+        let mode = chosen.split.unwrap_or(self.world.settings.split);
+        mode == SplitMode::Request && chosen.destinations.len() > 1 && !chosen.requests.is_empty()
+    }
+
+    fn destinations(
+        &mut self,
+        object: &'w Object<VirtualService>,
+        field: &str,
+        to: &[(&'w Written, i64)],
+        weights: Vec<u32>,
+    ) -> Vec<Destination> {
         let mut destinations = Vec::with_capacity(weights.len());
-        for (index, (&(to, _), weight)) in chosen.destinations.iter().zip(weights).enumerate() {
-            let field = format!("{}.route[{index}].destination", chosen.field);
+        for (index, (&(to, _), weight)) in to.iter().zip(weights).enumerate() {
+            let field = format!("{field}.route[{index}].destination");
             destinations.push(self.destination(&Named {
-                object: chosen.object,
+                object,
                 field,
                 to,
                 weight,
             }));
         }
-        Route {
-            depth: chosen.depth,
-            destinations,
-            rule: rule_name(chosen.object, &chosen.field, chosen.name),
-        }
+        destinations
     }
 
     /// The weights of a rule; `None` if they do not fit a row. One destination gets everything.
-    fn weights(&mut self, chosen: &Chosen<'_>) -> Option<Vec<u32>> {
+    fn weights(
+        &mut self,
+        object: &Object<VirtualService>,
+        field: &str,
+        to: &[(&Written, i64)],
+    ) -> Option<Vec<u32>> {
         // More are refused when the rule is read.
-        if chosen.destinations.len() > DESTINATIONS_MAX {
+        if to.len() > DESTINATIONS_MAX {
             return None;
         }
-        let written = chosen.destinations.iter();
-        let mut weights: Vec<u32> = written
+        let mut weights: Vec<u32> = to
+            .iter()
             .map(|&(_, weight)| u32::try_from(weight).unwrap_or_default())
             .collect();
         if let [only] = weights.as_mut_slice() {
@@ -192,8 +273,8 @@ impl<'w> Maker<'w> {
             Ok(_) => Some(weights),
             Err(WeightError::SumTooLarge { sum }) => {
                 self.report.add(
-                    chosen.object,
-                    &format!("{}.route", chosen.field),
+                    object,
+                    &format!("{field}.route"),
                     codes::WEIGHT_SUM,
                     format!("the weights' sum, divided by their greatest common divisor, is {sum}, which does not fit 32 bits: the service's own endpoints are used"),
                     "weights are relative: use smaller numbers",

@@ -9,11 +9,12 @@ use super::{
     matching::{self, Coverage},
     protocol::RuleList,
     registry::{Host, HostPort},
+    settings::SplitMode,
     unenforced,
-    virtual_services::{Prepared, VirtualServices},
+    virtual_services::{HttpRule, Prepared, VirtualServices},
 };
 use crate::source::{
-    istio::{Destination, VirtualService},
+    istio::{Destination, HttpMatch, VirtualService},
     object::Object,
 };
 
@@ -30,6 +31,10 @@ pub struct Chosen<'s> {
     pub destinations: Vec<(&'s Destination, i64)>,
     /// How deep one must look to enforce it in full.
     pub depth: Depth,
+    /// Of `http` rules: those that take some of the requests, and this one as the last.
+    pub requests: Vec<&'s HttpRule>,
+    /// What its VirtualService says of when a destination is drawn.
+    pub split: Option<SplitMode>,
 }
 
 /// What a VirtualService says about a port.
@@ -45,6 +50,8 @@ pub enum Choice<'s> {
         list: &'static str,
         /// How deep.
         depth: Depth,
+        /// Of `http` rules: those that take some of the requests.
+        requests: Vec<&'s HttpRule>,
     },
 }
 
@@ -78,37 +85,48 @@ pub fn choose<'s>(all: &'s VirtualServices, dial: Dial<'s>) -> Option<Choice<'s>
 }
 
 fn http<'s>(prepared: &'s Prepared, dial: Dial<'s>) -> Option<Choice<'s>> {
-    let mut passed_requests = false;
+    let mut requests = Vec::new();
     for rule in &prepared.http {
+        let mut holding = holding(rule, dial).peekable();
         let matches = &rule.route().matches;
-        let mut holding = matches
-            .iter()
-            .filter(|one| matching::http_holds(one, dial.client, dial.port.port.port))
-            .peekable();
-        let survives = matches.is_empty() || holding.peek().is_some();
-        let catch_all = matches.is_empty() || holding.any(|one| !matching::needs_requests(one));
-        if catch_all {
-            let deep = passed_requests || !unenforced::request_fields(rule.route()).is_empty();
+        if !matches.is_empty() && holding.peek().is_none() {
+            continue;
+        }
+        let deep = !requests.is_empty() || unenforced::takes_requests(rule.route());
+        requests.push(rule);
+        if matches.is_empty() || holding.any(|one| !matching::needs_requests(one)) {
             return Some(Choice::Rule(Chosen {
                 object: &rule.object,
                 field: rule.field.clone(),
                 name: rule.route().name.as_deref(),
-                destinations: rule
-                    .route()
-                    .route
-                    .iter()
-                    .map(|to| (&to.destination, to.weight))
-                    .collect(),
+                destinations: destinations(rule),
                 depth: if deep { Depth::Request } else { Depth::Connect },
+                requests,
+                split: SplitMode::of(&prepared.object),
             }));
         }
-        passed_requests |= survives;
     }
-    passed_requests.then_some(Choice::NoCatchAll {
+    (!requests.is_empty()).then_some(Choice::NoCatchAll {
         prepared,
         list: "http",
         depth: Depth::Request,
+        requests,
     })
+}
+
+/// The matches of a rule whose static part holds.
+pub(super) fn holding<'s>(
+    rule: &'s HttpRule,
+    dial: Dial<'s>,
+) -> impl Iterator<Item = &'s HttpMatch> {
+    let matches = rule.route().matches.iter();
+    matches.filter(move |one| matching::http_holds(one, dial.client, dial.port.port.port))
+}
+
+/// Where a rule leads, and with which weights.
+pub(super) fn destinations(rule: &HttpRule) -> Vec<(&Destination, i64)> {
+    let to = rule.route().route.iter();
+    to.map(|to| (&to.destination, to.weight)).collect()
 }
 
 fn tcp<'s>(prepared: &'s Prepared, dial: Dial<'s>) -> Option<Choice<'s>> {
@@ -132,6 +150,8 @@ fn tcp<'s>(prepared: &'s Prepared, dial: Dial<'s>) -> Option<Choice<'s>> {
             .map(|to| (&to.destination, to.weight))
             .collect(),
         depth: Depth::Connect,
+        requests: Vec::new(),
+        split: None,
     }))
 }
 
@@ -158,6 +178,8 @@ fn tls<'s>(prepared: &'s Prepared, dial: Dial<'s>) -> Option<Choice<'s>> {
                         .map(|to| (&to.destination, to.weight))
                         .collect(),
                     depth: if deep { Depth::Hello } else { Depth::Connect },
+                    requests: Vec::new(),
+                    split: None,
                 }));
             }
             other_names = true;
@@ -167,6 +189,7 @@ fn tls<'s>(prepared: &'s Prepared, dial: Dial<'s>) -> Option<Choice<'s>> {
         prepared,
         list: "tls",
         depth: Depth::Hello,
+        requests: Vec::new(),
     })
 }
 

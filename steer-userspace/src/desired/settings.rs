@@ -3,7 +3,11 @@
 use std::net::IpAddr;
 
 use super::egress::Strictness;
-use crate::source::{istio::Outbound, subnet::Subnet};
+use crate::source::{
+    Object,
+    istio::{Outbound, VirtualService},
+    subnet::Subnet,
+};
 
 /// Settings of the mesh.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,6 +58,12 @@ pub enum SplitMode {
 impl SplitMode {
     /// The annotation that sets it on a VirtualService.
     pub const ANNOTATION: &'static str = "steer.dev/split";
+
+    /// What a VirtualService says, if it says it so that it is understood.
+    pub fn of(object: &Object<VirtualService>) -> Option<Self> {
+        let text = object.meta.annotations.get(Self::ANNOTATION);
+        text.and_then(|text| Self::parse(text))
+    }
 
     /// From the annotation's text.
     pub fn parse(text: &str) -> Option<Self> {

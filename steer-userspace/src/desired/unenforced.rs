@@ -1,61 +1,52 @@
 //! The fields of `http` rules and traffic policies that are read and not enforced.
 
-use crate::source::istio::{ClientTls, HttpRoute, TrafficPolicy};
+use crate::source::istio::{ClientTls, Duration, Headers, HttpRoute, TrafficPolicy};
 
-/// The fields of a rule that take reading requests, as far as they ask for something.
-pub fn request_fields(route: &HttpRoute) -> Vec<String> {
-    let mut fields: Vec<String> = [
-        ("rewrite", route.rewrite.is_some()),
-        (
-            "timeout",
-            route
-                .timeout
-                .as_ref()
-                .is_some_and(|timeout| timeout.nanos != 0),
-        ),
-        (
-            "retries",
-            route
-                .retries
-                .as_ref()
-                .is_some_and(|retries| retries.attempts != 0),
-        ),
-        ("fault", route.fault.is_some()),
-        ("corsPolicy", route.cors_policy.is_some()),
-        ("headers", route.headers.is_some()),
-    ]
-    .into_iter()
-    .filter(|(_, asked)| *asked)
-    .map(|(field, _)| field.to_owned())
-    .collect();
-    let with_headers = route
-        .route
-        .iter()
-        .enumerate()
-        .filter(|(_, to)| to.headers.is_some());
-    fields.extend(with_headers.map(|(index, _)| format!("route[{index}].headers")));
-    fields
+/// Whether a rule does something to requests, whoever they are.
+pub fn takes_requests(route: &HttpRoute) -> bool {
+    let lasts = |timeout: &Duration| timeout.nanos != 0;
+    route.rewrite.is_some()
+        || route.timeout.as_ref().is_some_and(lasts)
+        || route.retries.as_ref().is_some_and(|one| one.attempts != 0)
+        || route.fault.is_some()
+        || route.headers.is_some()
+        || route.redirect.is_some()
+        || route.direct_response.is_some()
+        || route.route.iter().any(|to| to.headers.is_some())
 }
 
-/// All fields of a rule that are not enforced, and what is done instead.
+/// The fields of a rule that are not enforced, and what is done instead.
 pub fn rule_fields(route: &HttpRoute) -> Vec<(String, &'static str)> {
-    let instead = |field: &str| match field {
-        "rewrite" => "requests are left as sent",
-        "timeout" => "requests take as long as they take",
-        "retries" => "nothing is retried",
-        "fault" => "nothing is delayed or aborted",
-        "corsPolicy" => "the application answers for itself",
-        _ => "headers are left as sent",
-    };
-    let of_requests = request_fields(route).into_iter();
-    let mut fields: Vec<_> = of_requests
-        .map(|field| (field.clone(), instead(&field)))
-        .collect();
-    let own = "the service's own endpoints are used";
     let copies = "nothing is mirrored";
-    let others = [
-        ("redirect", route.redirect.is_some(), own),
-        ("directResponse", route.direct_response.is_some(), own),
+    let retries = route.retries.as_ref();
+    let delay = route.fault.as_ref().and_then(|fault| fault.delay.as_ref());
+    let abort = route.fault.as_ref().and_then(|fault| fault.abort.as_ref());
+    let fields = [
+        (
+            "retries.retryRemoteLocalities",
+            retries.is_some_and(|found| found.retry_remote_localities.is_some()),
+            "endpoints take turns, wherever they are",
+        ),
+        (
+            "retries.retryIgnorePreviousHosts",
+            retries.is_some_and(|found| found.retry_ignore_previous_hosts == Some(false)),
+            "another endpoint is tried, if there is one",
+        ),
+        (
+            "fault.delay.exponentialDelay",
+            delay.is_some_and(|found| found.exponential_delay.is_some()),
+            "nothing is delayed by it, nor is it in Istio",
+        ),
+        (
+            "fault.abort.http2Error",
+            abort.is_some_and(|found| found.http2_error.is_some()),
+            "nothing is aborted by it, nor is it in Istio",
+        ),
+        (
+            "corsPolicy",
+            route.cors_policy.is_some(),
+            "the application answers for itself",
+        ),
         ("mirror", route.mirror.is_some(), copies),
         ("mirrors", route.mirrors.is_some(), copies),
         ("mirrorPercent", route.mirror_percent.is_some(), copies),
@@ -65,8 +56,35 @@ pub fn rule_fields(route: &HttpRoute) -> Vec<(String, &'static str)> {
             copies,
         ),
     ];
-    let asked = others.into_iter().filter(|(_, asked, _)| *asked);
-    fields.extend(asked.map(|(field, _, instead)| (field.to_owned(), instead)));
+    let asked = fields.into_iter().filter(|(_, asked, _)| *asked);
+    let mut fields: Vec<_> = asked
+        .map(|(field, _, instead)| (field.to_owned(), instead))
+        .collect();
+    let whole = [("headers".to_owned(), route.headers.as_ref())];
+    let each = route.route.iter().enumerate();
+    let each = each.map(|(index, to)| (format!("route[{index}].headers"), to.headers.as_ref()));
+    for (field, headers) in whole.into_iter().chain(each) {
+        fields.extend(substitutions(&field, headers));
+    }
+    fields
+}
+
+/// Values of headers that Envoy would put together anew for each request.
+fn substitutions(field: &str, headers: Option<&Headers>) -> Vec<(String, &'static str)> {
+    let sides = headers.map(|found| [("request", &found.request), ("response", &found.response)]);
+    let mut fields = Vec::new();
+    for (side, operations) in sides.into_iter().flatten() {
+        let Some(operations) = operations else {
+            continue;
+        };
+        for (list, values) in [("set", &operations.set), ("add", &operations.add)] {
+            let some = values.iter().filter(|(_, value)| value.contains('%'));
+            fields.extend(some.map(|(key, _)| {
+                let field = format!("{field}.{side}.{list}.{key}");
+                (field, "the value is sent as written, % and all")
+            }));
+        }
+    }
     fields
 }
 
@@ -132,7 +150,7 @@ pub fn policy_fields(policy: &TrafficPolicy) -> Vec<(String, String)> {
         (
             "retryBudget",
             policy.retry_budget.is_some(),
-            "nothing is retried",
+            "each rule retries as it says",
         ),
     ];
     for (field, _, instead) in others.into_iter().filter(|(_, asked, _)| *asked) {

@@ -61,7 +61,7 @@ pub const KIND_NOT_ENFORCED: &str = "STR0201";
 pub const KIND_NOT_READ: &str = "STR0202";
 /// A kind is unknown.
 pub const KIND_UNKNOWN: &str = "STR0203";
-/// A rule must look at each request: its conditions are not enforced.
+/// A rule must look at each request, on a port where that cannot be done.
 pub const NEEDS_REQUESTS: &str = "STR0301";
 /// A rule must look at the first bytes: its names are not looked for.
 pub const NEEDS_HELLO: &str = "STR0302";
@@ -268,8 +268,8 @@ pub const ALL: [Code; 54] = [
     Code {
         id: NEEDS_REQUESTS,
         severity: Severity::Warning,
-        title: "A rule must look at each request: its conditions are not enforced.",
-        help: "Connections take the rule that has no such condition.",
+        title: "A rule must look at each request, on a port where that cannot be done.",
+        help: "Connections take the rule that needs no request. Begin the port's name with http, http2 or grpc, or set appProtocol.",
     },
     Code {
         id: NEEDS_HELLO,
@@ -317,7 +317,7 @@ pub const ALL: [Code; 54] = [
         id: NO_CATCH_ALL,
         severity: Severity::Warning,
         title: "No rule takes everything that is sent to a port.",
-        help: "What no rule takes Istio answers itself, with 404 or a reset. Here all of it goes to the service's own endpoints. Add a last rule without conditions.",
+        help: "What no rule takes Istio answers itself, with a reset. Here all of it goes to the service's own endpoints. Add a last rule without conditions.",
     },
     Code {
         id: PARTIAL_SUBNET,

@@ -208,7 +208,8 @@ fn add_port(image: &mut Image, service: &desired::Service, port: &desired::Port)
     }
 }
 
-fn key(class: ClassId, address: IpAddr, port: &desired::Port) -> ServiceKey {
+/// What leads to the row of a port, for a class of clients.
+pub fn key(class: ClassId, address: IpAddr, port: &desired::Port) -> ServiceKey {
     ServiceKey::new(
         class,
         Addr::from(address),

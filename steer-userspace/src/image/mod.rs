@@ -6,6 +6,6 @@ mod compile;
 pub mod egress;
 mod model;
 
-pub use compile::{Compiler, Node, compile};
+pub use compile::{Compiler, Node, compile, key};
 pub use egress::Egress;
 pub use model::{Destination, DestinationName, Image, Route, ServiceName, Source};

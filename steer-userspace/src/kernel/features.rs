@@ -30,6 +30,8 @@ const CONNECT: ProgramType = ProgramType::CgroupSockAddr;
 pub struct Features {
     /// Where the cookie of a packet's network namespace is; `None` if programs can ask for it.
     pub netns_fields: Option<[u32; 3]>,
+    /// Which bit of a socket says that it speaks IPv6 only; 0 if that cannot be known.
+    pub v6_only_bit: u32,
     /// Programs can be attached to interfaces by links.
     pub tcx: bool,
 }
@@ -50,6 +52,7 @@ impl Features {
         }
         Ok(Self {
             netns_fields: netns_fields()?,
+            v6_only_bit: v6_only_bit()?,
             tcx: tcx()?,
         })
     }
@@ -86,6 +89,22 @@ fn netns_fields() -> Result<Option<[u32; 3]>, KernelError> {
     fields(&Types::read()?).map(Some).ok_or(KernelError::NoBtf)
 }
 
+/// The bit is looked for among the first bytes of a socket, which is all that the program reads.
+fn v6_only_bit() -> Result<u32, KernelError> {
+    let name = "bpf_probe_read_kernel";
+    if !has(CONNECT, BpfHelper::BPF_FUNC_probe_read_kernel, name)? {
+        return Ok(0);
+    }
+    let Ok(types) = Types::read() else {
+        return Ok(0);
+    };
+    let bit = types.bit("sock_common", "skc_ipv6only");
+    Ok(bit.filter(|bit| *bit < 8 * SOCKET_BYTES).unwrap_or(0))
+}
+
+/// As `steer-ebpf` reads.
+const SOCKET_BYTES: u32 = 32;
+
 /// The socket in a packet, the namespace in a socket, the cookie in a namespace.
 fn fields(types: &Types) -> Option<[u32; 3]> {
     let common = types.offset("sock", "__sk_common")?;
@@ -117,6 +136,11 @@ fn tcx() -> Result<bool, KernelError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_socket_of_this_kernel_says_that_it_speaks_ipv6_only() {
+        assert_ne!(v6_only_bit().unwrap(), 0);
+    }
 
     /// The offsets are where they can be: pointers and 64-bit numbers are aligned.
     #[test]

@@ -196,7 +196,9 @@ fn load(settings: &KernelSettings, features: &Features, btf: &Btf) -> Result<Ebp
         .btf(Some(btf))
         .override_global("BUCKET_MASK", &mask, true);
     let fields = features.netns_fields.unwrap_or_default();
-    loader.override_global("NETNS_FIELDS", &fields, true);
+    loader
+        .override_global("NETNS_FIELDS", &fields, true)
+        .override_global("V6_ONLY_BIT", &features.v6_only_bit, true);
     for name in MAPS {
         loader.map_pin_path(name, settings.pins.map(name));
         let rows = rows(name, &settings.capacity);

@@ -45,7 +45,8 @@ pub fn load() -> Result<Vec<Loaded>, KernelError> {
     let mut loader = EbpfLoader::new();
     loader
         .btf(Some(&btf))
-        .override_global("NETNS_FIELDS", &fields, true);
+        .override_global("NETNS_FIELDS", &fields, true)
+        .override_global("V6_ONLY_BIT", &features.v6_only_bit, true);
     for name in MAPS.iter().filter(|name| !FIXED_SIZE.contains(name)) {
         loader.map_max_entries(name, 128);
     }

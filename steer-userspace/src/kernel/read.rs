@@ -16,6 +16,7 @@ impl Maps {
         let mut live = Live {
             generation: meta.generation,
             applying: meta.applying,
+            meta,
             buckets: self.index().copy(),
             egress: self.egress.read()?,
             learned: self.egress.learned(),

@@ -331,6 +331,25 @@ pub(super) fn set_inner_map(outer: BorrowedFd<'_>, inner: BorrowedFd<'_>) -> io:
     unsafe { bpf(MAP_UPDATE_ELEM, &attribute) }.map(drop)
 }
 
+/// Keeps a value beside a socket (Linux 5.4).
+pub(super) fn keep_beside<V: Copy>(
+    map: BorrowedFd<'_>,
+    socket: BorrowedFd<'_>,
+    value: &V,
+) -> io::Result<()> {
+    let key = number(socket);
+    let attribute = UpdateElement {
+        map: number(map),
+        pad: 0,
+        key: address(&raw const key),
+        value: address(&raw const *value),
+        flags: 0,
+    };
+    // SAFETY: key and value outlive the call; the key of such a map is a descriptor, and callers pass the
+    // type of its values.
+    unsafe { bpf(MAP_UPDATE_ELEM, &attribute) }.map(drop)
+}
+
 /// A map's memory, shared with the kernel.
 pub(super) struct Shared<T> {
     start: NonNull<T>,

@@ -80,10 +80,15 @@ impl Types {
 
     /// Where a member is in a structure, in bytes; those of its unnamed members are its own.
     pub(super) fn offset(&self, name: &str, member: &str) -> Option<u32> {
-        self.offset_in(*self.named.get(name)?, member, 8)
+        self.bit(name, member).map(|bit| bit / 8)
     }
 
-    fn offset_in(&self, number: u32, member: &str, depth: u32) -> Option<u32> {
+    /// The same in bits, for members that are some of a byte's.
+    pub(super) fn bit(&self, name: &str, member: &str) -> Option<u32> {
+        self.bit_in(*self.named.get(name)?, member, 8)
+    }
+
+    fn bit_in(&self, number: u32, member: &str, depth: u32) -> Option<u32> {
         let composite = self.composites.get(&number)?;
         (0..composite.count).find_map(|index| {
             let at = composite.members + index * 12;
@@ -94,8 +99,8 @@ impl Types {
                 offset
             };
             match self.text(name)? {
-                "" if depth > 0 => Some(bits / 8 + self.offset_in(kind, member, depth - 1)?),
-                found => (found == member).then_some(bits / 8),
+                "" if depth > 0 => Some(bits + self.bit_in(kind, member, depth - 1)?),
+                found => (found == member).then_some(bits),
             }
         })
     }
@@ -176,6 +181,7 @@ mod tests {
         let types = Types::parse(file(&types, "\0a\0b\0c\0int\0")).unwrap();
         assert_eq!(types.offset("a", "b"), Some(12));
         assert_eq!(types.offset("a", "c"), Some(16));
+        assert_eq!(types.bit("a", "b"), Some(96));
         assert_eq!(types.offset("a", "d"), None);
         assert_eq!(types.offset("d", "b"), None);
     }

@@ -1,6 +1,6 @@
 //! The TCP connections of a network namespace, as /proc shows them by way of a process inside.
 
-use std::{io, net::SocketAddr};
+use std::{fs::File, io, net::SocketAddr};
 
 use procfs::{
     ProcError,
@@ -36,6 +36,11 @@ impl Insider {
         let namespace = process::own_namespace().map_err(io::Error::other)?;
         let witness = Witness::of(nix::unistd::gettid().as_raw().cast_unsigned())?;
         Ok(Self { witness, namespace })
+    }
+
+    /// Its network namespace, to open sockets there. None if the process has left, or is another by now.
+    pub fn open(&self) -> io::Result<Option<File>> {
+        self.witness.open_namespace(self.namespace)
     }
 
     /// The connections that are open. None if the process has left, or is another by now.

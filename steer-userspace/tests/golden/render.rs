@@ -10,6 +10,7 @@ use steer::{
     finding::Finding,
     image::DestinationName,
     plan::{Change, EgressStep, Name, Names, Plan, Step},
+    requests::Shown,
 };
 use steer_common::{
     Proto,
@@ -164,6 +165,12 @@ fn route(out: &mut String, class: &str, route: &Route) {
             let pod = pod.unwrap_or_default();
             line(out, 4, &format!("{}{pod}", socket(endpoint)));
         }
+    }
+    for found in &route.requests {
+        let shown = Shown::new(found);
+        let (takes, leads_to) = (shown.matches.join(" or "), shown.leads_to.join(", "));
+        let rule = self::rule(&shown.rule);
+        line(out, 3, &format!("requests {takes} -> {leads_to} by {rule}"));
     }
 }
 

@@ -59,14 +59,13 @@ fn await_said(stage: &Stage, plural: &str, name: &str, wanted: &str) -> Result<S
 }
 
 /// A rule of which a part is not enforced.
-fn header_match(weight: u32) -> String {
+fn mirrored(weight: u32) -> String {
     format!(
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\n\
          metadata: {{name: catalog, namespace: {NAMESPACE}}}\n\
          spec:\n  hosts: [catalog]\n  http:\n  \
-         - match: [{{headers: {{x-internal: {{exact: 'true'}}}}}}]\n    \
-           route: [{{destination: {{host: catalog, subset: v2}}, weight: {weight}}}]\n  \
-         - route: [{{destination: {{host: catalog, subset: v1}}}}]\n"
+         - mirror: {{host: catalog, subset: v2}}\n    \
+           route: [{{destination: {{host: catalog, subset: v1}}, weight: {weight}}}]\n"
     )
 }
 
@@ -79,9 +78,9 @@ fn conditions() -> Result<()> {
     stage
         .server
         .set_status("virtualservices", NAMESPACE, "catalog", other)?;
-    stage.server.apply(&header_match(100))?;
+    stage.server.apply(&mirrored(100))?;
     let message = await_said(&stage, "virtualservices", "catalog", "False/PartlyEnforced")?;
-    ensure!(message.contains("[STR0301]"), "{message}");
+    ensure!(message.contains("[STR0303]"), "{message}");
     let object = stage.server.object("virtualservices", NAMESPACE, "catalog");
     let object = object.context("the rule")?;
     ensure!(
@@ -90,7 +89,7 @@ fn conditions() -> Result<()> {
         object["status"]
     );
     // Refused alone: what it said before stays in force.
-    let wrong = header_match(100).replace("weight: 100", "weight: -1");
+    let wrong = mirrored(100).replace("weight: 100", "weight: -1");
     stage.server.apply(&wrong)?;
     await_said(&stage, "virtualservices", "catalog", "False/Refused")?;
     stage.split([50, 50])?;
@@ -113,10 +112,10 @@ fn events() -> Result<()> {
     let stage = raise("events")?;
     await_said(&stage, "virtualservices", "catalog", "True/Enforced")?;
     ensure!(told(&stage.server, "catalog").is_empty(), "too early");
-    stage.server.apply(&header_match(100))?;
+    stage.server.apply(&mirrored(100))?;
     eventually("an Event", || {
         let found = told(&stage.server, "catalog");
-        let wanted = ("STR0301".to_owned(), "node-1".to_owned());
+        let wanted = ("STR0303".to_owned(), "node-1".to_owned());
         Ok(if found.contains(&wanted) {
             Ok(())
         } else {
@@ -192,7 +191,7 @@ fn rights() -> Result<()> {
     let mut stage = Stage::without_istio("feedback-rights")?;
     stage.server.install_istio("v1");
     stage.server.apply(CATALOG_SUBSETS)?;
-    stage.server.apply(&header_match(100))?;
+    stage.server.apply(&mirrored(100))?;
     stage.server.fail(Faults {
         rights: Some(at_home(rights)),
         ..Faults::default()

@@ -12,6 +12,7 @@ struct Hand {
     endpoints: [Endpoint; 3],
     recalled: Option<Recalled>,
     tickets: Cell<u64>,
+    door: Door,
 }
 
 fn endpoint(number: u8) -> Endpoint {
@@ -61,6 +62,7 @@ impl Hand {
             endpoints: [1, 2, 3].map(endpoint),
             recalled,
             tickets: Cell::new(0),
+            door: Door::Open,
         }
     }
 
@@ -102,6 +104,10 @@ impl Maps for Hand {
 
     fn class(&self) -> Option<ClassId> {
         None
+    }
+
+    fn door(&self, _route: &Route) -> Door {
+        self.door
     }
 
     fn recall(&self, _route: &Route) -> Option<Recalled> {
@@ -148,4 +154,30 @@ fn without_memory_tickets_take_turns() {
     let hand = Hand::new(None);
     let drawn = [hand.decide().1, hand.decide().1, hand.decide().1];
     assert_eq!(drawn, [1, 2, 1].map(|number| endpoint(number).peer()));
+}
+
+#[test]
+fn requests_are_handed_over_where_somebody_looks_at_them() {
+    let agent = Peer::new(Addr::from_v4_word(2), Port::new(3));
+    let dialled = Dialled {
+        addr: SERVICE.addr,
+        port: SERVICE.port,
+        proto: Proto::Tcp,
+    };
+    let mut hand = Hand::new(None);
+    // Whatever the door: nobody asks about connections.
+    hand.door = Door::Closed;
+    assert_eq!(hand.decide().0, Reason::Drawn);
+    hand.route.flags = Route::depth_bits(crate::Depth::Request);
+    assert!(matches!(
+        decide(&hand, &dialled),
+        Decision::Refuse(Reason::AgentAway)
+    ));
+    hand.door = Door::Listener(agent);
+    assert!(matches!(
+        decide(&hand, &dialled),
+        Decision::HandOver(_, at) if at == agent
+    ));
+    hand.door = Door::Open;
+    assert_eq!(hand.decide().0, Reason::CatchAll);
 }

@@ -16,6 +16,7 @@ use crate::{
     },
     desired::model::Rule,
     image::ServiceName,
+    requests::Shown,
 };
 
 #[derive(Serialize)]
@@ -24,7 +25,7 @@ pub(super) struct Route {
     vhost_name: String,
     domains: Vec<String>,
     #[serde(rename = "match")]
-    matches: &'static str,
+    matches: String,
     virtual_service: Option<String>,
     /// The rule's field, e.g. `spec.http[0]`.
     field: Option<String>,
@@ -35,6 +36,9 @@ pub(super) struct Route {
     depth: &'static str,
     visible: bool,
     destinations: Vec<Share>,
+    /// Of a rule that looks at requests: where it leads, or what it answers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    leads_to: Vec<String>,
     /// Since these weights took effect.
     connections: u64,
     /// Largest distance of a destination's count from its exact share, in connections, since these
@@ -55,11 +59,33 @@ pub(in crate::cli) struct Share {
     pub(in crate::cli) connections: u64,
 }
 
-/// One row for each address, port and class of client.
+/// One row for each address, port and class of client; before it, one for each rule that looks at its
+/// requests.
 pub(super) fn rows(seen: &Seen, filter: &Filter<'_>) -> Vec<Route> {
     let routes = seen.routes();
     let listed = routes.iter().filter(|found| filter.takes(found));
-    listed.map(|found| row(seen, found)).collect()
+    listed
+        .flat_map(|found| {
+            let looking = seen.requests(found.route).iter();
+            let looking = looking.map(|rule| of_requests(seen, found, rule));
+            looking.chain([row(seen, found)])
+        })
+        .collect()
+}
+
+/// A rule that looks at requests: it has no connections of its own.
+fn of_requests(seen: &Seen, found: &InForce<'_>, rule: &Shown) -> Route {
+    Route {
+        matches: rule.matches.join(" or "),
+        virtual_service: virtual_service(&rule.rule),
+        field: field(&rule.rule),
+        position: position(&rule.rule),
+        destinations: Vec::new(),
+        leads_to: rule.leads_to.clone(),
+        connections: 0,
+        split_error: None,
+        ..row(seen, found)
+    }
 }
 
 fn row(seen: &Seen, found: &InForce<'_>) -> Route {
@@ -72,7 +98,11 @@ fn row(seen: &Seen, found: &InForce<'_>) -> Route {
         name: port.to_string(),
         vhost_name: format!("{host}:{port}"),
         domains: domains(found),
-        matches: matches(found.service),
+        matches: if seen.requests(route).is_empty() {
+            matches(found.service).to_owned()
+        } else {
+            "(unseen)".to_owned()
+        },
         virtual_service: rule.and_then(virtual_service),
         field: rule.and_then(field),
         position: rule.and_then(position),
@@ -84,6 +114,7 @@ fn row(seen: &Seen, found: &InForce<'_>) -> Route {
         connections: shares.iter().map(|share| share.connections).sum(),
         split_error: split_error(route, &shares),
         destinations: shares,
+        leads_to: Vec::new(),
         tickets: seen.tickets(route),
         generation: route.generation,
     }
@@ -168,13 +199,29 @@ pub(in crate::cli) fn position(rule: &Rule) -> Option<String> {
     }
 }
 
+/// `version-v1=90`: destination of requests, weight as written; or what is answered.
+fn leading(to: &str) -> String {
+    let Some((cluster, weight)) = to
+        .split_once(' ')
+        .filter(|(cluster, _)| cluster.contains('|'))
+    else {
+        return to.to_owned();
+    };
+    format!("{}={weight}", short(cluster))
+}
+
 /// `version-v1=90:9`: destination, weight as written, connections.
 fn share(share: &Share) -> String {
-    let mut parts = share.cluster.split('|').skip(2);
+    let name = short(&share.cluster);
+    format!("{name}={}:{}", share.weight, share.connections)
+}
+
+/// The subset of a cluster, else the first part of its host.
+fn short(cluster: &str) -> &str {
+    let mut parts = cluster.split('|').skip(2);
     let subset = parts.next().filter(|subset| !subset.is_empty());
     let host = parts.next().unwrap_or("?");
-    let name = subset.unwrap_or_else(|| host.split('.').next().unwrap_or("?"));
-    format!("{name}={}:{}", share.weight, share.connections)
+    subset.unwrap_or_else(|| host.split('.').next().unwrap_or("?"))
 }
 
 impl Row for Route {
@@ -206,7 +253,10 @@ impl Row for Route {
 
     fn cells(&self, wide: bool) -> Vec<String> {
         let dash = || "-".to_owned();
-        let shares: Vec<String> = self.destinations.iter().map(share).collect();
+        let own = self.destinations.iter().map(share);
+        let shares: Vec<String> = own
+            .chain(self.leads_to.iter().map(|to| leading(to)))
+            .collect();
         let shares = match (self.visible, shares.is_empty()) {
             (false, _) => "not visible".to_owned(),
             (true, true) => "refused".to_owned(),
@@ -222,7 +272,7 @@ impl Row for Route {
             name,
             self.vhost_name.clone(),
             self.domains.join(", "),
-            self.matches.to_owned(),
+            self.matches.clone(),
             self.virtual_service.clone().unwrap_or_default(),
             self.client.clone(),
             self.depth.to_owned(),

@@ -2,8 +2,8 @@ use steer_common::service::Depth;
 
 use super::*;
 use crate::desired::{
-    fixture::{CATALOG, findings, lowered, pods, port, route, route_of, shown, snapshot},
-    model::{Rule, View},
+    fixture::{CATALOG, findings, lowered, pod, pods, port, route, route_of, shown, snapshot},
+    model::{RequestRule, Route, Rule, View},
 };
 
 fn catalog_and(text: &str) -> String {
@@ -137,7 +137,7 @@ fn unknown_hosts_ports_and_subsets_have_no_endpoints_and_are_found() {
 }
 
 #[test]
-fn a_header_match_is_left_to_its_catch_all_and_found() {
+fn a_header_match_is_looked_for_in_requests() {
     let desired = lowered(
         &virtual_service(
             "  hosts: [catalog]
@@ -151,7 +151,76 @@ fn a_header_match_is_left_to_its_catch_all_and_found() {
     let route = route(&desired, "shop/catalog", 80);
     assert_eq!(route.depth, Depth::Request);
     assert_eq!(shown(route), ["catalog.shop:80/v1 1 [10.10.0.12:3000]"]);
-    assert_eq!(findings(&desired), ["STR0301 spec.http[0].match[0]"]);
+    assert_eq!(requests(route), ["spec.http[0] 1 v2", "spec.http[1] 0 v1"]);
+    assert_eq!(findings(&desired), [""; 0]);
+}
+
+/// Rules that look at requests: their fields, how many matches, the subsets they lead to.
+fn requests(route: &Route) -> Vec<String> {
+    let one = |rule: &RequestRule| {
+        let Rule::VirtualService { field, .. } = &rule.rule else {
+            panic!("{rule:?}")
+        };
+        let to = rule.destinations.iter();
+        let to: Vec<_> = to.filter_map(|to| to.subset.as_deref()).collect();
+        format!("{field} {} {}", rule.written.matches.len(), to.join(" "))
+    };
+    route.requests.iter().map(one).collect()
+}
+
+#[test]
+fn what_is_known_of_a_client_is_not_asked_of_its_requests() {
+    let text = virtual_service(
+        "  hosts: [catalog]
+  http:
+  - match: [{port: 81, uri: {prefix: /a}}]
+    route: [{destination: {host: catalog, subset: v1}}]
+  - match: [{port: 81, uri: {prefix: /b}}, {port: 80, uri: {prefix: /c}}, {sourceNamespace: other, uri: {prefix: /d}}]
+    route: [{destination: {host: catalog, subset: v2}}]
+  - match: [{uri: {prefix: /}}]
+    route: [{destination: {host: catalog, subset: v1}}]
+  - route: [{destination: {host: catalog, subset: v2}}]",
+    );
+    let desired = lowered(&text, &["other/client"]);
+    let anyone = route(&desired, "shop/catalog", 80);
+    assert_eq!(requests(anyone), ["spec.http[1] 1 v2", "spec.http[2] 1 v1"]);
+    let class = desired.classes[&pod("other/client")];
+    let own = route_of(&desired, "shop/catalog", 80, class);
+    assert_eq!(requests(own), ["spec.http[1] 2 v2", "spec.http[2] 1 v1"]);
+}
+
+#[test]
+fn a_split_of_requests_looks_at_them() {
+    let depth = |mode: &str, protocol: &str| {
+        let text = virtual_service(
+            "  hosts: [catalog]
+  http: [{route: [{destination: {host: catalog, subset: v1}, weight: 1}, {destination: {host: catalog, subset: v2}, weight: 1}]}]",
+        );
+        let named = "metadata: {name: catalog, namespace: shop}\nspec:\n  hosts";
+        let annotated = named.replace(
+            "shop}",
+            &format!("shop, annotations: {{steer.dev/split: {mode}}}}}"),
+        );
+        let text = text
+            .replace(named, &annotated)
+            .replace("name: http,", &format!("name: {protocol},"));
+        let desired = lowered(&text, &[]);
+        let codes: Vec<&str> = desired
+            .findings
+            .iter()
+            .map(|finding| finding.code)
+            .collect();
+        (route(&desired, "shop/catalog", 80).depth, codes)
+    };
+    let none: Vec<&str> = Vec::new();
+    assert_eq!(depth("request", "http"), (Depth::Request, none.clone()));
+    assert_eq!(depth("connection", "http"), (Depth::Connect, none.clone()));
+    assert_eq!(depth("auto", "http"), (Depth::Connect, none));
+    // What is spoken there is not known.
+    assert_eq!(
+        depth("request", "web"),
+        (Depth::Connect, vec!["IST0118", "STR0301"])
+    );
 }
 
 #[test]
@@ -169,10 +238,8 @@ fn without_a_catch_all_the_service_itself_is_the_route() {
         shown(route),
         ["catalog.shop:80 1 [10.10.0.12:3000 10.10.0.13:3000]"]
     );
-    assert_eq!(
-        findings(&desired),
-        ["STR0301 spec.http[0].match[0]", "STR0309 spec.http"]
-    );
+    assert_eq!(requests(route), ["spec.http[0] 1 v2"]);
+    assert_eq!(findings(&desired), [""; 0]);
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! `http` rules: what takes reading requests, and what is never reached.
+//! `http` rules: what is not enforced, and what is never reached.
 
 use super::virtual_service::About;
 use crate::{
     desired::{
         codes,
-        matching::{RESERVED_HEADERS, needs_requests, request_fields},
+        matching::{RESERVED_HEADERS, needs_requests},
         report::Report,
         unenforced,
         virtual_services::HttpRule,
@@ -62,15 +62,6 @@ fn takes_everything(rule: &HttpRule) -> bool {
 fn matches(before: &[HttpRule], rule: &HttpRule, report: &mut Report) {
     for (index, one) in rule.route().matches.iter().enumerate() {
         let field = format!("{}.match[{index}]", rule.field);
-        let fields = request_fields(one);
-        if !fields.is_empty() {
-            let message = format!(
-                "a condition on {} needs each request to be looked at, which is not built yet: connections take the first rule without such a condition",
-                fields.join(", ")
-            );
-            let help = "know that this rule has no effect here";
-            report.add(&*rule.object, &field, codes::REQUEST_MATCH, message, help);
-        }
         let reserved = one.headers.keys();
         for key in reserved.filter(|key| RESERVED_HEADERS.contains(&key.as_str())) {
             let field = format!("{field}.headers.{key}");

@@ -192,29 +192,12 @@ impl About<'_, '_> {
     fn split_mode(&mut self) {
         let object = &*self.prepared.object;
         let text = object.meta.annotations.get(SplitMode::ANNOTATION);
-        let mode = match text.map(|text| (text, SplitMode::parse(text))) {
-            None => self.world.settings.split,
-            Some((_, Some(mode))) => mode,
-            Some((text, None)) => {
-                let field = format!("metadata.annotations.{}", SplitMode::ANNOTATION);
-                let message = format!("{text:?} is no way to split: the node's setting holds");
-                let help = "write connection, request or auto";
-                self.report
-                    .add(object, &field, codes::NOT_ENFORCED, message, help);
-                return;
-            }
-        };
-        let split = self
-            .prepared
-            .http
-            .iter()
-            .find(|rule| rule.route().route.len() > 1);
-        if let Some(rule) = split.filter(|_| mode == SplitMode::Request) {
-            let message = "a split per request is not built yet: this one is per connection";
-            let help = "set the annotation steer.dev/split to connection to agree";
-            let field = format!("{}.route", rule.field);
+        if let Some(text) = text.filter(|text| SplitMode::parse(text).is_none()) {
+            let field = format!("metadata.annotations.{}", SplitMode::ANNOTATION);
+            let message = format!("{text:?} is no way to split: the node's setting holds");
+            let help = "write connection, request or auto";
             self.report
-                .add(&*rule.object, &field, codes::NOT_ENFORCED, message, help);
+                .add(object, &field, codes::NOT_ENFORCED, message, help);
         }
     }
 

@@ -139,10 +139,7 @@ fn what_asks_for_requests_makes_a_route_deep() {
         (field.as_str(), depth, subset),
         ("spec.http[0]", Depth::Request, None)
     );
-    assert_eq!(
-        findings(&lowered(&with("http", redirect), &[])),
-        ["STR0303 spec.http[0].redirect"]
-    );
+    assert_eq!(findings(&lowered(&with("http", redirect), &[])), [""; 0]);
 }
 
 #[test]

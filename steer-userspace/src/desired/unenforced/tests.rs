@@ -11,49 +11,57 @@ fn policy(text: &str) -> Vec<String> {
 
 #[test]
 fn what_is_switched_off_asks_for_nothing() {
+    for (text, expected) in [
+        (r#"{"timeout": "0s", "retries": {"attempts": 0}}"#, false),
+        (r#"{"corsPolicy": {}, "mirror": {}}"#, false),
+        (r#"{"timeout": "0.5s"}"#, true),
+        (r#"{"retries": {"attempts": 1}}"#, true),
+        (r#"{"redirect": {}}"#, true),
+        (r#"{"directResponse": {}}"#, true),
+        (
+            r#"{"route": [{"destination": {"host": "a"}, "headers": {}}]}"#,
+            true,
+        ),
+    ] {
+        assert_eq!(takes_requests(&route(text)), expected, "{text}");
+    }
+}
+
+fn fields(text: &str) -> Vec<String> {
+    let fields = rule_fields(&route(text)).into_iter();
+    fields.map(|(field, _)| field).collect()
+}
+
+#[test]
+fn every_field_of_a_rule_that_is_not_enforced_is_named() {
+    let all = r#"{"rewrite": {}, "timeout": "1s", "redirect": {}, "directResponse": {}, "corsPolicy": {}, "headers": {},
+        "retries": {"attempts": 3, "retryRemoteLocalities": true, "retryIgnorePreviousHosts": false},
+        "fault": {"delay": {"exponentialDelay": "1s"}, "abort": {"http2Error": "x"}},
+        "mirror": {}, "mirrors": [], "mirrorPercent": 1, "mirrorPercentage": {},
+        "route": [{"destination": {"host": "a"}}, {"destination": {"host": "a"}, "headers": {"response": {"add": {"x": "%A%"}}}}]}"#;
     assert_eq!(
-        request_fields(&route(r#"{"timeout": "0s", "retries": {"attempts": 0}}"#)),
-        Vec::<String>::new()
-    );
-    assert_eq!(
-        request_fields(&route(r#"{"timeout": "0.5s"}"#)),
-        ["timeout"]
-    );
-    assert_eq!(
-        request_fields(&route(r#"{"retries": {"attempts": 1}}"#)),
-        ["retries"]
+        fields(all),
+        [
+            "retries.retryRemoteLocalities",
+            "retries.retryIgnorePreviousHosts",
+            "fault.delay.exponentialDelay",
+            "fault.abort.http2Error",
+            "corsPolicy",
+            "mirror",
+            "mirrors",
+            "mirrorPercent",
+            "mirrorPercentage",
+            "route[1].headers.response.add.x",
+        ]
     );
 }
 
 #[test]
-fn every_field_of_a_rule_is_named() {
-    let all = route(
-        r#"{"rewrite": {}, "timeout": "1s", "retries": {"attempts": 3}, "fault": {}, "corsPolicy": {}, "headers": {},
-            "mirror": {}, "mirrors": [], "mirrorPercent": 1, "mirrorPercentage": {}, "redirect": {}, "directResponse": {},
-            "route": [{"destination": {"host": "a"}}, {"destination": {"host": "a"}, "headers": {}}]}"#,
-    );
-    let fields: Vec<String> = rule_fields(&all)
-        .into_iter()
-        .map(|(field, _)| field)
-        .collect();
-    assert_eq!(
-        fields,
-        [
-            "rewrite",
-            "timeout",
-            "retries",
-            "fault",
-            "corsPolicy",
-            "headers",
-            "route[1].headers",
-            "redirect",
-            "directResponse",
-            "mirror",
-            "mirrors",
-            "mirrorPercent",
-            "mirrorPercentage"
-        ]
-    );
+fn what_is_enforced_is_not_named() {
+    let all = r#"{"rewrite": {"uri": "/"}, "timeout": "1s", "retries": {"attempts": 3, "perTryTimeout": "1s", "backoff": "1s"},
+        "fault": {"delay": {"fixedDelay": "1s"}, "abort": {"httpStatus": 503}},
+        "headers": {"request": {"set": {"x": "y"}, "remove": ["z"]}}, "redirect": {"uri": "/"}}"#;
+    assert_eq!(fields(all), [""; 0]);
 }
 
 #[test]

@@ -3,13 +3,15 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use anyhow::{Context as _, Result};
+use http::{HeaderMap, Method};
 use serde_json::{Map, Value, json};
 use steer::{
     desired::{
         Desired, Settings, lower,
-        model::{Destination, PodRef, Port, Route, Service, View},
+        model::{Destination, PodRef, Port, Route, Rule, Service, View},
     },
     finding::Finding,
+    requests,
 };
 use steer_common::service::CLASS_ANYONE;
 
@@ -119,7 +121,8 @@ pub(crate) fn sidecar(table: &Table, case: &Case) -> Result<Outcome> {
     })
 }
 
-/// Calls of a client, looked up by address and port: what connect knows.
+/// Calls of a client: connections are looked up by address and port, as connect does; requests by the
+/// rules that look at them.
 pub(crate) fn simulation(_: &Table, case: &Case) -> Result<Outcome> {
     let resources = [list(&case["resources"]), list(&case["kubeResources"])].concat();
     let (read, compiled) = Compiled::new(&resources, "default");
@@ -132,13 +135,25 @@ pub(crate) fn simulation(_: &Table, case: &Case) -> Result<Outcome> {
     }
     for call in list(&case["calls"]) {
         let wanted = call["Result"].as_object().context("Result")?;
-        if let Some(field) = wanted.keys().find(|field| *field != "ClusterMatched") {
+        let known = ["ClusterMatched", "RouteMatched"];
+        if let Some(field) = wanted.keys().find(|field| !known.contains(&field.as_str())) {
             return Ok(Outcome::Unsupported(format!(
-                "steer has no {field}: it chooses clusters at connect"
+                "steer has no {field}: it chooses clusters"
             )));
         }
+        if let Some(what) = other_host(&compiled, &call["Call"])? {
+            return Ok(Outcome::Unsupported(what));
+        }
         let got = answer(&compiled, &call["Call"])?;
-        let outcome = Outcome::compare(json!(got), &call["Result"]["ClusterMatched"]);
+        let got = got.map_or(
+            json!({}),
+            |(cluster, rule)| json!({"ClusterMatched": cluster, "RouteMatched": rule}),
+        );
+        let got: Map<String, Value> = wanted
+            .keys()
+            .map(|field| (field.clone(), got[field].clone()))
+            .collect();
+        let outcome = Outcome::compare(got, &call["Result"]);
         if !matches!(outcome, Outcome::Passed) {
             return Ok(outcome);
         }
@@ -146,18 +161,81 @@ pub(crate) fn simulation(_: &Table, case: &Case) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-fn answer(compiled: &Compiled, call: &Value) -> Result<Option<String>> {
+/// A request that names another service than the one that it is sent to: Istio goes by the name.
+fn other_host(compiled: &Compiled, call: &Value) -> Result<Option<String>> {
+    let Some(host) = call["HostHeader"].as_str() else {
+        return Ok(None);
+    };
+    let dialled = dialled(compiled, call)?;
+    let mut others = compiled.desired.services.iter();
+    let other = others.find(|other| other.host == host);
+    Ok(other
+        .filter(|other| dialled.is_none_or(|(service, _)| service.host != other.host))
+        .map(|other| {
+            let name = &other.host;
+            format!("a request is for the service that was dialled, whatever it names: {name}")
+        }))
+}
+
+/// The service and port that a call goes to.
+fn dialled<'c>(compiled: &'c Compiled, call: &Value) -> Result<Option<(&'c Service, &'c Port)>> {
     let address: IpAddr = call["Address"].as_str().context("Address")?.parse()?;
     let number = call["Port"].as_u64().context("Port")?;
-    let service = compiled
-        .desired
-        .services
-        .iter()
-        .find(|found| found.addresses.contains(&address));
-    let port = service.and_then(|service| {
+    let mut services = compiled.desired.services.iter();
+    let service = services.find(|found| found.addresses.contains(&address));
+    Ok(service.and_then(|service| {
         let mut ports = service.ports.iter();
-        ports.find(|port| u64::from(port.number) == number)
-    });
-    let route = port.and_then(|port| compiled.route(port));
-    Ok(route.and_then(|route| route.destinations.first().map(cluster)))
+        let port = ports.find(|port| u64::from(port.number) == number)?;
+        Some((&**service, port))
+    }))
+}
+
+/// The cluster, and the name of the rule, that a call gets to.
+fn answer(compiled: &Compiled, call: &Value) -> Result<Option<(String, String)>> {
+    let port = dialled(compiled, call)?.map(|(_, port)| port);
+    let Some(route) = port.and_then(|port| compiled.route(port)) else {
+        return Ok(None);
+    };
+    if !route.requests.is_empty() && call["Protocol"] == "http" {
+        return request(route, call);
+    }
+    let first = route.destinations.first().map(cluster);
+    Ok(first.map(|first| (first, name(&route.rule))))
+}
+
+/// The same of a request, by the rules that look at it.
+fn request(route: &Route, call: &Value) -> Result<Option<(String, String)>> {
+    let rules = requests::Route::new(&route.requests)?;
+    let headers = HeaderMap::new();
+    let target = call["Path"].as_str().unwrap_or("/");
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    };
+    let seen = requests::Seen {
+        method: &Method::GET,
+        path,
+        query,
+        scheme: "http",
+        authority: call["HostHeader"].as_str().unwrap_or_default(),
+        headers: &headers,
+    };
+    let Some(found) = rules.find(&seen) else {
+        return Ok(None);
+    };
+    let requests::Action::Forward(forward) = &found.rule.action else {
+        return Ok(None);
+    };
+    let first = forward.destinations().first();
+    Ok(first.map(|to| (to.cluster.clone(), name(&found.rule.origin))))
+}
+
+/// As Envoy's routes are named.
+fn name(rule: &Rule) -> String {
+    match rule {
+        Rule::VirtualService {
+            name: Some(name), ..
+        } => name.clone(),
+        _ => "default".to_owned(),
+    }
 }

@@ -1,0 +1,375 @@
+//! One request: which rule takes it, where it goes, what is tried again.
+
+use std::{future::Future, net::SocketAddr, sync::Arc};
+
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header::{CONNECTION, HOST, LOCATION},
+    request::Parts,
+    uri::PathAndQuery,
+};
+use hyper::{
+    body::{Body as _, Incoming},
+    upgrade::OnUpgrade,
+};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::copy_bidirectional,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+
+use super::{
+    body::{self, Body},
+    headers, local,
+    table::{Ready, Tickets},
+    upstream::{Lost, Upstreams},
+};
+use crate::requests::{Action, Failure, Forward, HeaderChange, Matched, Rule, Seen, To};
+
+/// A pod whose requests these are.
+pub(super) struct Pod {
+    pub(super) upstreams: Arc<Upstreams>,
+}
+
+impl Pod {
+    /// Answers a request.
+    pub(super) async fn answer(
+        &self,
+        ready: &Ready,
+        mut request: Request<Incoming>,
+    ) -> Response<Body> {
+        let bad = |status| local::answer(&HeaderMap::new(), status, "");
+        // Extension of the request: taken before it is changed.
+        let client = hyper::upgrade::on(&mut request);
+        let (parts, body) = request.into_parts();
+        let Some(authority) = authority(&parts, &ready.served.host) else {
+            return bad(StatusCode::BAD_REQUEST);
+        };
+        if parts.method == Method::CONNECT {
+            return bad(StatusCode::NOT_FOUND);
+        }
+        let seen = Seen {
+            method: &parts.method,
+            path: parts.uri.path(),
+            query: parts.uri.query(),
+            scheme: parts.uri.scheme_str().unwrap_or("http"),
+            authority: &authority,
+            headers: &parts.headers,
+        };
+        let found = ready.served.route.find(&seen);
+        let Some((matched, tickets)) =
+            found.and_then(|found| Some((found, ready.tickets(&found)?)))
+        else {
+            return local::answer(&parts.headers, StatusCode::NOT_FOUND, "");
+        };
+        if let Some(aborted) = fault(matched.rule, tickets, &parts.headers).await {
+            return aborted;
+        }
+        let mut response = match &matched.rule.action {
+            Action::Redirect(redirect) => {
+                let mut response = local::plain(redirect.status, b"");
+                let to = HeaderValue::from_str(&matched.location(redirect, &seen));
+                let Ok(to) = to else {
+                    return bad(StatusCode::BAD_REQUEST);
+                };
+                response.headers_mut().insert(LOCATION, to);
+                response
+            }
+            Action::Answer(answer) => local::plain(answer.status, &answer.body),
+            Action::Forward(forward) => {
+                let asked = Asked {
+                    parts,
+                    authority,
+                    matched,
+                    forward,
+                };
+                return self.forward(asked, tickets, body, client).await;
+            }
+        };
+        matched.rule.response.apply(response.headers_mut());
+        response
+    }
+
+    async fn forward(
+        &self,
+        asked: Asked<'_>,
+        tickets: &Tickets,
+        body: Incoming,
+        client: OnUpgrade,
+    ) -> Response<Body> {
+        let headers = asked.parts.headers.clone();
+        let unavailable = |text| local::answer(&headers, StatusCode::SERVICE_UNAVAILABLE, text);
+        let Some((to, turn)) = asked.forward.draw(tickets.split()) else {
+            return unavailable("no healthy upstream");
+        };
+        if to.endpoints.is_empty() {
+            return unavailable("no healthy upstream");
+        }
+        let rule = asked.matched.rule;
+        let deadline = rule.timeout.map(|most| Instant::now() + most);
+        let Some((template, upgrade)) = asked.template(to) else {
+            return local::answer(&headers, StatusCode::BAD_REQUEST, "");
+        };
+        let sending = Sending {
+            upstreams: &self.upstreams,
+            rule,
+            to,
+            turn,
+            template,
+        };
+        let sent = within(deadline, sending.send(body)).await;
+        match sent.unwrap_or(Err(Failure::Timeout)) {
+            Ok(response) => handed_back(response, rule, to, deadline, upgrade.then_some(client)),
+            Err(Failure::Timeout) => {
+                let status = StatusCode::GATEWAY_TIMEOUT;
+                local::answer(&headers, status, "upstream request timeout")
+            }
+            Err(Failure::Connect) => unavailable(
+                "upstream connect error or disconnect/reset before headers. reset reason: connection failure",
+            ),
+            Err(_) => unavailable(
+                "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
+            ),
+        }
+    }
+}
+
+/// A request that is sent on.
+struct Asked<'a> {
+    parts: Parts,
+    authority: String,
+    matched: Matched<'a>,
+    forward: &'a Forward,
+}
+
+impl Asked<'_> {
+    /// The request as the endpoint gets it, and whether it asks for an upgrade. `None` if a rewrite
+    /// makes it none.
+    fn template(mut self, to: &To) -> Option<(Request<()>, bool)> {
+        let rule = self.matched.rule;
+        let headers = &mut self.parts.headers;
+        let upgrade = headers::hop(headers);
+        to.request.apply(headers);
+        rule.request.apply(headers);
+        let authority = self.forward.authority(rule, to).unwrap_or(&self.authority);
+        let path = self.matched.path(self.forward, self.parts.uri.path());
+        let target = target(&self.parts.uri, path)?;
+        let mut request = Request::new(());
+        *request.method_mut() = self.parts.method;
+        if self.parts.version == Version::HTTP_2 {
+            *request.version_mut() = Version::HTTP_2;
+            headers.remove(HOST);
+            let uri = Uri::builder().scheme("http").authority(authority);
+            *request.uri_mut() = uri.path_and_query(target).build().ok()?;
+        } else {
+            headers.insert(HOST, HeaderValue::from_str(authority).ok()?);
+            *request.uri_mut() = Uri::from(target);
+        }
+        *request.headers_mut() = self.parts.headers;
+        Some((request, upgrade))
+    }
+}
+
+/// The attempts of one request.
+struct Sending<'a> {
+    upstreams: &'a Arc<Upstreams>,
+    rule: &'a Rule,
+    to: &'a To,
+    turn: u64,
+    template: Request<()>,
+}
+
+impl Sending<'_> {
+    /// Sends it until it is answered, or may not be sent again.
+    async fn send(&self, body: Incoming) -> Result<Response<Incoming>, Failure> {
+        let repeatable = body.is_end_stream();
+        let mut request = self.request(if repeatable {
+            body::empty()
+        } else {
+            body::handed_on(body)
+        });
+        let (mut done, mut crossed) = (0, false);
+        loop {
+            let attempt = self.attempt(self.endpoint(done), request).await;
+            let (failure, unsent) = match attempt {
+                Ok(response) => match answered(&response) {
+                    Some(failure) if self.again(failure, done, repeatable) => (failure, None),
+                    _ => return Ok(response),
+                },
+                // Its end crossed the request: that the endpoint closed an idle connection is no failure.
+                Err(lost)
+                    if lost.reused
+                        && !crossed
+                        && repeatable
+                        && self.template.method().is_idempotent() =>
+                {
+                    crossed = true;
+                    request = self.request(body::empty());
+                    continue;
+                }
+                Err(lost) => {
+                    let here = repeatable || lost.unsent.is_some();
+                    if !self.again(lost.failure, done, here) {
+                        return Err(lost.failure);
+                    }
+                    (lost.failure, lost.unsent)
+                }
+            };
+            tracing::debug!(?failure, done, "a request is tried again");
+            sleep(self.rule.retries.wait(done)).await;
+            done += 1;
+            request = unsent.unwrap_or_else(|| self.request(body::empty()));
+        }
+    }
+
+    async fn attempt(
+        &self,
+        to: SocketAddr,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, Lost> {
+        let sent = self.upstreams.send(to, request);
+        let late = |_| Lost {
+            failure: Failure::Timeout,
+            unsent: None,
+            reused: false,
+        };
+        match self.rule.retries.per_try {
+            None => sent.await,
+            Some(most) => timeout(most, sent).await.map_err(late)?,
+        }
+    }
+
+    fn again(&self, failure: Failure, done: u32, here: bool) -> bool {
+        let method = self.template.method();
+        self.rule.retries.again(failure, done, method, here)
+    }
+
+    /// A retry goes to another endpoint, if there is one.
+    fn endpoint(&self, done: u32) -> SocketAddr {
+        let all = &self.to.endpoints;
+        let turn = self.turn.wrapping_add(done.into()) % (all.len() as u64);
+        let index = usize::try_from(turn).unwrap_or_default();
+        all.get(index).copied().unwrap_or_else(unspecified)
+    }
+
+    fn request(&self, body: Body) -> Request<Body> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.template.method().clone();
+        *request.uri_mut() = self.template.uri().clone();
+        *request.version_mut() = self.template.version();
+        request.headers_mut().clone_from(self.template.headers());
+        request
+    }
+}
+
+/// Never dialled: there is an endpoint wherever one is looked for.
+fn unspecified() -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], 0))
+}
+
+/// An answer that may be a reason to try again.
+fn answered(response: &Response<Incoming>) -> Option<Failure> {
+    let grpc = response.headers().get(local::GRPC_STATUS);
+    let grpc = grpc.and_then(|value| value.to_str().ok()?.parse().ok());
+    match grpc {
+        Some(0) | None => {
+            let status = response.status();
+            let is_failure = status.is_client_error() || status.is_server_error();
+            is_failure.then_some(Failure::Status(status))
+        }
+        Some(status) => Some(Failure::Grpc(status)),
+    }
+}
+
+/// Makes a request late, or lets it fail.
+async fn fault(rule: &Rule, tickets: &Tickets, headers: &HeaderMap) -> Option<Response<Body>> {
+    if !rule.fault.is_some() {
+        return None;
+    }
+    let ticket = tickets.fault();
+    if let Some(delay) = rule.fault.delay(ticket) {
+        sleep(delay).await;
+    }
+    let how = rule.fault.abort(ticket)?;
+    Some(local::aborted(headers, how))
+}
+
+/// The answer as the client gets it.
+fn handed_back(
+    mut response: Response<Incoming>,
+    rule: &Rule,
+    to: &To,
+    deadline: Option<Instant>,
+    client: Option<OnUpgrade>,
+) -> Response<Body> {
+    let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let server = switched.then(|| hyper::upgrade::on(&mut response));
+    let (mut parts, body) = response.into_parts();
+    headers::hop(&mut parts.headers);
+    let changes: [&HeaderChange; 2] = [&to.response, &rule.response];
+    changes
+        .into_iter()
+        .for_each(|change| change.apply(&mut parts.headers));
+    match (client, server) {
+        (Some(client), Some(server)) => {
+            tokio::spawn(tunnel(client, server));
+            Response::from_parts(parts, body::empty())
+        }
+        (Some(_), None) => {
+            // What the client sends next may be of either protocol: no more is read of it.
+            parts
+                .headers
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+            Response::from_parts(parts, body::until(body, deadline))
+        }
+        // A switch that nobody asked for.
+        (None, Some(_)) => local::answer(&HeaderMap::new(), StatusCode::BAD_GATEWAY, ""),
+        (None, None) => Response::from_parts(parts, body::until(body, deadline)),
+    }
+}
+
+async fn tunnel(client: OnUpgrade, server: OnUpgrade) {
+    let (Ok(client), Ok(server)) = (client.await, server.await) else {
+        return;
+    };
+    let (mut client, mut server) = (TokioIo::new(client), TokioIo::new(server));
+    if let Err(error) = copy_bidirectional(&mut client, &mut server).await {
+        tracing::debug!(%error, "a tunnel broke");
+    }
+}
+
+/// What comes of it, if that is in time.
+async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        None => Some(work.await),
+        Some(deadline) => timeout_at(deadline, work).await.ok(),
+    }
+}
+
+/// Whom a request is for: as it names them; HTTP/1.0 need not.
+fn authority(parts: &Parts, host: &str) -> Option<String> {
+    if let Some(named) = parts.uri.authority() {
+        return Some(named.as_str().to_owned());
+    }
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(only), None) => Some(only.to_str().ok()?.to_owned()),
+        (None, _) if parts.version == Version::HTTP_10 => Some(host.to_owned()),
+        _ => None,
+    }
+}
+
+fn target(uri: &Uri, path: Option<String>) -> Option<PathAndQuery> {
+    let Some(path) = path else {
+        let same = uri.path_and_query().cloned();
+        return Some(same.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    };
+    let query = uri.query().map(|query| format!("?{query}"));
+    let text = format!("{path}{}", query.unwrap_or_default());
+    let text = if text.starts_with('/') {
+        text
+    } else {
+        format!("/{text}")
+    };
+    text.parse().ok()
+}

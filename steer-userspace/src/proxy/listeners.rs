@@ -1,0 +1,217 @@
+//! Listeners: one for each route and pod. Its address says which route was dialled.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http::{HeaderValue, Request, StatusCode, Version, header::CONNECTION};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use steer_common::service::{REQUEST_PORT, SplitId, request_address};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{oneshot, watch},
+    time::{sleep, timeout},
+};
+
+use super::{
+    Orders, Place,
+    door::Door,
+    forward::Pod,
+    gate::Gate,
+    table::{Ready, Table},
+    upstream::Upstreams,
+};
+
+/// How long a listener stays that is not needed any more: connections may be on their way to it.
+const LINGER: Duration = Duration::from_secs(1);
+/// When to try again what could not be opened, and to let go of idle connections.
+const RETRY_EVERY: Duration = Duration::from_secs(5);
+/// How long a connection waits for its route: the kernel may know of it a moment before.
+const ROUTE_MAX: Duration = Duration::from_secs(1);
+
+/// Dropped, it ends a listener.
+type Stop = oneshot::Sender<Infallible>;
+
+pub(super) struct Listeners {
+    door: Door,
+    table: watch::Sender<Arc<Table>>,
+    wanted: Vec<Place>,
+    pods: BTreeMap<u64, Arc<Pod>>,
+    open: BTreeMap<(u64, SplitId), Stop>,
+    /// Those that could not be opened, and that this was told of.
+    failed: BTreeSet<(u64, SplitId)>,
+}
+
+impl Listeners {
+    pub(super) fn new(door: Door) -> Self {
+        Self {
+            door,
+            table: watch::Sender::new(Arc::default()),
+            wanted: Vec::new(),
+            pods: BTreeMap::new(),
+            open: BTreeMap::new(),
+            failed: BTreeSet::new(),
+        }
+    }
+
+    /// Serves what is ordered.
+    pub(super) async fn follow(&mut self, orders: Orders) {
+        let next = self.table.borrow().next(orders.routes);
+        self.table.send_replace(Arc::new(next));
+        self.wanted = orders.pods;
+        let pairs = self.wanted.iter().flat_map(|place| {
+            let splits = place.splits.iter();
+            splits.map(|&split| (place.cookie, split))
+        });
+        let pairs: BTreeSet<(u64, SplitId)> = pairs.collect();
+        self.open.retain(|pair, _| pairs.contains(pair));
+        self.failed.retain(|pair| pairs.contains(pair));
+        let cookies: BTreeSet<u64> = self.wanted.iter().map(|place| place.cookie).collect();
+        self.pods.retain(|cookie, _| cookies.contains(cookie));
+        self.open_missing().await;
+    }
+
+    /// Waits, and tries again.
+    pub(super) async fn retry(&mut self) {
+        sleep(RETRY_EVERY).await;
+        self.pods.values().for_each(|pod| pod.upstreams.tidy());
+        self.open_missing().await;
+    }
+
+    async fn open_missing(&mut self) {
+        for place in &self.wanted {
+            let upstreams = || Arc::new(Upstreams::new(self.door.clone(), place.namespace.clone()));
+            let pod = self.pods.entry(place.cookie).or_insert_with(|| {
+                Arc::new(Pod {
+                    upstreams: upstreams(),
+                })
+            });
+            for &split in &place.splits {
+                let key = (place.cookie, split);
+                if self.open.contains_key(&key) {
+                    continue;
+                }
+                match open(&self.door, place, split).await {
+                    Ok(listener) => {
+                        let (stop, stopped) = oneshot::channel();
+                        let entrance = Entrance {
+                            split,
+                            pod: Arc::clone(pod),
+                            table: self.table.subscribe(),
+                        };
+                        tokio::spawn(accept(listener, entrance, stopped));
+                        self.open.insert(key, stop);
+                        self.failed.remove(&key);
+                    }
+                    // Its connections take the rule that needs no request, meanwhile.
+                    Err(error) if self.failed.insert(key) => {
+                        tracing::warn!(cookie = place.cookie, split, %error, "a pod has no listener for requests");
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+    }
+}
+
+async fn open(door: &Door, place: &Place, split: SplitId) -> io::Result<TcpListener> {
+    let none = || io::Error::other("no loopback address is left for it");
+    let address = Ipv4Addr::from(request_address(split).ok_or_else(none)?);
+    let at = SocketAddr::from((address, REQUEST_PORT));
+    door.listen(&place.namespace, at).await
+}
+
+/// Where connections of a route come in.
+#[derive(Clone)]
+struct Entrance {
+    split: SplitId,
+    pod: Arc<Pod>,
+    table: watch::Receiver<Arc<Table>>,
+}
+
+impl Entrance {
+    /// The route, once it is known.
+    async fn first(&mut self) -> Option<Arc<Ready>> {
+        let split = self.split;
+        let known = |table: &Arc<Table>| table.route(split).is_some();
+        let table = timeout(ROUTE_MAX, self.table.wait_for(known)).await;
+        table.ok()?.ok()?.route(split)
+    }
+
+    /// The same route as it is now, or as it was last; and whether it is gone, even if another one has
+    /// its number.
+    fn now(&self, last: &Mutex<Arc<Ready>>) -> (Arc<Ready>, bool) {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = self.table.borrow().route(self.split);
+        let found = found.filter(|found| found.served.key == last.served.key);
+        let gone = found.is_none();
+        if let Some(found) = found {
+            *last = found;
+        }
+        (Arc::clone(&last), gone)
+    }
+}
+
+async fn accept(listener: TcpListener, entrance: Entrance, stopped: oneshot::Receiver<Infallible>) {
+    let lingered = async {
+        let _dropped = stopped.await;
+        sleep(LINGER).await;
+    };
+    tokio::pin!(lingered);
+    loop {
+        tokio::select! {
+            () = &mut lingered => return,
+            accepted = listener.accept() => match accepted {
+                // Nobody else can reach it, unless the pod has told its kernel to route such addresses.
+                Ok((stream, from)) if from.ip().is_loopback() => {
+                    tokio::spawn(serve(stream, entrance.clone()));
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, entrance: Entrance) {
+    // Without it an answer waits for an acknowledgement; with an error it is merely slower.
+    let _slower = stream.set_nodelay(true);
+    let mut entrance = entrance;
+    let Some(first) = entrance.first().await else {
+        return;
+    };
+    // The rules of the connection's own route, as they were last.
+    let last = Arc::new(Mutex::new(first));
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let (entrance, last) = (entrance.clone(), Arc::clone(&last));
+        async move {
+            let (ready, gone) = entrance.now(&last);
+            let gone = gone && request.version() != Version::HTTP_2;
+            let mut response = entrance.pod.answer(&ready, request).await;
+            if gone && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                // The next request finds its way by the rules of then.
+                let headers = response.headers_mut();
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server.http1().half_close(true);
+    let connection = server.serve_connection_with_upgrades(TokioIo::new(Gate::new(stream)), answer);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "a connection of a client broke");
+    }
+}

@@ -1,0 +1,132 @@
+//! The request proxy: listens inside the pods' network namespaces, and sends each request where the
+//! rules of its route say.
+//!
+//! ```text
+//! listeners   one for each route and pod: its address is the route       (door: enters namespaces)
+//! gate        only requests that can be understood in one way are read   (framing)
+//! forward     which rule, which endpoint, what is tried again            (headers, body, local)
+//! upstream    connections to endpoints, from the pod's own namespace
+//! ```
+//!
+//! Fails open or closed in the kernel: a pod whose listener is not there, or whose agent does not
+//! live, is never sent here (`steer_common::logic::decide`).
+
+mod body;
+mod door;
+mod forward;
+mod framing;
+mod gate;
+mod headers;
+mod listeners;
+mod local;
+mod table;
+mod upstream;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io,
+    os::fd::BorrowedFd,
+    sync::{
+        Arc,
+        mpsc::{SyncSender, sync_channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use steer_common::service::{ServiceKey, SplitId};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use crate::requests::Route;
+use door::Door;
+use listeners::Listeners;
+
+/// How long to wait for listeners.
+const SERVED_MAX: Duration = Duration::from_millis(500);
+
+/// What is done with each socket before it goes to an endpoint: so that the kernel knows it.
+pub type Mark = dyn Fn(BorrowedFd<'_>) -> io::Result<()> + Send + Sync;
+
+/// What is to be served.
+#[derive(Clone, Debug, Default)]
+pub struct Orders {
+    /// The routes, by their splits.
+    pub routes: BTreeMap<SplitId, Served>,
+    /// To whom.
+    pub pods: Vec<Place>,
+}
+
+/// One route.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// Whose it is: a split may be given to another route once this one is gone.
+    pub key: ServiceKey,
+    /// What the service is called, for requests that name no host.
+    pub host: String,
+    /// Its rules.
+    pub route: Arc<Route>,
+}
+
+/// One pod.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The cookie of its network namespace.
+    pub cookie: u64,
+    /// That namespace; none is the agent's own.
+    pub namespace: Option<Arc<File>>,
+    /// The routes that it may be sent to.
+    pub splits: BTreeSet<SplitId>,
+}
+
+/// A proxy on threads of its own, which end with it.
+pub struct Proxy {
+    orders: UnboundedSender<(Orders, SyncSender<()>)>,
+}
+
+impl Proxy {
+    /// Starts it, with nothing to serve.
+    pub fn start(mark: Arc<Mark>) -> io::Result<Self> {
+        let door = Door::start(mark)?;
+        let (orders, mut wanted) = unbounded_channel::<(Orders, SyncSender<()>)>();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let run = move || {
+            runtime.block_on(async move {
+                let mut listeners = Listeners::new(door);
+                loop {
+                    tokio::select! {
+                        next = wanted.recv() => match next {
+                            Some((orders, done)) => {
+                                listeners.follow(orders).await;
+                                // Who ordered it need not wait.
+                                let _waits = done.send(());
+                            }
+                            None => return,
+                        },
+                        () = listeners.retry() => {}
+                    }
+                }
+            });
+        };
+        thread::Builder::new()
+            .name("steer-proxy".to_owned())
+            .spawn(run)?;
+        Ok(Self { orders })
+    }
+
+    /// Serves this from now on, and waits a moment until listeners are open. What is under way ends as
+    /// it began.
+    pub fn serve(&self, orders: Orders) {
+        let (done, served) = sync_channel(1);
+        // The thread ends only with this. Where it takes longer, connections take the rule that needs
+        // no request meanwhile.
+        if self.orders.send((orders, done)).is_ok() {
+            let _late = served.recv_timeout(SERVED_MAX);
+        }
+    }
+}

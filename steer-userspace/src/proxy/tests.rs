@@ -1,0 +1,6 @@
+//! The proxy over loopback: real clients, real servers, no other namespace.
+
+mod ground;
+mod h1;
+mod h2;
+mod strict;

@@ -1,0 +1,224 @@
+//! Connections to endpoints, from the pod's own namespace: kept while they are idle, and never given a
+//! request twice that may have had an effect.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use http::{Request, Response, Version};
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::time::{Instant, timeout};
+
+use super::{
+    body::Body,
+    door::{Door, Namespace},
+};
+use crate::requests::Failure;
+
+/// How long a connection may take to be made: Istio's default.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// How long an idle connection is kept.
+const IDLE_MAX: Duration = Duration::from_mins(1);
+/// How many idle connections to one endpoint are kept.
+const IDLE_COUNT: usize = 64;
+
+/// The connections of one pod.
+pub(super) struct Upstreams {
+    door: Door,
+    namespace: Namespace,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    idle: HashMap<SocketAddr, Vec<(http1::SendRequest<Body>, Instant)>>,
+    shared: HashMap<SocketAddr, http2::SendRequest<Body>>,
+}
+
+/// A request that was not answered.
+pub(super) struct Lost {
+    pub(super) failure: Failure,
+    /// The request, if nothing of it was sent.
+    pub(super) unsent: Option<Request<Body>>,
+    /// Over a connection that had been idle: its end may have crossed the request.
+    pub(super) reused: bool,
+}
+
+impl Lost {
+    fn connect(unsent: Request<Body>) -> Self {
+        Self {
+            failure: Failure::Connect,
+            unsent: Some(unsent),
+            reused: false,
+        }
+    }
+}
+
+impl Upstreams {
+    pub(super) fn new(door: Door, namespace: Namespace) -> Self {
+        Self {
+            door,
+            namespace,
+            kept: Mutex::default(),
+        }
+    }
+
+    /// Sends a request in its own version, and waits for the head of the answer.
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        to: SocketAddr,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, Lost> {
+        if request.version() == Version::HTTP_2 {
+            self.send_shared(to, request).await
+        } else {
+            self.send_alone(to, request).await
+        }
+    }
+
+    /// Whether an idle connection to `to` is there.
+    async fn send_alone(
+        self: &Arc<Self>,
+        to: SocketAddr,
+        mut request: Request<Body>,
+    ) -> Result<Response<Incoming>, Lost> {
+        loop {
+            let (mut sender, reused) = match self.take_idle(to) {
+                Some(sender) => (sender, true),
+                None => match self.open(to).await {
+                    Ok(sender) => (sender, false),
+                    Err(_) => return Err(Lost::connect(request)),
+                },
+            };
+            match sender.try_send_request(request).await {
+                Ok(response) => {
+                    self.give_back(to, sender);
+                    return Ok(response);
+                }
+                Err(mut error) => match error.take_message() {
+                    // It was closed while it was idle: the next one.
+                    Some(same) if reused => request = same,
+                    unsent => {
+                        let failure = match unsent {
+                            Some(_) => Failure::Refused,
+                            None => Failure::Reset,
+                        };
+                        return Err(Lost {
+                            failure,
+                            unsent,
+                            reused,
+                        });
+                    }
+                },
+            }
+        }
+    }
+
+    async fn send_shared(
+        &self,
+        to: SocketAddr,
+        mut request: Request<Body>,
+    ) -> Result<Response<Incoming>, Lost> {
+        loop {
+            let known = self.kept().shared.get(&to).cloned();
+            let known = known.filter(|sender| !sender.is_closed());
+            let reused = known.is_some();
+            let mut sender = match known {
+                Some(sender) => sender,
+                None => match self.open_shared(to).await {
+                    Ok(sender) => sender,
+                    Err(_) => return Err(Lost::connect(request)),
+                },
+            };
+            match sender.try_send_request(request).await {
+                Ok(response) => return Ok(response),
+                Err(mut error) => match error.take_message() {
+                    Some(same) if reused => {
+                        self.kept().shared.remove(&to);
+                        request = same;
+                    }
+                    unsent => {
+                        let failure = match unsent {
+                            Some(_) => Failure::Refused,
+                            None => Failure::Reset,
+                        };
+                        return Err(Lost {
+                            failure,
+                            unsent,
+                            reused,
+                        });
+                    }
+                },
+            }
+        }
+    }
+
+    async fn open(&self, to: SocketAddr) -> io::Result<http1::SendRequest<Body>> {
+        let stream = self.connect(to).await?;
+        let handshake = http1::Builder::new().handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = handshake.map_err(io::Error::other)?;
+        tokio::spawn(connection.with_upgrades());
+        Ok(sender)
+    }
+
+    async fn open_shared(&self, to: SocketAddr) -> io::Result<http2::SendRequest<Body>> {
+        let stream = self.connect(to).await?;
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let handshake = builder
+            .timer(TokioTimer::new())
+            .handshake(TokioIo::new(stream))
+            .await;
+        let (sender, connection) = handshake.map_err(io::Error::other)?;
+        tokio::spawn(connection);
+        self.kept().shared.insert(to, sender.clone());
+        Ok(sender)
+    }
+
+    async fn connect(&self, to: SocketAddr) -> io::Result<tokio::net::TcpStream> {
+        let connected = timeout(CONNECT_MAX, self.door.connect(&self.namespace, to)).await;
+        connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    }
+
+    fn take_idle(&self, to: SocketAddr) -> Option<http1::SendRequest<Body>> {
+        let mut kept = self.kept();
+        let idle = kept.idle.get_mut(&to)?;
+        idle.retain(|(sender, since)| !sender.is_closed() && since.elapsed() < IDLE_MAX);
+        idle.pop().map(|(sender, _)| sender)
+    }
+
+    /// Keeps it for another request, once the answer has been read.
+    fn give_back(self: &Arc<Self>, to: SocketAddr, mut sender: http1::SendRequest<Body>) {
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            if sender.ready().await.is_ok() {
+                let mut kept = this.kept();
+                let idle = kept.idle.entry(to).or_default();
+                if idle.len() < IDLE_COUNT {
+                    idle.push((sender, Instant::now()));
+                }
+            }
+        });
+    }
+
+    /// Lets go of connections that were idle for too long, or are closed.
+    pub(super) fn tidy(&self) {
+        let mut kept = self.kept();
+        kept.idle.retain(|_, idle| {
+            idle.retain(|(sender, since)| !sender.is_closed() && since.elapsed() < IDLE_MAX);
+            !idle.is_empty()
+        });
+        kept.shared.retain(|_, sender| !sender.is_closed());
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,96 @@
+//! Matches as listings show them: the path as `istioctl proxy-config route` does, then the rest.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    desired::{
+        matching::RESERVED_HEADERS,
+        model::{Destination, RequestRule, Rule, cluster_name},
+    },
+    source::istio::{HttpMatch, HttpRoute, StringMatch},
+};
+
+/// A rule that looks at requests, as listings show it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Shown {
+    /// What made it.
+    pub rule: Rule,
+    /// What it takes: any of these.
+    pub matches: Vec<String>,
+    /// Where to, with weights as written, or what it answers.
+    pub leads_to: Vec<String>,
+}
+
+impl Shown {
+    /// A rule.
+    pub fn new(rule: &RequestRule) -> Self {
+        let matches = rule.written.matches.iter().map(one);
+        let mut matches: Vec<String> = matches.collect();
+        if matches.is_empty() {
+            matches.push("/*".to_owned());
+        }
+        Self {
+            rule: rule.rule.clone(),
+            matches,
+            leads_to: leads_to(&rule.written, &rule.destinations),
+        }
+    }
+}
+
+fn leads_to(rule: &HttpRoute, destinations: &[Destination]) -> Vec<String> {
+    if let Some(redirect) = &rule.redirect {
+        return vec![format!(
+            "redirect {}",
+            redirect.redirect_code.unwrap_or(301)
+        )];
+    }
+    if let Some(answer) = &rule.direct_response {
+        return vec![format!("answer {}", answer.status)];
+    }
+    let one = |to: &Destination| {
+        let cluster = cluster_name(&to.host, to.port, to.subset.as_deref());
+        format!("{cluster} {}", to.weight)
+    };
+    destinations.iter().map(one).collect()
+}
+
+fn one(found: &HttpMatch) -> String {
+    let mut parts = vec![path(found)];
+    let named = [
+        ("method", &found.method),
+        ("scheme", &found.scheme),
+        ("authority", &found.authority),
+    ];
+    for (name, text) in named {
+        parts.extend(text.as_ref().map(|text| condition(name, text)));
+    }
+    let headers = found.headers.iter();
+    let headers = headers.filter(|(key, _)| !RESERVED_HEADERS.contains(&key.as_str()));
+    parts.extend(headers.map(|(key, text)| condition(key, text)));
+    let without = found.without_headers.iter();
+    parts.extend(without.map(|(key, text)| format!("not({})", condition(key, text))));
+    let query = found.query_params.iter();
+    parts.extend(query.map(|(key, text)| condition(&format!("?{key}"), text)));
+    parts.join(" ")
+}
+
+fn path(found: &HttpMatch) -> String {
+    let Some(uri) = &found.uri else {
+        return "/*".to_owned();
+    };
+    match (&uri.exact, &uri.prefix, &uri.regex) {
+        (Some(exact), ..) => exact.clone(),
+        (_, Some(prefix), _) => format!("{prefix}*"),
+        (_, _, Some(regex)) if regex != "*" => format!("regex {regex}"),
+        _ => "/*".to_owned(),
+    }
+}
+
+fn condition(name: &str, text: &StringMatch) -> String {
+    match (&text.exact, &text.prefix, &text.regex) {
+        (Some(exact), ..) => format!("{name}={exact}"),
+        (_, Some(prefix), _) => format!("{name}={prefix}*"),
+        (_, _, Some(regex)) if regex != "*" => format!("{name}~{regex}"),
+        _ => name.to_owned(),
+    }
+}

@@ -36,8 +36,29 @@ pub(crate) fn curl(pod: &Pod, url: &str, count: usize, manner: Connections) -> R
         arguments.extend(["-H", "Connection: close"]);
     }
     arguments.extend(vec![url; count]);
-    let text = pod.run("curl", &arguments)?;
-    serde_json::Deserializer::from_str(&text)
+    versions(&pod.run("curl", &arguments)?)
+}
+
+/// Fetches `url` with curl over one connection, every other time as somebody of the house; says which
+/// version answered each time.
+pub(crate) fn curl_cohorts(pod: &Pod, url: &str, count: usize) -> Result<Vec<String>> {
+    let mut arguments = Vec::new();
+    for n in 0..count {
+        if n > 0 {
+            arguments.push("--next");
+        }
+        arguments.extend(["-sS", "--fail", "--max-time", "5"]);
+        arguments.extend(["--happy-eyeballs-timeout-ms", "5000"]);
+        if n % 2 == 0 {
+            arguments.extend(["-H", "x-istio-cohort: internal"]);
+        }
+        arguments.push(url);
+    }
+    versions(&pod.run("curl", &arguments)?)
+}
+
+fn versions(text: &str) -> Result<Vec<String>> {
+    serde_json::Deserializer::from_str(text)
         .into_iter::<Answer>()
         .map(|answer| Ok(answer.context("understand the web server")?.version))
         .collect()

@@ -30,6 +30,7 @@ impl Walk<'_> {
         self.destination_rule()?;
         self.one_version()?;
         self.one_version_through_webapp()?;
+        self.cohorts()?;
         self.weights()?;
         self.change_while_connections_flow()?;
         self.egress()
@@ -127,6 +128,30 @@ impl Walk<'_> {
         let quiet = self.requests_of_v2()? == asked_v2;
         self.report
             .check("the access log of v2 has no new line", quiet)
+    }
+
+    fn cohorts(&mut self) -> Result<()> {
+        self.report.step(
+            "S5",
+            "a header match: internal users get version 2, on any connection",
+        )?;
+        self.route("route-by-cohort.yaml")?;
+        let alternately = |first: &str, second: &str| -> Vec<String> {
+            let pair = [first.to_owned(), second.to_owned()];
+            pair.into_iter().cycle().take(100).collect()
+        };
+        let expected = alternately("v2", "v1");
+        let curl = clients::curl_cohorts(self.client()?, CATALOG, 100)?;
+        self.measured(
+            "curl, keep-alive, every other request with x-istio-cohort: internal",
+            &curl,
+        )?;
+        self.asked(&["get", "routes", "catalog"])?;
+        self.asked(&["explain", "client", "10.200.1.92:80"])?;
+        self.report.check(
+            "with the header v2, without it v1, request by request on one connection",
+            curl == expected,
+        )
     }
 
     fn weights(&mut self) -> Result<()> {

@@ -1,0 +1,91 @@
+//! While the agent is away: at once after a kill, within its heartbeat after a stall; and back again.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+use libtest_mimic::Trial;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use steer_tests::harness::test;
+
+use crate::{
+    clients::{INTERNAL, PUBLIC, curl},
+    stage::{COHORT, Stage},
+};
+
+pub(crate) fn tests() -> Vec<Trial> {
+    vec![
+        test("away::killed_and_back", killed),
+        test("away::stalled_and_back", stalled),
+        test("away::killed_while_the_node_is_closed", closed),
+    ]
+}
+
+const CATALOG: &str = "http://catalog/items";
+
+/// The version that a request of somebody inside gets, over a connection of its own.
+fn internal(stage: &Stage) -> Result<String> {
+    Ok(curl(stage.client()?, CATALOG, &[INTERNAL], &["-4"])?.concat())
+}
+
+fn killed() -> Result<()> {
+    let Stage { agent, lab } = Stage::raise("killed", COHORT)?;
+    let client = lab.pod("client")?;
+    let ask = |cohort| Ok::<_, anyhow::Error>(curl(client, CATALOG, &[cohort], &["-4"])?.concat());
+    ensure!(ask(INTERNAL)? == "v2");
+    agent.kill()?;
+    // At once, and never an error: its rule that needs no request.
+    for _ in 0..20 {
+        for cohort in [INTERNAL, PUBLIC] {
+            let got = ask(cohort)?;
+            ensure!(got == "v1", "{got}");
+        }
+    }
+    let _agent = lab.agent()?;
+    let got = ask(INTERNAL)?;
+    ensure!(got == "v2", "{got}");
+    Ok(())
+}
+
+fn stalled() -> Result<()> {
+    let stage = Stage::raise_with("stalled", COHORT, &["--heartbeat-timeout", "500ms"])?;
+    ensure!(internal(&stage)? == "v2");
+    let pid = Pid::from_raw(i32::try_from(stage.agent.pid())?);
+    kill(pid, Signal::SIGSTOP)?;
+    std::thread::sleep(Duration::from_millis(600));
+    let started = Instant::now();
+    let got = internal(&stage);
+    let took = started.elapsed();
+    kill(pid, Signal::SIGCONT)?;
+    ensure!(got? == "v1" && took < Duration::from_secs(1), "{took:?}");
+    let started = Instant::now();
+    while internal(&stage)? != "v2" {
+        if started.elapsed() > Duration::from_secs(2) {
+            bail!("it is back, and requests are not looked at");
+        }
+    }
+    Ok(())
+}
+
+fn closed() -> Result<()> {
+    let Stage { agent, lab } = Stage::raise_with("closed", COHORT, &["--when-away", "closed"])?;
+    let client = lab.pod("client")?;
+    ensure!(curl(client, CATALOG, &[INTERNAL], &["-4"])? == ["v2"]);
+    agent.kill()?;
+    let refused = curl(client, CATALOG, &[PUBLIC], &["-4"]);
+    let error = format!(
+        "{:#}",
+        refused
+            .err()
+            .unwrap_or_else(|| anyhow::anyhow!("it got through"))
+    );
+    ensure!(
+        error.contains("Connection refused") || error.contains("Couldn't connect"),
+        "{error}"
+    );
+    let _agent = lab.agent_with(&["--when-away", "closed"])?;
+    ensure!(curl(client, CATALOG, &[INTERNAL, PUBLIC], &["-4"])? == ["v2", "v1"]);
+    Ok(())
+}

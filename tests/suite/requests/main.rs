@@ -1,0 +1,17 @@
+//! Rules that look at requests, with an agent as people run it: who answers which request, over which
+//! connection, with which client, and what becomes of it while the agent is away.
+
+mod away;
+mod clients;
+mod cohort;
+mod place;
+mod stage;
+
+use std::process::ExitCode;
+
+use steer_tests::harness;
+
+fn main() -> ExitCode {
+    let tests = [cohort::tests(), away::tests(), place::tests()];
+    harness::main(tests.into_iter().flatten().collect())
+}

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use steer_common::service::ClassId;
 
-use crate::finding::Finding;
+use crate::{finding::Finding, proxy::Mirrored};
 
 /// Whether what is written is in force.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -48,6 +48,8 @@ pub struct Status {
     pub pods: BTreeMap<String, PathBuf>,
     /// Class -> what it stands for.
     pub classes: BTreeMap<ClassId, String>,
+    /// What became of copies of requests.
+    pub mirrored: Mirrored,
     /// Findings of what is written, whether or not it is in force.
     pub findings: Vec<Finding>,
 }

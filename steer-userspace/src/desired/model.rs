@@ -127,6 +127,17 @@ pub struct RequestRule {
     pub written: Arc<HttpRoute>,
     /// Where to, in the rule's order, weights as written; none if it answers by itself.
     pub destinations: Vec<Destination>,
+    /// Where copies of requests go.
+    pub mirrors: Vec<Mirror>,
+}
+
+/// Where copies of requests go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mirror {
+    /// There.
+    pub to: Destination,
+    /// How many of a million requests are copied.
+    pub millionths: u32,
 }
 
 /// What made a route.

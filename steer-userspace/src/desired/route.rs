@@ -15,7 +15,7 @@ use super::{
     destination_rules::{DestinationRules, Merged},
     endpoints::usable,
     host,
-    model::{Destination, Endpoint, RequestRule, Route, Rule, View},
+    model::{Destination, Endpoint, Mirror, RequestRule, Route, Rule, View},
     protocol::RuleList,
     registry::{Host, HostPort, Registry},
     report::Report,
@@ -27,7 +27,7 @@ use crate::{
     finding::{Finding, ObjectRef},
     source::{
         Object,
-        istio::{Destination as Written, HttpRoute, VirtualService},
+        istio::{Copies, Destination as Written, HttpRoute, VirtualService},
     },
 };
 
@@ -172,7 +172,22 @@ impl<'w> Maker<'w> {
             rule: rule_name(&rule.object, &rule.field, rule.route().name.as_deref()),
             written: Arc::new(written),
             destinations,
+            mirrors: self.mirrors(rule),
         }
+    }
+
+    fn mirrors(&mut self, rule: &'w HttpRule) -> Vec<Mirror> {
+        let copies = rule.route().copies().into_iter();
+        let mirror = |copies: Copies<'w>| Mirror {
+            to: self.destination(&Named {
+                object: &rule.object,
+                field: format!("{}.{}", rule.field, copies.field),
+                to: copies.to,
+                weight: 1,
+            }),
+            millionths: copies.millionths,
+        };
+        copies.map(mirror).collect()
     }
 
     /// The service's own route: all its endpoints.

@@ -12,12 +12,12 @@ pub fn takes_requests(route: &HttpRoute) -> bool {
         || route.headers.is_some()
         || route.redirect.is_some()
         || route.direct_response.is_some()
+        || !route.copies().is_empty()
         || route.route.iter().any(|to| to.headers.is_some())
 }
 
 /// The fields of a rule that are not enforced, and what is done instead.
 pub fn rule_fields(route: &HttpRoute) -> Vec<(String, &'static str)> {
-    let copies = "nothing is mirrored";
     let retries = route.retries.as_ref();
     let delay = route.fault.as_ref().and_then(|fault| fault.delay.as_ref());
     let abort = route.fault.as_ref().and_then(|fault| fault.abort.as_ref());
@@ -46,14 +46,6 @@ pub fn rule_fields(route: &HttpRoute) -> Vec<(String, &'static str)> {
             "corsPolicy",
             route.cors_policy.is_some(),
             "the application answers for itself",
-        ),
-        ("mirror", route.mirror.is_some(), copies),
-        ("mirrors", route.mirrors.is_some(), copies),
-        ("mirrorPercent", route.mirror_percent.is_some(), copies),
-        (
-            "mirrorPercentage",
-            route.mirror_percentage.is_some(),
-            copies,
         ),
     ];
     let asked = fields.into_iter().filter(|(_, asked, _)| *asked);

@@ -21,6 +21,7 @@ use tokio::{
 use super::{
     body::{self, Body},
     headers, local,
+    mirror::Mirrors,
     table::{Ready, Tickets},
     upstream::{Lost, Upstreams},
 };
@@ -29,6 +30,7 @@ use crate::requests::{Action, Failure, Forward, HeaderChange, Matched, Rule, See
 /// A pod whose requests these are.
 pub(super) struct Pod {
     pub(super) upstreams: Arc<Upstreams>,
+    pub(super) mirrors: Arc<Mirrors>,
 }
 
 impl Pod {
@@ -106,9 +108,18 @@ impl Pod {
             return unavailable("no healthy upstream");
         }
         let rule = asked.matched.rule;
+        let forward = asked.forward;
         let deadline = rule.timeout.map(|most| Instant::now() + most);
         let Some((template, upgrade)) = asked.template(to) else {
             return local::answer(&headers, StatusCode::BAD_REQUEST, "");
+        };
+        let repeatable = body.is_end_stream();
+        // What becomes of another protocol cannot be copied.
+        let body = if forward.is_mirrored() && !upgrade {
+            let copies = forward.mirrored(tickets.mirror());
+            self.mirrors.copy(&self.upstreams, &template, copies, body)
+        } else {
+            body::handed_on(body)
         };
         let sending = Sending {
             upstreams: &self.upstreams,
@@ -117,7 +128,7 @@ impl Pod {
             turn,
             template,
         };
-        let sent = within(deadline, sending.send(body)).await;
+        let sent = within(deadline, sending.send(body, repeatable)).await;
         match sent.unwrap_or(Err(Failure::Timeout)) {
             Ok(response) => handed_back(response, rule, to, deadline, upgrade.then_some(client)),
             Err(Failure::Timeout) => {
@@ -181,13 +192,8 @@ struct Sending<'a> {
 
 impl Sending<'_> {
     /// Sends it until it is answered, or may not be sent again.
-    async fn send(&self, body: Incoming) -> Result<Response<Incoming>, Failure> {
-        let repeatable = body.is_end_stream();
-        let mut request = self.request(if repeatable {
-            body::empty()
-        } else {
-            body::handed_on(body)
-        });
+    async fn send(&self, body: Body, repeatable: bool) -> Result<Response<Incoming>, Failure> {
+        let mut request = self.request(body);
         let (mut done, mut crossed) = (0, false);
         loop {
             let attempt = self.attempt(self.endpoint(done), request).await;

@@ -27,6 +27,7 @@ use super::{
     door::Door,
     forward::Pod,
     gate::Gate,
+    mirror::Mirrors,
     table::{Ready, Table},
     upstream::Upstreams,
 };
@@ -43,6 +44,7 @@ type Stop = oneshot::Sender<Infallible>;
 
 pub(super) struct Listeners {
     door: Door,
+    mirrors: Arc<Mirrors>,
     table: watch::Sender<Arc<Table>>,
     wanted: Vec<Place>,
     pods: BTreeMap<u64, Arc<Pod>>,
@@ -52,9 +54,10 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    pub(super) fn new(door: Door) -> Self {
+    pub(super) fn new(door: Door, mirrors: Arc<Mirrors>) -> Self {
         Self {
             door,
+            mirrors,
             table: watch::Sender::new(Arc::default()),
             wanted: Vec::new(),
             pods: BTreeMap::new(),
@@ -93,6 +96,7 @@ impl Listeners {
             let pod = self.pods.entry(place.cookie).or_insert_with(|| {
                 Arc::new(Pod {
                     upstreams: upstreams(),
+                    mirrors: Arc::clone(&self.mirrors),
                 })
             });
             for &split in &place.splits {

@@ -5,6 +5,7 @@
 //! listeners   one for each route and pod: its address is the route       (door: enters namespaces)
 //! gate        only requests that can be understood in one way are read   (framing)
 //! forward     which rule, which endpoint, what is tried again            (headers, body, local)
+//! mirror      copies, beside the live requests
 //! upstream    connections to endpoints, from the pod's own namespace
 //! ```
 //!
@@ -19,6 +20,7 @@ mod gate;
 mod headers;
 mod listeners;
 mod local;
+mod mirror;
 mod table;
 mod upstream;
 
@@ -44,6 +46,8 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use crate::requests::Route;
 use door::Door;
 use listeners::Listeners;
+pub use mirror::Mirrored;
+use mirror::Mirrors;
 
 /// How long to wait for listeners.
 const SERVED_MAX: Duration = Duration::from_millis(500);
@@ -85,19 +89,22 @@ pub struct Place {
 /// A proxy on threads of its own, which end with it.
 pub struct Proxy {
     orders: UnboundedSender<(Orders, SyncSender<()>)>,
+    mirrors: Arc<Mirrors>,
 }
 
 impl Proxy {
     /// Starts it, with nothing to serve.
     pub fn start(mark: Arc<Mark>) -> io::Result<Self> {
         let door = Door::start(mark)?;
+        let mirrors = Arc::new(Mirrors::new());
+        let copier = Arc::clone(&mirrors);
         let (orders, mut wanted) = unbounded_channel::<(Orders, SyncSender<()>)>();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let run = move || {
             runtime.block_on(async move {
-                let mut listeners = Listeners::new(door);
+                let mut listeners = Listeners::new(door, copier);
                 loop {
                     tokio::select! {
                         next = wanted.recv() => match next {
@@ -116,7 +123,12 @@ impl Proxy {
         thread::Builder::new()
             .name("steer-proxy".to_owned())
             .spawn(run)?;
-        Ok(Self { orders })
+        Ok(Self { orders, mirrors })
+    }
+
+    /// What became of copies so far.
+    pub fn mirrored(&self) -> Mirrored {
+        self.mirrors.counted()
     }
 
     /// Serves this from now on, and waits a moment until listeners are open. What is under way ends as

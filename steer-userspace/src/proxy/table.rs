@@ -25,12 +25,18 @@ pub(super) struct Ready {
 pub(super) struct Tickets {
     split: AtomicU64,
     fault: AtomicU64,
+    mirror: AtomicU64,
 }
 
 impl Tickets {
     /// Of its destinations.
     pub(super) fn split(&self) -> u64 {
         self.split.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Of its copies.
+    pub(super) fn mirror(&self) -> u64 {
+        self.mirror.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Of its faults.

@@ -3,4 +3,5 @@
 mod ground;
 mod h1;
 mod h2;
+mod mirror;
 mod strict;

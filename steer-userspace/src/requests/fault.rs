@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::{route::length, share::Share};
-use crate::source::istio::{Fault as Written, Percent};
+use crate::source::istio::{Fault as Written, share};
 
 /// `fault`, made ready.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +30,7 @@ impl Fault {
         };
         let delay = written.delay.as_ref().and_then(|delay| {
             let percent = delay.percent.map(f64::from);
-            let share = share(delay.percentage.as_ref(), percent);
+            let share = Share::of_million(share(delay.percentage.as_ref(), percent));
             Some((share, length(delay.fixed_delay)?))
         });
         let abort = written.abort.as_ref().and_then(|abort| {
@@ -40,7 +40,8 @@ impl Fault {
                 .and_then(|status| StatusCode::from_u16(status).ok());
             let grpc = abort.grpc_status.as_deref().and_then(grpc_number);
             let how = grpc.map(Abort::Grpc).or(http.map(Abort::Http))?;
-            Some((share(abort.percentage.as_ref(), None), how))
+            let share = Share::of_million(share(abort.percentage.as_ref(), None));
+            Some((share, how))
         });
         Self { delay, abort }
     }
@@ -65,24 +66,6 @@ fn of<T: Copy>(found: Option<&(Share, T)>, ticket: u64) -> Option<T> {
     let (share, value) = found?;
     let drawn = share.draw(ticket)?;
     (drawn.destination == 0).then_some(*value)
-}
-
-/// A percentage that is not said is 100.
-fn share(percentage: Option<&Percent>, percent: Option<f64>) -> Share {
-    let said = percentage.map(|found| {
-        let value = found.value.as_ref();
-        value
-            .and_then(serde_json::Number::as_f64)
-            .unwrap_or_default()
-    });
-    let percent = said.or(percent).unwrap_or(100.0).clamp(0.0, 100.0);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "between 0 and a million"
-    )]
-    let parts = (percent * 10_000.0).round() as u32;
-    Share::of_million(parts)
 }
 
 /// The names of gRPC's statuses, in the order of their numbers.

@@ -5,11 +5,12 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use steer_common::weights::WeightError;
 
 use super::{
-    Answer, Fault, HeaderChange, Redirect, RetryPolicy, Rewrite, Seen, Share, matching::Match,
+    Answer, Fault, HeaderChange, Mirror, Redirect, RetryPolicy, Rewrite, Seen, Share,
+    matching::Match,
 };
 use crate::{
     desired::model::{Destination, RequestRule, Rule as Origin, cluster_name},
-    source::istio::{Duration as Length, HttpRoute},
+    source::istio::{Duration as Length, Headers},
 };
 
 /// Why rules cannot be made ready.
@@ -72,6 +73,7 @@ pub enum Action {
 pub struct Forward {
     share: Share,
     destinations: Vec<To>,
+    mirrors: Vec<Mirror>,
     rewrite: Rewrite,
 }
 
@@ -118,7 +120,7 @@ impl Rule {
         Ok(Self {
             origin: written.rule.clone(),
             matches: matches.collect::<Result<_, _>>()?,
-            action: action(rule, &written.destinations)?,
+            action: action(written)?,
             request: HeaderChange::new(headers.and_then(|found| found.request.as_ref()))?,
             response: HeaderChange::new(headers.and_then(|found| found.response.as_ref()))?,
             timeout: length(rule.timeout),
@@ -150,6 +152,17 @@ impl Forward {
         &self.destinations
     }
 
+    /// Where copies of the request with this ticket go, and how many went there before it.
+    pub fn mirrored(&self, ticket: u64) -> impl Iterator<Item = (&To, u64)> {
+        let all = self.mirrors.iter();
+        all.filter_map(move |mirror| Some((&mirror.to, mirror.draw(ticket)?)))
+    }
+
+    /// Whether copies of some requests are made.
+    pub fn is_mirrored(&self) -> bool {
+        !self.mirrors.is_empty()
+    }
+
     /// The authority that requests are sent with, if it is not theirs.
     pub fn authority<'a>(&'a self, rule: &'a Rule, to: &'a To) -> Option<&'a str> {
         let said = [
@@ -158,6 +171,24 @@ impl Forward {
             &rule.request.authority,
         ];
         said.into_iter().find_map(|found| found.as_deref())
+    }
+}
+
+impl To {
+    pub(super) fn new(found: &Destination, headers: Option<&Headers>) -> Result<Self, Error> {
+        Ok(Self {
+            cluster: cluster_name(&found.host, found.port, found.subset.as_deref()),
+            endpoints: addresses(found),
+            request: HeaderChange::new(headers.and_then(|found| found.request.as_ref()))?,
+            response: HeaderChange::new(headers.and_then(|found| found.response.as_ref()))?,
+        })
+    }
+
+    /// The endpoint whose turn it is.
+    pub fn endpoint(&self, turn: u64) -> Option<SocketAddr> {
+        let count = u64::try_from(self.endpoints.len()).ok()?;
+        let index = turn.checked_rem(count)?;
+        self.endpoints.get(usize::try_from(index).ok()?).copied()
     }
 }
 
@@ -173,26 +204,31 @@ impl Matched<'_> {
     }
 }
 
-fn action(rule: &HttpRoute, destinations: &[Destination]) -> Result<Action, Error> {
+fn action(written: &RequestRule) -> Result<Action, Error> {
+    let rule = &*written.written;
     if let Some(redirect) = &rule.redirect {
         return Ok(Action::Redirect(Redirect::new(redirect)));
     }
     if let Some(answer) = &rule.direct_response {
         return Ok(Action::Answer(Answer::new(answer)));
     }
-    let weights: Vec<u32> = destinations.iter().map(|to| to.weight).collect();
-    let to = destinations.iter().enumerate().map(|(index, found)| {
-        let headers = rule.route.get(index).and_then(|to| to.headers.as_ref());
-        Ok(To {
-            cluster: cluster_name(&found.host, found.port, found.subset.as_deref()),
-            endpoints: addresses(found),
-            request: HeaderChange::new(headers.and_then(|found| found.request.as_ref()))?,
-            response: HeaderChange::new(headers.and_then(|found| found.response.as_ref()))?,
-        })
-    });
+    let weights: Vec<u32> = written.destinations.iter().map(|to| to.weight).collect();
+    let to = written
+        .destinations
+        .iter()
+        .enumerate()
+        .map(|(index, found)| {
+            let headers = rule.route.get(index).and_then(|to| to.headers.as_ref());
+            To::new(found, headers)
+        });
     Ok(Action::Forward(Forward {
         share: Share::new(&weights).map_err(Error::Weights)?,
         destinations: to.collect::<Result<_, Error>>()?,
+        mirrors: written
+            .mirrors
+            .iter()
+            .map(Mirror::new)
+            .collect::<Result<_, Error>>()?,
         rewrite: Rewrite::new(rule.rewrite.as_ref())?,
     }))
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     desired::{
         matching::RESERVED_HEADERS,
-        model::{Destination, RequestRule, Rule, cluster_name},
+        model::{Destination, Mirror, RequestRule, Rule, cluster_name},
     },
     source::istio::{HttpMatch, HttpRoute, StringMatch},
 };
@@ -17,7 +17,7 @@ pub struct Shown {
     pub rule: Rule,
     /// What it takes: any of these.
     pub matches: Vec<String>,
-    /// Where to, with weights as written, or what it answers.
+    /// Where to, with weights as written, or what it answers; then where copies go.
     pub leads_to: Vec<String>,
 }
 
@@ -32,9 +32,21 @@ impl Shown {
         Self {
             rule: rule.rule.clone(),
             matches,
-            leads_to: leads_to(&rule.written, &rule.destinations),
+            leads_to: leads_to(&rule.written, &rule.destinations)
+                .into_iter()
+                .chain(rule.mirrors.iter().map(mirror))
+                .collect(),
         }
     }
+}
+
+fn mirror(mirror: &Mirror) -> String {
+    let to = &mirror.to;
+    let cluster = cluster_name(&to.host, to.port, to.subset.as_deref());
+    format!(
+        "mirror {cluster} {}%",
+        f64::from(mirror.millionths) / 10_000.0
+    )
 }
 
 fn leads_to(rule: &HttpRoute, destinations: &[Destination]) -> Vec<String> {

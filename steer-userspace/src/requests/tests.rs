@@ -32,6 +32,7 @@ fn rule(value: &Value) -> RequestRule {
             name: written.name.clone().unwrap_or_default(),
         },
         destinations: destinations.collect(),
+        mirrors: Vec::new(),
         written: Arc::new(written),
     }
 }

@@ -122,7 +122,7 @@ fn what_asks_for_requests_makes_a_route_deep() {
         ("timeout: 1s", Depth::Request),
         ("retries: {attempts: 0}", Depth::Connect),
         ("retries: {attempts: 3}", Depth::Request),
-        ("mirror: {host: catalog}", Depth::Connect),
+        ("mirror: {host: catalog}", Depth::Request),
     ] {
         let http = format!(
             "  http: [{{route: [{{destination: {{host: catalog, subset: v1}}}}], {rest}}}]\n"

@@ -13,7 +13,13 @@ fn policy(text: &str) -> Vec<String> {
 fn what_is_switched_off_asks_for_nothing() {
     for (text, expected) in [
         (r#"{"timeout": "0s", "retries": {"attempts": 0}}"#, false),
-        (r#"{"corsPolicy": {}, "mirror": {}}"#, false),
+        (r#"{"corsPolicy": {}}"#, false),
+        (
+            r#"{"mirror": {"host": "a"}, "mirrorPercentage": {"value": 0}}"#,
+            false,
+        ),
+        (r#"{"mirror": {"host": "a"}}"#, true),
+        (r#"{"mirrors": [{"destination": {"host": "a"}}]}"#, true),
         (r#"{"timeout": "0.5s"}"#, true),
         (r#"{"retries": {"attempts": 1}}"#, true),
         (r#"{"redirect": {}}"#, true),
@@ -47,10 +53,6 @@ fn every_field_of_a_rule_that_is_not_enforced_is_named() {
             "fault.delay.exponentialDelay",
             "fault.abort.http2Error",
             "corsPolicy",
-            "mirror",
-            "mirrors",
-            "mirrorPercent",
-            "mirrorPercentage",
             "route[1].headers.response.add.x",
         ]
     );

@@ -27,9 +27,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::super::{Orders, Place, Proxy, Served};
+use super::super::{Mirrored, Orders, Place, Proxy, Served};
 use crate::{
-    desired::model::{Destination, Endpoint, RequestRule, Rule},
+    desired::model::{Destination, Endpoint, Mirror, RequestRule, Rule},
     requests::Route,
     source::istio::HttpRoute,
 };
@@ -100,15 +100,36 @@ impl Ground {
     }
 
     fn rule(&self, written: HttpRoute) -> RequestRule {
-        let to = written.route.iter().map(|to| Destination {
+        let to = written.route.iter().map(|to| {
+            let weight = u32::try_from(to.weight).unwrap();
+            let weight = weight.max(u32::from(written.route.len() == 1));
+            self.destination(to.destination.subset.as_deref(), weight)
+        });
+        RequestRule {
+            rule: Rule::Setting {
+                name: written.name.clone().unwrap_or_default(),
+            },
+            destinations: to.collect(),
+            mirrors: written
+                .copies()
+                .into_iter()
+                .map(|copies| Mirror {
+                    to: self.destination(copies.to.subset.as_deref(), 1),
+                    millionths: copies.millionths,
+                })
+                .collect(),
+            written: Arc::new(written),
+        }
+    }
+
+    fn destination(&self, subset: Option<&str>, weight: u32) -> Destination {
+        Destination {
             host: "catalog".to_owned(),
             port: 80,
-            subset: to.destination.subset.clone(),
-            weight: u32::try_from(to.weight)
-                .unwrap()
-                .max(u32::from(written.route.len() == 1)),
+            subset: subset.map(str::to_owned),
+            weight,
             destination_rules: Vec::new(),
-            endpoints: self.endpoints[to.destination.subset.as_deref().unwrap()]
+            endpoints: self.endpoints[subset.unwrap()]
                 .iter()
                 .map(|at| Endpoint {
                     ip: at.ip(),
@@ -116,14 +137,12 @@ impl Ground {
                     pod: None,
                 })
                 .collect(),
-        });
-        RequestRule {
-            rule: Rule::Setting {
-                name: written.name.clone().unwrap_or_default(),
-            },
-            destinations: to.collect(),
-            written: Arc::new(written),
         }
+    }
+
+    /// What became of copies.
+    pub(super) fn mirrored(&self) -> Mirrored {
+        self.proxy.mirrored()
     }
 
     pub(super) fn address(&self) -> SocketAddr {

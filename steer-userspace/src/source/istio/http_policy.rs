@@ -15,6 +15,33 @@ pub struct Percent {
     pub value: Option<Number>,
 }
 
+/// A whole, in the smallest parts that a share is counted in.
+const MILLION: u32 = 1_000_000;
+
+impl Percent {
+    /// Millionths of the whole.
+    pub fn millionths(&self) -> u32 {
+        let value = self.value.as_ref().and_then(Number::as_f64);
+        millionths(value.unwrap_or_default())
+    }
+}
+
+/// A percentage as it is written, else an older field that says it, else all; in millionths.
+pub fn share(percentage: Option<&Percent>, percent: Option<f64>) -> u32 {
+    let said = percentage.map(Percent::millionths);
+    said.or(percent.map(millionths)).unwrap_or(MILLION)
+}
+
+fn millionths(percent: f64) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and a million"
+    )]
+    let parts = (percent.clamp(0.0, 100.0) * 10_000.0).round() as u32;
+    parts
+}
+
 /// `http[].retries`.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -14,7 +14,7 @@ pub use destination_rule::{DestinationRule, Subset, WorkloadSelector};
 pub use duration::Duration;
 pub use http_policy::{
     Abort, Body, CorsPolicy, Delay, DirectResponse, Fault, HeaderOperations, Headers, Mirror,
-    Percent, Redirect, RegexRewrite, Retries, Rewrite,
+    Percent, Redirect, RegexRewrite, Retries, Rewrite, share,
 };
 pub use mesh_config::{MeshConfig, MeshOrigin};
 pub use service_entry::{EntryPort, EntrySelector, Resolution, ServiceEntry, WorkloadEntry};
@@ -30,6 +30,6 @@ pub use traffic_policy::{
     TcpPool, TrafficPolicy, Tunnel, Warmup, ZoneAwareLb,
 };
 pub use virtual_service::{
-    Delegate, Destination, HttpMatch, HttpRoute, L4Match, PortSelector, RouteDestination, TcpRoute,
-    TlsMatch, TlsRoute, VirtualService, WeightedDestination,
+    Copies, Delegate, Destination, HttpMatch, HttpRoute, L4Match, PortSelector, RouteDestination,
+    TcpRoute, TlsMatch, TlsRoute, VirtualService, WeightedDestination,
 };

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{
     CorsPolicy, DirectResponse, Duration, Fault, Headers, Mirror, Percent, Redirect, Retries,
-    Rewrite, StringMatch,
+    Rewrite, StringMatch, share,
 };
 use crate::source::object::Kind;
 
@@ -70,6 +70,42 @@ pub struct HttpRoute {
     pub cors_policy: Option<CorsPolicy>,
     /// Change headers.
     pub headers: Option<Headers>,
+}
+
+/// A copy that a rule asks for.
+#[derive(Clone, Debug)]
+pub struct Copies<'r> {
+    /// The field that asks.
+    pub field: String,
+    /// Where they go.
+    pub to: &'r Destination,
+    /// How many of a million requests.
+    pub millionths: u32,
+}
+
+impl HttpRoute {
+    /// The copies that are made of requests: of `mirrors`, else of `mirror`; those of which there are none
+    /// are left out.
+    pub fn copies(&self) -> Vec<Copies<'_>> {
+        let many = self.mirrors.iter().flatten().enumerate();
+        let mut all: Vec<_> = many
+            .map(|(index, mirror)| Copies {
+                field: format!("mirrors[{index}]"),
+                to: &mirror.destination,
+                millionths: share(mirror.percentage.as_ref(), None),
+            })
+            .collect();
+        if all.is_empty() {
+            let percent = self.mirror_percent.map(f64::from);
+            all.extend(self.mirror.as_ref().map(|to| Copies {
+                field: "mirror".to_owned(),
+                to,
+                millionths: share(self.mirror_percentage.as_ref(), percent),
+            }));
+        }
+        all.retain(|copies| copies.millionths > 0);
+        all
+    }
 }
 
 /// `http[].match[]`.

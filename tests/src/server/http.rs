@@ -59,7 +59,8 @@ pid {directory}/nginx.pid;
 error_log stderr notice;
 events {{ worker_connections 8192; }}
 http {{
-    access_log {directory}/access.log;
+    log_format lab '$remote_addr $request $status $http_host';
+    access_log {directory}/access.log lab;
     client_body_temp_path {directory}/body;
     proxy_temp_path {directory}/proxy;
     fastcgi_temp_path {directory}/fastcgi;
@@ -129,7 +130,7 @@ pub fn access_log(pod: &Pod) -> PathBuf {
     pod.directory().join("access.log")
 }
 
-/// The requests that the pod's web server has noted, once there are `expected` or more. It notes a
+/// The requests that the pod's web server has noted (from whom, what, the status, for which host), once there are `expected` or more. It notes a
 /// request a moment after it has answered.
 pub fn requests(pod: &Pod, expected: usize) -> Result<Vec<String>> {
     let path = access_log(pod);

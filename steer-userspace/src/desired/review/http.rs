@@ -40,6 +40,10 @@ pub(super) fn review(about: &mut About<'_, '_>) {
             let field = format!("{}.route[{at}].destination", rule.field);
             about.destination(&rule.object, &field, &to.destination);
         }
+        for copies in rule.route().copies() {
+            let field = format!("{}.{}", rule.field, copies.field);
+            about.destination(&rule.object, &field, copies.to);
+        }
         if takes_everything(rule) {
             closing = Some(rule);
         }

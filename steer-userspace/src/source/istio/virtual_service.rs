@@ -90,7 +90,7 @@ impl HttpRoute {
         let many = self.mirrors.iter().flatten().enumerate();
         let mut all: Vec<_> = many
             .map(|(index, mirror)| Copies {
-                field: format!("mirrors[{index}]"),
+                field: format!("mirrors[{index}].destination"),
                 to: &mirror.destination,
                 millionths: share(mirror.percentage.as_ref(), None),
             })

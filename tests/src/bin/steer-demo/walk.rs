@@ -31,6 +31,7 @@ impl Walk<'_> {
         self.one_version()?;
         self.one_version_through_webapp()?;
         self.cohorts()?;
+        self.mirror()?;
         self.weights()?;
         self.change_while_connections_flow()?;
         self.egress()
@@ -151,6 +152,34 @@ impl Walk<'_> {
         self.report.check(
             "with the header v2, without it v1, request by request on one connection",
             curl == expected,
+        )
+    }
+
+    fn mirror(&mut self) -> Result<()> {
+        self.report.step(
+            "S10",
+            "a mirror: version 1 answers, version 2 gets a copy of each request",
+        )?;
+        self.route("mirror.yaml")?;
+        let before = self.requests_of_v2()?;
+        let curl = clients::curl(self.client()?, CATALOG, 100, Connections::Kept)?;
+        self.measured("curl, keep-alive", &curl)?;
+        let noted = http::requests(self.stage.pod("catalog-v2")?, before + 100)?;
+        let copies = noted.get(before..).unwrap_or_default();
+        self.report.measured(&format!(
+            "version 2 noted {} requests, the last: {}",
+            copies.len(),
+            copies.last().map_or("-", String::as_str)
+        ))?;
+        self.asked(&["get", "routes", "catalog"])?;
+        self.report.check(
+            "only v1 answered",
+            Tally::of(&curl) == Tally::from_shares(&[("v1", 100)]),
+        )?;
+        let of_shadow = |line: &String| line.ends_with("GET / HTTP/1.1 200 catalog-shadow");
+        self.report.check(
+            "version 2 got 100 copies, for the host catalog-shadow",
+            copies.len() == 100 && copies.iter().all(of_shadow),
         )
     }
 

@@ -46,6 +46,13 @@ pub(crate) enum Listener {
     },
     /// Requests, for one endpoint.
     Http { port: u16, to: SocketAddr },
+    /// Requests: those with a header for one endpoint, the rest for another.
+    Cohorts {
+        port: u16,
+        header: (&'static str, &'static str),
+        to: SocketAddr,
+        rest: SocketAddr,
+    },
 }
 
 /// A running Envoy.
@@ -79,7 +86,7 @@ impl Envoy {
 impl Listener {
     fn port(&self) -> u16 {
         match self {
-            Self::Tcp { port, .. } | Self::Http { port, .. } => *port,
+            Self::Tcp { port, .. } | Self::Http { port, .. } | Self::Cohorts { port, .. } => *port,
         }
     }
 
@@ -92,6 +99,7 @@ impl Listener {
                 .filter(|(weight, _)| *weight > 0)
                 .collect(),
             Self::Http { to, .. } => vec![(1, *to)],
+            Self::Cohorts { to, rest, .. } => vec![(1, *to), (1, *rest)],
         }
     }
 
@@ -134,24 +142,36 @@ impl Listener {
                     &json!({"stat_prefix": "tcp", "weighted_clusters": {"clusters": clusters}}),
                 )
             }
-            Self::Http { .. } => {
-                let route =
-                    json!({"match": {"prefix": "/"}, "route": {"cluster": self.cluster(0)}});
-                let host = json!({"name": "all", "domains": ["*"], "routes": [route]});
-                let kind = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
-                let router = json!({"name": "router", "typed_config": {"@type": kind}});
-                filter(
-                    "http_connection_manager",
-                    "http_connection_manager.v3.HttpConnectionManager",
-                    &json!({
-                        "stat_prefix": "http",
-                        "route_config": {"virtual_hosts": [host]},
-                        "http_filters": [router],
-                    }),
-                )
+            Self::Http { .. } => requests(&json!([
+                {"match": {"prefix": "/"}, "route": {"cluster": self.cluster(0)}},
+            ])),
+            Self::Cohorts {
+                header: (name, value),
+                ..
+            } => {
+                let header = json!({"name": name, "string_match": {"exact": value}});
+                requests(&json!([
+                    {"match": {"prefix": "/", "headers": [header]}, "route": {"cluster": self.cluster(0)}},
+                    {"match": {"prefix": "/"}, "route": {"cluster": self.cluster(1)}},
+                ]))
             }
         }
     }
+}
+
+fn requests(routes: &Value) -> Value {
+    let host = json!({"name": "all", "domains": ["*"], "routes": routes});
+    let kind = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+    let router = json!({"name": "router", "typed_config": {"@type": kind}});
+    filter(
+        "http_connection_manager",
+        "http_connection_manager.v3.HttpConnectionManager",
+        &json!({
+            "stat_prefix": "http",
+            "route_config": {"virtual_hosts": [host]},
+            "http_filters": [router],
+        }),
+    )
 }
 
 fn filter(name: &str, kind: &str, settings: &Value) -> Value {

@@ -17,6 +17,7 @@ mod egress;
 mod envoy;
 mod guarded;
 mod images;
+mod l7;
 mod latency;
 mod paths;
 mod picks;
@@ -66,6 +67,8 @@ enum Bench {
     Apply,
     /// What the egress guard costs
     Egress,
+    /// Requests a second where requests are looked at
+    L7,
     /// What a large cluster costs an agent, and its API server
     Cluster,
     /// Dials on command, for `connect`
@@ -102,6 +105,7 @@ fn measure(args: &Args) -> Result<()> {
             agent::run(args.full, &mut report)?;
         }
         Bench::Egress => egress::run(args.full, &mut report)?,
+        Bench::L7 => l7::run(args.full, &mut report)?,
         Bench::Cluster => churn::run(args.full, &mut report)?,
         Bench::Worker => {}
     }

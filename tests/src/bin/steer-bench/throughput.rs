@@ -14,7 +14,7 @@ use steer_tests::{
 use crate::{
     paths::{self, Open, Way},
     report::{Report, quartiles, say},
-    web,
+    web::{self, Load},
 };
 
 const PORT: u16 = 8080;
@@ -107,7 +107,13 @@ pub(crate) fn compare(
                 continue;
             };
             let close = kind == CLOSE;
-            rates.insert(index, web::load(clients[index].pod, target, secs, close)?);
+            let load = Load {
+                target,
+                secs,
+                close,
+                headers: &[],
+            };
+            rates.insert(index, load.run(clients[index].pod)?);
         }
         let direct = f64::midpoint(rates[&0], rates[&1]);
         for (index, rate) in &rates {
@@ -142,7 +148,7 @@ pub(crate) fn compare(
 
 /// 0, 1, n-1, 2, n-2 and so on: begun at each path in turn, every path comes equally often behind
 /// every other (a Williams design; the number is even), because a load leaves something for the next.
-fn zigzag(at: usize, count: usize) -> usize {
+pub(crate) fn zigzag(at: usize, count: usize) -> usize {
     if at % 2 == 1 {
         at.div_ceil(2)
     } else {

@@ -38,22 +38,39 @@ http {{
     pod.wait_until_listening(port, "nginx")
 }
 
-/// Requests a second from `pod` over 32 connections; `close` ends each after one request.
-pub(crate) fn load(pod: &Pod, target: SocketAddr, secs: u32, close: bool) -> Result<f64> {
-    let (duration, url) = (format!("-d{secs}s"), format!("http://{target}/"));
-    let mut arguments = vec!["-t1", "-c32", &duration];
-    if close {
-        arguments.extend(["-H", "Connection: close"]);
+/// What wrk does: 32 connections of one thread.
+pub(crate) struct Load<'a> {
+    pub(crate) target: SocketAddr,
+    pub(crate) secs: u32,
+    /// Each connection ends after one request.
+    pub(crate) close: bool,
+    pub(crate) headers: &'a [&'a str],
+}
+
+impl Load<'_> {
+    /// Requests a second from `pod`.
+    pub(crate) fn run(&self, pod: &Pod) -> Result<f64> {
+        let (duration, url) = (
+            format!("-d{}s", self.secs),
+            format!("http://{}/", self.target),
+        );
+        let mut arguments = vec!["-t1", "-c32", &duration];
+        if self.close {
+            arguments.extend(["-H", "Connection: close"]);
+        }
+        for header in self.headers {
+            arguments.extend(["-H", header]);
+        }
+        arguments.push(&url);
+        let text = pod.run("wrk", &arguments)?;
+        let line = |start: &str| {
+            text.lines()
+                .find_map(|line| line.trim().strip_prefix(start))
+        };
+        for trouble in ["Non-2xx", "Socket errors"] {
+            ensure!(line(trouble).is_none(), "wrk on {}: {text}", pod.name());
+        }
+        let rate = line("Requests/sec:").context("wrk tells no rate")?;
+        Ok(rate.trim().parse()?)
     }
-    arguments.push(&url);
-    let text = pod.run("wrk", &arguments)?;
-    let line = |start: &str| {
-        text.lines()
-            .find_map(|line| line.trim().strip_prefix(start))
-    };
-    for trouble in ["Non-2xx", "Socket errors"] {
-        ensure!(line(trouble).is_none(), "wrk on {}: {text}", pod.name());
-    }
-    let rate = line("Requests/sec:").context("wrk tells no rate")?;
-    Ok(rate.trim().parse()?)
 }

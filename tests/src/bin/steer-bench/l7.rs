@@ -1,0 +1,236 @@
+//! Requests that are looked at: by steer, with a header match and with a mirror, and by Envoy with the same
+//! routes, beside clients that dial the server.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use steer_tests::{
+    agent::Agent,
+    lab::{HostSpec, Lab},
+    pod::Pod,
+};
+
+use crate::{
+    envoy::{Envoy, Listener},
+    report::{Report, quartiles, say},
+    throughput::zigzag,
+    web::{self, Load},
+};
+
+const PORT: u16 = 8080;
+/// Where Envoy listens in its client's pod.
+const PROXY: u16 = 15_001;
+/// The header that leads to the second version.
+const COHORT: (&str, &str) = ("x-istio-cohort", "internal");
+/// How long the agent may take to begin.
+const BEGUN_MAX: Duration = Duration::from_secs(10);
+
+/// The clients, and what each dials. The first two are what the others are compared with.
+const DIRECT: &str = "direct";
+const AGAIN: &str = "direct-again";
+const HEADER: &str = "steer-header";
+const MIRROR: &str = "steer-mirror";
+const CLIENTS: [&str; 5] = [DIRECT, AGAIN, HEADER, MIRROR, "envoy"];
+
+pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
+    let name = Lab::fresh_name("bench-l7");
+    let server = |number: u8| {
+        let address = IpAddr::from([10, 10, 0, 30 + number]);
+        HostSpec::pod(&format!("v{number}"), [address])
+    };
+    let clients = (1..)
+        .zip(CLIENTS)
+        .map(|(number, name)| HostSpec::pod(name, [IpAddr::from([10, 10, 1, number])]));
+    let lab = Lab::builder(&name)
+        .hosts([server(1), server(2)])
+        .hosts(clients)
+        .build()?;
+    let mut servers = Vec::new();
+    for version in ["v1", "v2"] {
+        let pod = lab.pod(version)?;
+        web::serve(pod, PORT)?;
+        servers.push(SocketAddr::new(pod.v4()?, PORT));
+    }
+    let [first, second] = servers.as_slice() else {
+        bail!("two servers");
+    };
+    lab.configure("cluster.yaml", &configuration(*first, *second))?;
+    let agent = lab.agent()?;
+    let targets = targets(*second);
+    await_hand_over(&lab, targets[HEADER])?;
+    let listener = Listener::Cohorts {
+        port: PROXY,
+        header: COHORT,
+        to: *second,
+        rest: *first,
+    };
+    let envoy = Envoy::start(lab.pod("envoy")?, &[listener]);
+    if let Err(reason) = &envoy {
+        say(&format!("no Envoy: {reason:#}"));
+    }
+    let ways: Vec<(&str, SocketAddr)> = CLIENTS
+        .into_iter()
+        .filter(|name| *name != "envoy" || envoy.is_ok())
+        .map(|name| (name, targets[name]))
+        .collect();
+    let rounds = if full { 40 } else { 5 };
+    for (kind, close) in [("keepalive", false), ("close", true)] {
+        let ratios = compare(&lab, &ways, kind, close, rounds)?;
+        tell(report, kind, &ratios);
+    }
+    report.figure(
+        "l7.agent_rss_mb",
+        crate::agent::memory(&agent, crate::agent::NOW)?,
+    );
+    finish(agent, envoy)
+}
+
+fn finish(agent: Agent, envoy: Result<Envoy>) -> Result<()> {
+    if let Ok(envoy) = envoy {
+        envoy.stop()?;
+    }
+    agent.stop()?;
+    Ok(())
+}
+
+/// The ratios of one kind of load.
+fn tell(report: &mut Report, kind: &str, ratios: &BTreeMap<&str, Vec<f64>>) {
+    let median = |name: &str| ratios.get(name).map(|found| quartiles(found)[1]);
+    let direct = median(HEADER).unwrap_or_default();
+    report.figure(&format!("l7.header_ratio_to_direct.{kind}"), direct);
+    report.figure(
+        &format!("l7.mirror_ratio_to_direct.{kind}"),
+        median(MIRROR).unwrap_or_default(),
+    );
+    let name = format!("l7.header_ratio_to_envoy.{kind}");
+    match (ratios.get(HEADER), ratios.get("envoy")) {
+        (Some(steer), Some(envoy)) => {
+            let pairs = steer.iter().zip(envoy);
+            let each: Vec<f64> = pairs.map(|(steer, envoy)| steer / envoy).collect();
+            report.at_least(&name, quartiles(&each)[1], 1.5);
+        }
+        _ => report.unavailable(&name, "there is no Envoy"),
+    }
+}
+
+fn targets(second: SocketAddr) -> BTreeMap<&'static str, SocketAddr> {
+    let service = |last: u8| SocketAddr::from(([10, 200, 0, last], 80));
+    BTreeMap::from([
+        (DIRECT, second),
+        (AGAIN, second),
+        (HEADER, service(1)),
+        (MIRROR, service(2)),
+        ("envoy", SocketAddr::from(([127, 0, 0, 1], PROXY))),
+    ])
+}
+
+/// Two services of the same pods: one whose requests take a version by a header, one that is mirrored.
+fn configuration(first: SocketAddr, second: SocketAddr) -> String {
+    let mut text = String::new();
+    for (number, at) in [(1, first), (2, second)] {
+        let ip = at.ip();
+        text += &format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: v{number}, namespace: bench, labels: {{app: web, version: v{number}}}}}\n\
+             spec: {{nodeName: node-1, containers: [{{name: web, image: web}}]}}\n\
+             status: {{phase: Running, podIP: {ip}, podIPs: [{{ip: {ip}}}], conditions: [{{type: Ready, status: 'True'}}]}}\n---\n"
+        );
+    }
+    for (number, name) in (1..).zip(CLIENTS) {
+        text += &format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: bench}}\n\
+             spec: {{nodeName: node-1, containers: [{{name: main, image: main}}]}}\n\
+             status: {{phase: Running, podIP: 10.10.1.{number}, podIPs: [{{ip: 10.10.1.{number}}}]}}\n---\n"
+        );
+    }
+    let (key, value) = COHORT;
+    let rules = [
+        format!(
+            "  - match: [{{headers: {{{key}: {{exact: {value}}}}}}}]\n    route: [{{destination: {{host: WEB, subset: v2}}}}]\n  \
+             - route: [{{destination: {{host: WEB, subset: v1}}}}]\n"
+        ),
+        "  - route: [{destination: {host: WEB, subset: v2}}]\n    mirror: {host: WEB, subset: v1}\n".to_owned(),
+    ];
+    for (number, rules) in (1..).zip(rules) {
+        let web = format!("web{number}");
+        text += &format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: {web}, namespace: bench}}\n\
+             spec: {{clusterIP: 10.200.0.{number}, selector: {{app: web}}, ports: [{{name: http, port: 80, targetPort: {PORT}}}]}}\n---\n\
+             apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: {web}, namespace: bench}}\n\
+             spec: {{host: {web}, subsets: [{{name: v1, labels: {{version: v1}}}}, {{name: v2, labels: {{version: v2}}}}]}}\n---\n\
+             apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {web}, namespace: bench}}\n\
+             spec:\n  hosts: [{web}]\n  http:\n{}---\n",
+            rules.replace("WEB", &web)
+        );
+    }
+    text
+}
+
+/// Until the header match is seen to work: its answer comes through the agent.
+fn await_hand_over(lab: &Lab, service: SocketAddr) -> Result<()> {
+    let pod = lab.pod(HEADER)?;
+    let begun = Instant::now();
+    loop {
+        let pins = steer::kernel::Pins::new(lab.dirs().pins());
+        let handed = |name: &str| -> Result<u64> {
+            let live = steer::kernel::Maps::open(&pins)?.read()?;
+            let found = live
+                .reasons
+                .iter()
+                .find(|(reason, _)| reason.name() == name);
+            Ok(found.map_or(0, |(_, &count)| count))
+        };
+        let before = handed("handed_over")?;
+        let url = format!("http://{service}/");
+        pod.run("curl", &["-sS", "--max-time", "2", "-o", "/dev/null", &url])?;
+        if handed("handed_over")? > before {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < BEGUN_MAX, "requests are not looked at");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Loads the ways in turn; the rates as ratios to direct, by client.
+fn compare<'a>(
+    lab: &Lab,
+    ways: &[(&'a str, SocketAddr)],
+    kind: &str,
+    close: bool,
+    rounds: usize,
+) -> Result<BTreeMap<&'a str, Vec<f64>>> {
+    let header = format!("{}: {}", COHORT.0, COHORT.1);
+    let mut ratios: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for round in 0..rounds {
+        let mut rates = BTreeMap::new();
+        for at in 0..ways.len() {
+            let (name, target) = ways[(round + zigzag(at, ways.len())) % ways.len()];
+            let load = Load {
+                target,
+                secs: 1,
+                close,
+                headers: &[&header],
+            };
+            let pod: &Pod = lab.pod(name)?;
+            rates.insert(name, load.run(pod)?);
+        }
+        let direct = rates.get(DIRECT).context("a direct way")?;
+        let again = rates.get(AGAIN).context("a second direct way")?;
+        let reference = f64::midpoint(*direct, *again);
+        for (&name, rate) in &rates {
+            ratios.entry(name).or_default().push(rate / reference);
+        }
+    }
+    say(&format!(
+        "{kind}: requests a second as a ratio to direct, medians of {rounds} rounds of 1 s in turn (and quartiles)"
+    ));
+    for (name, _) in ways {
+        let [low, middle, high] = quartiles(&ratios[name]);
+        say(&format!("  {name:<14} {middle:.3} ({low:.3} .. {high:.3})"));
+    }
+    Ok(ratios)
+}

@@ -59,12 +59,12 @@ fn await_said(stage: &Stage, plural: &str, name: &str, wanted: &str) -> Result<S
 }
 
 /// A rule of which a part is not enforced.
-fn mirrored(weight: u32) -> String {
+fn partly_enforced(weight: u32) -> String {
     format!(
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\n\
          metadata: {{name: catalog, namespace: {NAMESPACE}}}\n\
          spec:\n  hosts: [catalog]\n  http:\n  \
-         - mirror: {{host: catalog, subset: v2}}\n    \
+         - corsPolicy: {{allowMethods: [GET]}}\n    \
            route: [{{destination: {{host: catalog, subset: v1}}, weight: {weight}}}]\n"
     )
 }
@@ -78,7 +78,7 @@ fn conditions() -> Result<()> {
     stage
         .server
         .set_status("virtualservices", NAMESPACE, "catalog", other)?;
-    stage.server.apply(&mirrored(100))?;
+    stage.server.apply(&partly_enforced(100))?;
     let message = await_said(&stage, "virtualservices", "catalog", "False/PartlyEnforced")?;
     ensure!(message.contains("[STR0303]"), "{message}");
     let object = stage.server.object("virtualservices", NAMESPACE, "catalog");
@@ -89,7 +89,7 @@ fn conditions() -> Result<()> {
         object["status"]
     );
     // Refused alone: what it said before stays in force.
-    let wrong = mirrored(100).replace("weight: 100", "weight: -1");
+    let wrong = partly_enforced(100).replace("weight: 100", "weight: -1");
     stage.server.apply(&wrong)?;
     await_said(&stage, "virtualservices", "catalog", "False/Refused")?;
     stage.split([50, 50])?;
@@ -112,7 +112,7 @@ fn events() -> Result<()> {
     let stage = raise("events")?;
     await_said(&stage, "virtualservices", "catalog", "True/Enforced")?;
     ensure!(told(&stage.server, "catalog").is_empty(), "too early");
-    stage.server.apply(&mirrored(100))?;
+    stage.server.apply(&partly_enforced(100))?;
     eventually("an Event", || {
         let found = told(&stage.server, "catalog");
         let wanted = ("STR0303".to_owned(), "node-1".to_owned());
@@ -191,7 +191,7 @@ fn rights() -> Result<()> {
     let mut stage = Stage::without_istio("feedback-rights")?;
     stage.server.install_istio("v1");
     stage.server.apply(CATALOG_SUBSETS)?;
-    stage.server.apply(&mirrored(100))?;
+    stage.server.apply(&partly_enforced(100))?;
     stage.server.fail(Faults {
         rights: Some(at_home(rights)),
         ..Faults::default()

@@ -5,7 +5,6 @@ mod report;
 use std::{
     collections::BTreeSet,
     io,
-    os::fd::BorrowedFd,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -20,9 +19,8 @@ use super::{
     Engine, EngineError, EngineSettings, Lock, LockError, clusters_file,
     feed::{Feed, FeedError, Origin},
     refusals::Refusals,
-    requests::Wanted,
-    requests_file,
-    resolve::{self, Resolver, Wanted as WantedNames},
+    requests::Requests,
+    resolve::{self, Resolver, Wanted},
     rules::Rules,
     scan::Scans,
     status::Status,
@@ -38,14 +36,13 @@ use crate::{
         egress::{Found, Limits, Port},
     },
     kernel::{
-        Beside, Events, Heartbeat, KernelError, OwnSockets, Removed, beside, capability,
-        heartbeat::now_ns, privilege,
+        Beside, Events, Heartbeat, KernelError, Removed, beside, capability, heartbeat::now_ns,
+        privilege,
     },
     node::{
         NodeError,
         discover::{Scan, Scanner},
     },
-    proxy::Proxy,
     source::{Snapshot, kubernetes::ClusterSettings},
 };
 
@@ -144,10 +141,7 @@ pub struct Agent {
     untold: bool,
     events: Events,
     refusals: Refusals,
-    proxy: Proxy,
-    /// Whether the proxy, or the file of its rules, has something that may have to go. An earlier agent
-    /// may have left such a file.
-    looks_at_requests: bool,
+    requests: Requests,
     _lock: Lock,
 }
 
@@ -165,12 +159,11 @@ impl Agent {
         capability::drop_others()?;
         let scans = Scans::start(scanner);
         let events = Events::open(&settings.engine.kernel.pins)?;
-        let own = OwnSockets::open(&settings.engine.kernel.pins)?;
-        let mark = move |socket: BorrowedFd<'_>| own.mark(socket).map_err(io::Error::other);
-        let proxy = Proxy::start(Arc::new(mark)).map_err(|source| AgentError::Io {
-            action: "starting the request proxy",
-            source,
-        })?;
+        let requests =
+            Requests::start(&settings.engine.kernel.pins).map_err(|source| AgentError::Io {
+                action: "starting the request proxy",
+                source,
+            })?;
         let feed = Feed::open(&settings.origin).await?;
         Ok(Self {
             engine,
@@ -195,8 +188,7 @@ impl Agent {
             untold: false,
             events,
             refusals: Refusals::default(),
-            proxy,
-            looks_at_requests: true,
+            requests,
             feed,
             settings,
             _lock: lock,
@@ -236,7 +228,7 @@ impl Agent {
         self.rest()?;
         tracing::info!(generation = self.engine.generation(), "agent is ready");
         loop {
-            resolver.look_for(WantedNames {
+            resolver.look_for(Wanted {
                 names: self.desired.egress.resolve.clone(),
                 resolvers: self.desired.egress.resolvers.clone(),
             });
@@ -261,6 +253,7 @@ impl Agent {
             }
         }
         self.beat(0)?;
+        self.requests.end();
         tracing::info!("stopped; what is in force stays in force (`steer unload` removes it)");
         Ok(())
     }
@@ -419,7 +412,9 @@ impl Agent {
             Ok(applied) => {
                 self.refused.clear();
                 self.note_rules(applied.generation);
-                self.look_at_requests();
+                let state = &self.settings.engine.state;
+                self.requests
+                    .serve(&self.desired, self.engine.layout(), &self.found, state);
                 self.remove_others();
                 if applied.steps > 0 {
                     tracing::info!(
@@ -432,19 +427,6 @@ impl Agent {
                 }
             }
             Err(error) => self.refuse(vec![report::not_applied(&error)]),
-        }
-    }
-
-    /// Serves the routes that look at requests, to the pods that are here.
-    fn look_at_requests(&mut self) {
-        let wanted = Wanted::new(&self.desired, self.engine.layout());
-        if wanted.shown.is_empty() && !self.looks_at_requests {
-            return;
-        }
-        self.looks_at_requests = !wanted.shown.is_empty();
-        self.proxy.serve(wanted.orders(&self.desired, &self.found));
-        if let Err(error) = requests_file::write(&self.settings.engine.state, &wanted.shown) {
-            tracing::warn!(%error, "listings do not show the rules that look at requests");
         }
     }
 

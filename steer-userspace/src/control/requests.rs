@@ -2,35 +2,83 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
+    os::fd::BorrowedFd,
+    path::Path,
     sync::Arc,
 };
 
 use steer_common::service::{CLASS_ANYONE, ClassId, SplitId};
 
+use super::requests_file;
 use crate::{
     desired::{
         Desired,
         model::{Port, RequestRule, Service, View},
     },
     image::key,
+    kernel::{OwnSockets, Pins},
     node::discover::Scan,
     plan::Layout,
-    proxy::{Orders, Place, Served},
+    proxy::{Mirrored, Orders, Place, Proxy, Served},
     requests::{Route, Shown},
 };
 
+/// The request proxy, and the file of its rules.
+pub(super) struct Requests {
+    proxy: Proxy,
+    /// Whether there may be something to take back. An earlier agent may have left a file.
+    busy: bool,
+}
+
+impl Requests {
+    /// Starts the proxy, with nothing to serve.
+    pub(super) fn start(pins: &Pins) -> io::Result<Self> {
+        let own = OwnSockets::open(pins).map_err(io::Error::other)?;
+        let mark = move |socket: BorrowedFd<'_>| own.mark(socket).map_err(io::Error::other);
+        Ok(Self {
+            proxy: Proxy::start(Arc::new(mark))?,
+            busy: true,
+        })
+    }
+
+    /// What became of copies so far.
+    pub(super) fn mirrored(&self) -> Mirrored {
+        self.proxy.mirrored()
+    }
+
+    /// Waits a while until requests that are under way are answered. The kernel must know before that
+    /// nobody is here to look at others.
+    pub(super) fn end(&self) {
+        self.proxy.end();
+    }
+
+    /// Serves the routes that look at requests, to the pods that are here.
+    pub(super) fn serve(&mut self, desired: &Desired, layout: &Layout, found: &Scan, state: &Path) {
+        let wanted = Wanted::new(desired, layout);
+        if wanted.shown.is_empty() && !self.busy {
+            return;
+        }
+        self.busy = !wanted.shown.is_empty();
+        self.proxy.serve(wanted.orders(desired, found));
+        if let Err(error) = requests_file::write(state, &wanted.shown) {
+            tracing::warn!(%error, "listings do not show the rules that look at requests");
+        }
+    }
+}
+
 /// Which routes there are.
 #[derive(Default)]
-pub(super) struct Wanted {
+struct Wanted {
     served: BTreeMap<SplitId, Served>,
     classes: BTreeMap<SplitId, ClassId>,
     /// The same, as listings show them.
-    pub(super) shown: BTreeMap<SplitId, Vec<Shown>>,
+    shown: BTreeMap<SplitId, Vec<Shown>>,
 }
 
 impl Wanted {
     /// Those of `desired` that are in force.
-    pub(super) fn new(desired: &Desired, layout: &Layout) -> Self {
+    fn new(desired: &Desired, layout: &Layout) -> Self {
         let mut this = Self::default();
         for service in &desired.services {
             for port in &service.ports {
@@ -82,7 +130,7 @@ impl Wanted {
     }
 
     /// What the proxy is told: each pod gets the routes of everyone and those of its class.
-    pub(super) fn orders(&self, desired: &Desired, found: &Scan) -> Orders {
+    fn orders(&self, desired: &Desired, found: &Scan) -> Orders {
         let pods = found.workloads.iter().filter_map(|(pod, workload)| {
             let class = desired.classes.get(pod).copied().unwrap_or(CLASS_ANYONE);
             let own = self.classes.iter();

@@ -18,7 +18,7 @@ use hyper_util::{
 use steer_common::service::{REQUEST_PORT, SplitId, request_address};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{oneshot, watch},
+    sync::{mpsc, oneshot, watch},
     time::{sleep, timeout},
 };
 
@@ -34,6 +34,8 @@ use super::{
 
 /// How long a listener stays that is not needed any more: connections may be on their way to it.
 const LINGER: Duration = Duration::from_secs(1);
+/// How long a connection may be on its way to a listener.
+const ON_THE_WAY: Duration = Duration::from_millis(20);
 /// When to try again what could not be opened, and to let go of idle connections.
 const RETRY_EVERY: Duration = Duration::from_secs(5);
 /// How long a connection waits for its route: the kernel may know of it a moment before.
@@ -51,10 +53,16 @@ pub(super) struct Listeners {
     open: BTreeMap<(u64, SplitId), Stop>,
     /// Those that could not be opened, and that this was told of.
     failed: BTreeSet<(u64, SplitId)>,
+    /// Whether this ends.
+    ends: watch::Sender<bool>,
+    /// Each connection has a copy; all are gone when there is none left.
+    alive: mpsc::Sender<Infallible>,
+    gone: mpsc::Receiver<Infallible>,
 }
 
 impl Listeners {
     pub(super) fn new(door: Door, mirrors: Arc<Mirrors>) -> Self {
+        let (alive, gone) = mpsc::channel(1);
         Self {
             door,
             mirrors,
@@ -63,6 +71,9 @@ impl Listeners {
             pods: BTreeMap::new(),
             open: BTreeMap::new(),
             failed: BTreeSet::new(),
+            ends: watch::Sender::new(false),
+            alive,
+            gone,
         }
     }
 
@@ -81,6 +92,22 @@ impl Listeners {
         let cookies: BTreeSet<u64> = self.wanted.iter().map(|place| place.cookie).collect();
         self.pods.retain(|cookie, _| cookies.contains(cookie));
         self.open_missing().await;
+    }
+
+    /// Takes no more connections, and waits until requests that are under way are answered.
+    pub(super) async fn end(self) {
+        let Self {
+            open,
+            ends,
+            alive,
+            mut gone,
+            ..
+        } = self;
+        // Those that the kernel has sent already come in.
+        sleep(ON_THE_WAY).await;
+        ends.send_replace(true);
+        drop((open, alive));
+        let _none_left = gone.recv().await;
     }
 
     /// Waits, and tries again.
@@ -111,6 +138,8 @@ impl Listeners {
                             split,
                             pod: Arc::clone(pod),
                             table: self.table.subscribe(),
+                            ends: self.ends.subscribe(),
+                            alive: self.alive.clone(),
                         };
                         tokio::spawn(accept(listener, entrance, stopped));
                         self.open.insert(key, stop);
@@ -140,6 +169,9 @@ struct Entrance {
     split: SplitId,
     pod: Arc<Pod>,
     table: watch::Receiver<Arc<Table>>,
+    ends: watch::Receiver<bool>,
+    /// Held, never used.
+    alive: mpsc::Sender<Infallible>,
 }
 
 impl Entrance {
@@ -171,9 +203,11 @@ async fn accept(listener: TcpListener, entrance: Entrance, stopped: oneshot::Rec
         sleep(LINGER).await;
     };
     tokio::pin!(lingered);
+    let mut ends = entrance.ends.clone();
     loop {
         tokio::select! {
             () = &mut lingered => return,
+            () = ended(&mut ends) => return,
             accepted = listener.accept() => match accepted {
                 // Nobody else can reach it, unless the pod has told its kernel to route such addresses.
                 Ok((stream, from)) if from.ip().is_loopback() => {
@@ -198,6 +232,7 @@ async fn serve(stream: TcpStream, entrance: Entrance) {
     };
     // The rules of the connection's own route, as they were last.
     let last = Arc::new(Mutex::new(first));
+    let (mut ends, _alive) = (entrance.ends.clone(), entrance.alive.clone());
     let answer = service_fn(move |request: Request<Incoming>| {
         let (entrance, last) = (entrance.clone(), Arc::clone(&last));
         async move {
@@ -215,7 +250,21 @@ async fn serve(stream: TcpStream, entrance: Entrance) {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().half_close(true);
     let connection = server.serve_connection_with_upgrades(TokioIo::new(Gate::new(stream)), answer);
-    if let Err(error) = connection.await {
+    tokio::pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = ended(&mut ends) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
         tracing::debug!(%error, "a connection of a client broke");
     }
+}
+
+/// Waits until all of it ends.
+async fn ended(ends: &mut watch::Receiver<bool>) {
+    // If the sender is gone, so is the thread.
+    let _gone = ends.wait_for(|ends| *ends).await;
 }

@@ -52,6 +52,9 @@ use mirror::Mirrors;
 /// How long to wait for listeners.
 const SERVED_MAX: Duration = Duration::from_millis(500);
 
+/// How long to wait for requests that are under way.
+const ENDED_MAX: Duration = Duration::from_secs(5);
+
 /// What is done with each socket before it goes to an endpoint: so that the kernel knows it.
 pub type Mark = dyn Fn(BorrowedFd<'_>) -> io::Result<()> + Send + Sync;
 
@@ -86,9 +89,15 @@ pub struct Place {
     pub splits: BTreeSet<SplitId>,
 }
 
+/// What the thread is told.
+enum Order {
+    Serve(Orders),
+    End,
+}
+
 /// A proxy on threads of its own, which end with it.
 pub struct Proxy {
-    orders: UnboundedSender<(Orders, SyncSender<()>)>,
+    orders: UnboundedSender<(Order, SyncSender<()>)>,
     mirrors: Arc<Mirrors>,
 }
 
@@ -98,7 +107,7 @@ impl Proxy {
         let door = Door::start(mark)?;
         let mirrors = Arc::new(Mirrors::new());
         let copier = Arc::clone(&mirrors);
-        let (orders, mut wanted) = unbounded_channel::<(Orders, SyncSender<()>)>();
+        let (orders, mut wanted) = unbounded_channel::<(Order, SyncSender<()>)>();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -108,10 +117,15 @@ impl Proxy {
                 loop {
                     tokio::select! {
                         next = wanted.recv() => match next {
-                            Some((orders, done)) => {
+                            Some((Order::Serve(orders), done)) => {
                                 listeners.follow(orders).await;
                                 // Who ordered it need not wait.
                                 let _waits = done.send(());
+                            }
+                            Some((Order::End, done)) => {
+                                listeners.end().await;
+                                let _waits = done.send(());
+                                return;
                             }
                             None => return,
                         },
@@ -134,11 +148,21 @@ impl Proxy {
     /// Serves this from now on, and waits a moment until listeners are open. What is under way ends as
     /// it began.
     pub fn serve(&self, orders: Orders) {
-        let (done, served) = sync_channel(1);
-        // The thread ends only with this. Where it takes longer, connections take the rule that needs
-        // no request meanwhile.
-        if self.orders.send((orders, done)).is_ok() {
-            let _late = served.recv_timeout(SERVED_MAX);
+        // Where it takes longer, connections take the rule that needs no request meanwhile.
+        self.tell(Order::Serve(orders), SERVED_MAX);
+    }
+
+    /// Takes no more connections, and waits a while until requests that are under way are answered. The
+    /// kernel must not send any more here.
+    pub fn end(&self) {
+        self.tell(Order::End, ENDED_MAX);
+    }
+
+    fn tell(&self, order: Order, most: Duration) {
+        let (done, heard) = sync_channel(1);
+        // The thread ends only with this, or when it was told to.
+        if self.orders.send((order, done)).is_ok() {
+            let _late = heard.recv_timeout(most);
         }
     }
 }

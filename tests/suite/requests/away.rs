@@ -1,8 +1,11 @@
 //! While the agent is away: at once after a kill, within its heartbeat after a stall; and back again.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use libtest_mimic::Trial;
 use nix::{
     sys::signal::{Signal, kill},
@@ -18,6 +21,7 @@ use crate::{
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
         test("away::killed_and_back", killed),
+        test("away::stopped_while_requests_are_under_way", stopped),
         test("away::stalled_and_back", stalled),
         test("away::killed_while_the_node_is_closed", closed),
     ]
@@ -49,12 +53,37 @@ fn killed() -> Result<()> {
     Ok(())
 }
 
+/// A request that is under way is answered; those that come meanwhile are not refused.
+fn stopped() -> Result<()> {
+    let late = COHORT.replace(
+        "http:\n  - match",
+        "http:\n  - fault: {delay: {fixedDelay: 1s}}\n    match",
+    );
+    let Stage { agent, lab } = Stage::raise("stopped", &late)?;
+    let client = lab.pod("client")?;
+    thread::scope(|scope| {
+        let under_way = scope.spawn(|| curl(client, CATALOG, &[INTERNAL], &["-4"]));
+        thread::sleep(Duration::from_millis(400));
+        let others = scope.spawn(|| {
+            let one = |_| curl(client, CATALOG, &[PUBLIC], &["-4"]);
+            (0..20).map(one).collect::<Result<Vec<_>>>()
+        });
+        agent.stop()?;
+        let joined = |_| anyhow!("a client panicked");
+        let got = under_way.join().map_err(joined)??;
+        ensure!(got == ["v2"], "{got:?}");
+        let others = others.join().map_err(joined)??.concat();
+        ensure!(others.iter().all(|version| version == "v1"), "{others:?}");
+        Ok(())
+    })
+}
+
 fn stalled() -> Result<()> {
     let stage = Stage::raise_with("stalled", COHORT, &["--heartbeat-timeout", "500ms"])?;
     ensure!(internal(&stage)? == "v2");
     let pid = Pid::from_raw(i32::try_from(stage.agent.pid())?);
     kill(pid, Signal::SIGSTOP)?;
-    std::thread::sleep(Duration::from_millis(600));
+    thread::sleep(Duration::from_millis(600));
     let started = Instant::now();
     let got = internal(&stage);
     let took = started.elapsed();
@@ -77,9 +106,7 @@ fn closed() -> Result<()> {
     let refused = curl(client, CATALOG, &[PUBLIC], &["-4"]);
     let error = format!(
         "{:#}",
-        refused
-            .err()
-            .unwrap_or_else(|| anyhow::anyhow!("it got through"))
+        refused.err().unwrap_or_else(|| anyhow!("it got through"))
     );
     ensure!(
         error.contains("Connection refused") || error.contains("Couldn't connect"),

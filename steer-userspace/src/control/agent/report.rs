@@ -128,7 +128,7 @@ impl Agent {
             },
             pods: self.pods(),
             classes: self.desired.class_names.clone(),
-            mirrored: self.proxy.mirrored(),
+            mirrored: self.requests.mirrored(),
             findings,
         }
     }

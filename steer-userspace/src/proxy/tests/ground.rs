@@ -81,6 +81,11 @@ impl Ground {
         );
     }
 
+    /// Ends the proxy.
+    pub(super) fn end(&self) {
+        self.proxy.end();
+    }
+
     fn serve_as(&self, key: ServiceKey, rules: Value) {
         let rules: Vec<HttpRoute> = serde_json::from_value(rules).unwrap();
         let rules: Vec<RequestRule> = rules.into_iter().map(|rule| self.rule(rule)).collect();

@@ -393,3 +393,27 @@ async fn a_connection_is_never_led_by_the_rules_of_another_route() {
     assert!(client.is_closed().await);
     assert!(ground.ask(PLAIN).await.body.starts_with("v1 "));
 }
+
+#[tokio::test]
+async fn requests_under_way_are_answered_when_it_ends() {
+    let slow = server(|_| async {
+        sleep(Duration::from_millis(300)).await;
+        whole("slow")
+    })
+    .await;
+    let ground = Arc::new(Ground::new(json!([{"route": [to("v1")]}]), &[("v1", &[slow])]).await);
+    let (mut idle, mut busy) = (ground.connect().await, ground.connect().await);
+    assert_eq!(idle.ask(PLAIN).await.body, "slow");
+    busy.send(PLAIN).await;
+    sleep(Duration::from_millis(50)).await;
+    let ending = Arc::clone(&ground);
+    let ended = tokio::task::spawn_blocking(move || ending.end());
+    assert_eq!(busy.answer().await.body, "slow");
+    assert!(busy.is_closed().await && idle.is_closed().await);
+    timeout(SOON, ended).await.unwrap().unwrap();
+    assert!(
+        tokio::net::TcpStream::connect(ground.address())
+            .await
+            .is_err()
+    );
+}

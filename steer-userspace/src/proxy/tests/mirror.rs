@@ -26,7 +26,9 @@ async fn listener() -> (SocketAddr, Heard) {
         async move {
             let (parts, body) = request.into_parts();
             let body = body.collect().await;
-            let length = body.map_or(-1, |body| body.to_bytes().len() as i64);
+            let length = body.map_or(-1, |body| {
+                i64::try_from(body.to_bytes().len()).unwrap_or(-1)
+            });
             let host = parts.headers["host"].to_str().unwrap().to_owned();
             let note = format!("{} {host} {} {length}", parts.method, parts.uri);
             notes.lock().unwrap().push(note);

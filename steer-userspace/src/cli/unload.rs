@@ -11,20 +11,9 @@ use super::{
     output::{self, counted},
 };
 use crate::{
-    control::{HISTORY_FILE, Lock, LockError, ROLLBACK_FILE},
+    control::{Lock, LockError, STATE_FILES},
     kernel::Removed,
 };
-
-/// The files of a state directory; the lock last, so that no agent starts in between.
-const FILES: [&str; 7] = [
-    HISTORY_FILE,
-    ROLLBACK_FILE,
-    "names.jsonl",
-    "clusters.json",
-    "refusals.json",
-    "status.json",
-    "lock",
-];
 
 /// Removes everything that an agent left.
 pub(super) fn run(args: &Unload, instance: &Instance) -> anyhow::Result<Exit> {
@@ -64,7 +53,7 @@ fn stay() -> anyhow::Result<()> {
 /// Removes the agent's files, and their directory unless somebody keeps other things there.
 fn remove_files(state: &Path) -> anyhow::Result<usize> {
     let mut count = 0;
-    for name in FILES {
+    for name in STATE_FILES {
         let path = state.join(name);
         match fs::remove_file(&path) {
             // The lock may be of this very command.

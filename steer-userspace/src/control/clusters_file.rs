@@ -5,7 +5,7 @@ use std::{fs, io, io::Write as _, path::Path};
 
 use crate::desired::model::Cluster;
 
-const NAME: &str = "clusters.json";
+pub(super) const NAME: &str = "clusters.json";
 
 /// Replaces the file of a state directory.
 pub(super) fn write<'a>(

@@ -11,9 +11,9 @@ const KEPT: usize = 10;
 /// How many bytes of them, all sets together.
 const BYTES_MAX: usize = 16 << 20;
 /// The file of the sets.
-pub const HISTORY_FILE: &str = "history.json";
+pub(super) const HISTORY_FILE: &str = "history.json";
 /// The file of the wish.
-pub const ROLLBACK_FILE: &str = "rollback.json";
+pub(super) const ROLLBACK_FILE: &str = "rollback.json";
 
 /// Rules that were in force.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

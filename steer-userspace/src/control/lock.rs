@@ -92,7 +92,7 @@ impl Lock {
     }
 }
 
-const NAME: &str = "lock";
+pub(super) const NAME: &str = "lock";
 
 /// A write lock of the whole file, however long it gets.
 fn whole() -> libc::flock {

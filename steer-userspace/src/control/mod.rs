@@ -25,10 +25,7 @@ pub use agent::{Agent, AgentError, AgentSettings};
 pub use clusters_file::read_clusters;
 pub use engine::{Applied, Engine, EngineError, EngineSettings};
 pub use feed::{FeedError, Origin};
-pub use history::{
-    Entry, HISTORY_FILE, ROLLBACK_FILE, Rollback, entry_of, read_history, read_rollback,
-    set_rollback,
-};
+pub use history::{Entry, Rollback, entry_of, read_history, read_rollback, set_rollback};
 pub use lock::{Lock, LockError};
 pub use names_file::{NamesFile, read_names};
 pub use refusals::{Counted, Refusal, read_refusals};
@@ -38,6 +35,19 @@ pub use requests_file::read_requests;
 pub use seed::{SeedError, seed};
 pub use status::{State, Status, read_status};
 pub use watch::Watch;
+
+/// Every file that an agent keeps in its state directory; the lock last, so that whoever removes them in
+/// this order lets no agent start in between.
+pub const STATE_FILES: [&str; 8] = [
+    history::HISTORY_FILE,
+    history::ROLLBACK_FILE,
+    names_file::NAME,
+    clusters_file::NAME,
+    requests_file::NAME,
+    refusals::FILE,
+    status::NAME,
+    lock::NAME,
+];
 
 /// Where the agent keeps its names, status and lock by default.
 pub const DEFAULT_STATE: &str = "/run/steer";

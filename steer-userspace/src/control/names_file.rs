@@ -20,6 +20,8 @@ struct Line {
     name: Name,
 }
 
+pub(super) const NAME: &str = "names.jsonl";
+
 /// Lines of outdated names that are put up with before the file is written anew.
 const OUTDATED_LINES_MAX: usize = 200_000;
 
@@ -34,7 +36,7 @@ impl NamesFile {
     /// Starts the file of a state directory with what is known.
     pub fn create(state: &Path, names: &Names) -> io::Result<Self> {
         fs::create_dir_all(state)?;
-        let path = state.join("names.jsonl");
+        let path = state.join(NAME);
         let file = write_whole(state, &path, names)?;
         Ok(Self {
             path,
@@ -93,7 +95,7 @@ fn write_line(out: &mut impl io::Write, number: u32, name: &Name) -> io::Result<
 /// The names of a state directory. No file: no names. A last line that was cut off is left out.
 pub fn read_names(state: &Path) -> io::Result<Names> {
     let mut names = Names::default();
-    let file = match fs::File::open(state.join("names.jsonl")) {
+    let file = match fs::File::open(state.join(NAME)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
         Err(error) => return Err(error),

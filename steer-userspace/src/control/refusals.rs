@@ -22,7 +22,7 @@ use crate::desired::model::PodRef;
 const KEPT_MAX: usize = 4096;
 /// How often the file is written.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
-const FILE: &str = "refusals.json";
+pub(super) const FILE: &str = "refusals.json";
 
 /// Who could not reach what, and why.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use steer_common::service::SplitId;
 
 use crate::requests::Shown;
 
-const NAME: &str = "requests.json";
+pub(super) const NAME: &str = "requests.json";
 
 /// Replaces the file of a state directory.
 pub(super) fn write(state: &Path, rules: &BTreeMap<SplitId, Vec<Shown>>) -> io::Result<()> {

@@ -13,6 +13,8 @@ use steer_common::service::ClassId;
 
 use crate::{finding::Finding, proxy::Mirrored};
 
+pub(super) const NAME: &str = "status.json";
+
 /// Whether what is written is in force.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -69,14 +71,14 @@ impl Status {
         let mut fresh = tempfile::NamedTempFile::new_in(state)?;
         serde_json::to_writer_pretty(&mut fresh, self)?;
         fresh.write_all(b"\n")?;
-        fresh.persist(state.join("status.json"))?;
+        fresh.persist(state.join(NAME))?;
         Ok(())
     }
 }
 
 /// The status of a state directory; `None` if no agent has run there.
 pub fn read_status(state: &Path) -> io::Result<Option<Value>> {
-    match fs::read(state.join("status.json")) {
+    match fs::read(state.join(NAME)) {
         Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

@@ -84,7 +84,7 @@ impl Upstreams {
         }
     }
 
-    /// Whether an idle connection to `to` is there.
+    /// Over a connection that carries no other request meanwhile.
     async fn send_alone(
         self: &Arc<Self>,
         to: SocketAddr,
@@ -122,6 +122,7 @@ impl Upstreams {
         }
     }
 
+    /// Over the one connection that requests of HTTP/2 share.
     async fn send_shared(
         &self,
         to: SocketAddr,

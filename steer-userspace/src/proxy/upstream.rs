@@ -60,6 +60,17 @@ impl Lost {
             reused: false,
         }
     }
+
+    fn sending(unsent: Option<Request<Body>>, reused: bool) -> Self {
+        Self {
+            failure: match unsent {
+                Some(_) => Failure::Refused,
+                None => Failure::Reset,
+            },
+            unsent,
+            reused,
+        }
+    }
 }
 
 impl Upstreams {
@@ -106,17 +117,7 @@ impl Upstreams {
                 Err(mut error) => match error.take_message() {
                     // It was closed while it was idle: the next one.
                     Some(same) if reused => request = same,
-                    unsent => {
-                        let failure = match unsent {
-                            Some(_) => Failure::Refused,
-                            None => Failure::Reset,
-                        };
-                        return Err(Lost {
-                            failure,
-                            unsent,
-                            reused,
-                        });
-                    }
+                    unsent => return Err(Lost::sending(unsent, reused)),
                 },
             }
         }
@@ -146,17 +147,7 @@ impl Upstreams {
                         self.kept().shared.remove(&to);
                         request = same;
                     }
-                    unsent => {
-                        let failure = match unsent {
-                            Some(_) => Failure::Refused,
-                            None => Failure::Reset,
-                        };
-                        return Err(Lost {
-                            failure,
-                            unsent,
-                            reused,
-                        });
-                    }
+                    unsent => return Err(Lost::sending(unsent, reused)),
                 },
             }
         }

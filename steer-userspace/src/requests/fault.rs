@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::{route::length, share::Share};
-use crate::source::istio::{Fault as Written, share};
+use crate::source::istio::{Fault as Written, GRPC_STATUS, share};
 
 /// `fault`, made ready.
 #[derive(Clone, Debug, Default)]
@@ -68,29 +68,8 @@ fn of<T: Copy>(found: Option<&(Share, T)>, ticket: u64) -> Option<T> {
     (drawn.destination == 0).then_some(*value)
 }
 
-/// The names of gRPC's statuses, in the order of their numbers.
-const GRPC: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
-
 fn grpc_number(name: &str) -> Option<u32> {
-    let known = (0..).zip(GRPC).find(|(_, known)| *known == name);
+    let known = (0..).zip(GRPC_STATUS).find(|(_, known)| *known == name);
     known
         .map(|(number, _)| number)
         .or_else(|| name.parse().ok())

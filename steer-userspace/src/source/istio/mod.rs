@@ -13,8 +13,8 @@ mod virtual_service;
 pub use destination_rule::{DestinationRule, Subset, WorkloadSelector};
 pub use duration::Duration;
 pub use http_policy::{
-    Abort, Body, CorsPolicy, Delay, DirectResponse, Fault, HeaderOperations, Headers, Mirror,
-    Percent, Redirect, RegexRewrite, Retries, Rewrite, share,
+    Abort, Body, CorsPolicy, Delay, DirectResponse, Fault, GRPC_STATUS, HeaderOperations, Headers,
+    Mirror, Percent, Redirect, RegexRewrite, Retries, Rewrite, share,
 };
 pub use mesh_config::{MeshConfig, MeshOrigin};
 pub use service_entry::{EntryPort, EntrySelector, Resolution, ServiceEntry, WorkloadEntry};

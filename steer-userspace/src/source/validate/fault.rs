@@ -1,27 +1,7 @@
 //! Delays and aborts that a rule injects.
 
 use super::{checks::Checks, names};
-use crate::source::istio::Fault;
-
-const GRPC_STATUS: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
+use crate::source::istio::{Fault, GRPC_STATUS};
 
 pub(super) fn fault(checks: &mut Checks, field: &str, fault: &Fault) {
     if fault.delay.is_none() && fault.abort.is_none() {

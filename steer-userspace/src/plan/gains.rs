@@ -26,8 +26,11 @@ impl EgressRows {
             return gains;
         }
         let losing = moved(self, wanted);
+        let closing = wanted.opening(self);
         let risky = gains.into_iter();
-        risky.filter(|key| losing.contains(&owner(key))).collect()
+        risky
+            .filter(|key| losing.contains(&owner(key)) || closing.contains(&key.policy))
+            .collect()
     }
 
     /// These rows, without what hosts lose while they gain addresses or names.

@@ -424,6 +424,17 @@ fn move_first(
 /// The way to `rows`, on which nobody reaches what neither end allows; what the maps hold then. First the
 /// steps that allow, then those that refuse.
 fn lead(live: EgressRows, rows: EgressRows) -> (EgressRows, Vec<Step>, Vec<Step>) {
+    if !live.settings.on {
+        // Nobody is judged until the last of these steps.
+        let unjudged = EgressRows {
+            settings: live.settings,
+            ..rows.clone()
+        };
+        let (ready, allow) = advance(&live, unjudged);
+        let (end, last) = advance(&ready, rows);
+        let steps = |steps: Vec<EgressStep>| steps.into_iter().map(Step::Egress).collect();
+        return (end, steps(allow), steps(last));
+    }
     let (live, mut allow) = advance(&live, live.eased(&rows));
     let first = live.without_risky_losses(&rows);
     let mut both = together(&first, &rows);

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use steer_common::{
     Addr,
     egress::{
-        HostId, HostKey, HostRule, Learned, LearnedKey, Meta, Mode, NameKey, NameRule, NetKey,
-        NetRule, Policy, PolicyId, PortRow,
+        Check, HostId, HostKey, HostRule, Learned, LearnedKey, Meta, Mode, NameKey, NameRule,
+        NetKey, NetRule, Policy, PolicyId, PortRow,
         policy::{POLICY_GONE, POLICY_IN_USE, POLICY_REVOKING},
     },
 };
@@ -154,14 +154,7 @@ impl EgressRows {
         // Nobody is led to a policy that is not there yet: it would refuse.
         steps.extend(fresh.into_iter().map(policy));
         steps.extend(add_ports);
-        let used = if remove_hosts.is_empty() {
-            BTreeSet::new()
-        } else {
-            wanted.led_to()
-        };
-        let (staying, ending): (Vec<_>, Vec<_>) = remove_hosts
-            .into_iter()
-            .partition(|key| used.contains(&(key.policy, key.host)));
+        let (staying, ending) = self.by_use(remove_hosts, wanted);
         let remove = |key| EgressStep::Host(Change::Remove(key));
         // An address that falls to a wider network must not find there what that one loses.
         steps.extend(staying.into_iter().map(remove));
@@ -201,6 +194,24 @@ impl EgressRows {
             .collect()
     }
 
+    /// Ports that go before the networks and names do, because something leads to their hosts still; and
+    /// those that go after them. Ports without a look at first bytes come first: what one of a network hides
+    /// must not be found under a name meanwhile.
+    fn by_use(&self, mut removed: Vec<HostKey>, wanted: &Self) -> (Vec<HostKey>, Vec<HostKey>) {
+        if removed.is_empty() {
+            return (removed, Vec::new());
+        }
+        let is_open = |key: &HostKey| is_open(self.hosts.get(key));
+        removed.sort_by_key(|key| !is_open(key));
+        let used = wanted.led_to();
+        let stays = |key: &HostKey| used.contains(&(key.policy, key.host));
+        let hiding = removed.iter().filter(|key| stays(key) && !is_open(key));
+        let hiding: BTreeSet<PolicyId> = hiding.map(|key| key.policy).collect();
+        removed
+            .into_iter()
+            .partition(|key| stays(key) || is_open(key) && hiding.contains(&key.policy))
+    }
+
     /// The hosts that networks and names lead to.
     fn led_to(&self) -> BTreeSet<(PolicyId, HostId)> {
         let nets = self.nets.iter();
@@ -218,7 +229,13 @@ impl EgressRows {
         lost: &mut BTreeSet<PolicyId>,
     ) -> (Vec<EgressStep>, Vec<HostKey>) {
         let (mut add, mut remove) = (Vec::new(), Vec::new());
-        for change in changes(&self.hosts, &wanted.hosts) {
+        let mut found = changes(&self.hosts, &wanted.hosts);
+        // The other way round than they go.
+        found.sort_by_key(|change| match change {
+            Change::Set(_, rule) => is_open(Some(rule)),
+            Change::Remove(_) => false,
+        });
+        for change in found {
             let (Change::Set(key, _) | Change::Remove(key)) = &change;
             if self.hosts.contains_key(key) {
                 lost.insert(key.policy);
@@ -318,6 +335,11 @@ impl EgressRows {
         });
         set.chain(gone)
     }
+}
+
+/// Whether a port is open without a look at first bytes.
+pub(super) fn is_open(rule: Option<&HostRule>) -> bool {
+    rule.is_some_and(|rule| rule.check() == Check::Address)
 }
 
 /// The generation after one; never 0.

@@ -8,11 +8,11 @@
 use std::collections::BTreeSet;
 
 use steer_common::egress::{
-    Check, HostId, HostKey, HostRule, LearnedKey, Mode, NameKey, NetKey, Policy, PolicyId,
+    Check, HostId, HostKey, HostRule, LearnedKey, Mode, NameKey, NetKey, NetRule, Policy, PolicyId,
     net::NET_NEVER_LEARNED, policy::POLICY_GONE,
 };
 
-use super::EgressRows;
+use super::egress::{EgressRows, is_open};
 
 type Owner = (PolicyId, HostId);
 
@@ -27,9 +27,16 @@ impl EgressRows {
         }
         let losing = moved(self, wanted);
         let closing = wanted.opening(self);
-        let risky = gains.into_iter();
-        risky
-            .filter(|key| losing.contains(&owner(key)) || closing.contains(&key.policy))
+        let waits = |key: &&HostKey| losing.contains(&owner(key)) || closing.contains(&key.policy);
+        let risky: BTreeSet<HostKey> = gains.iter().filter(waits).copied().collect();
+        // What one of a network will hide must not be found under a name before it does.
+        let is_open = |key: &HostKey| is_open(wanted.hosts.get(key));
+        let looked = risky.iter().filter(|key| !is_open(key));
+        let hiding: BTreeSet<PolicyId> = looked.map(|key| key.policy).collect();
+        let hidden = |key: &HostKey| is_open(key) && hiding.contains(&key.policy);
+        gains
+            .into_iter()
+            .filter(|key| risky.contains(key) || hidden(key))
             .collect()
     }
 
@@ -110,6 +117,33 @@ impl EgressRows {
         rows
     }
 
+    /// These rows, with networks closed that go, or change, where a network of which nothing is learned
+    /// is around them: what their hosts lose first must not be found under names meanwhile.
+    pub(super) fn closed(&self, wanted: &Self) -> Self {
+        let mut rows = self.clone();
+        let opening = self.opening(wanted);
+        let changed = rows.nets.iter_mut().filter(|((key, _), rule)| {
+            opening.contains(&key.policy) && !rule.has(NET_NEVER_LEARNED)
+        });
+        let is_closed = |rule: &NetRule| rule.has(NET_NEVER_LEARNED);
+        for ((key, bits), rule) in changed {
+            let closes = match wanted.nets.get(&(*key, *bits)) {
+                Some(new) => is_closed(new),
+                None => [self, wanted]
+                    .into_iter()
+                    .filter_map(|rows| rows.around(key, *bits).last())
+                    .any(is_closed),
+            };
+            if closes {
+                *rule = NetRule {
+                    host: 0,
+                    flags: NET_NEVER_LEARNED,
+                };
+            }
+        }
+        rows
+    }
+
     /// Policies with networks of which nothing is learned, that may be so no longer: names that lose
     /// something must not open it there first.
     fn opening(&self, wanted: &Self) -> BTreeSet<PolicyId> {
@@ -126,14 +160,12 @@ impl EgressRows {
         moved.intersection(&closed).copied().collect()
     }
 
-    /// The hosts of the networks around a network.
-    fn around(&self, key: &NetKey, bits: u32) -> Vec<Owner> {
-        let wider = (NetKey::ADDRESS_BITS - 128..bits).filter_map(|bits| {
+    /// The networks around a network, the widest first.
+    fn around(&self, key: &NetKey, bits: u32) -> impl Iterator<Item = &NetRule> {
+        (NetKey::ADDRESS_BITS - 128..bits).filter_map(|bits| {
             let addr = key.addr.masked(bits + 128 - NetKey::ADDRESS_BITS);
-            let rule = self.nets.get(&(NetKey { addr, ..*key }, bits))?;
-            Some((key.policy, rule.host))
-        });
-        wider.collect()
+            self.nets.get(&(NetKey { addr, ..*key }, bits))
+        })
     }
 }
 
@@ -153,7 +185,8 @@ fn moved(from: &EgressRows, to: &EgressRows) -> BTreeSet<Owner> {
     for ((key, bits), rule) in &to.nets {
         // A narrower network takes addresses from the wider ones.
         if from.nets.get(&(*key, *bits)) != Some(rule) {
-            owners.extend(from.around(key, *bits));
+            let wider = from.around(key, *bits);
+            owners.extend(wider.map(|rule| (key.policy, rule.host)));
         }
     }
     let names = from.names.iter();

@@ -436,6 +436,8 @@ fn lead(live: EgressRows, rows: EgressRows) -> (EgressRows, Vec<Step>, Vec<Step>
         return (end, steps(allow), steps(last));
     }
     let (live, mut allow) = advance(&live, live.eased(&rows));
+    let (live, closes) = advance(&live, live.closed(&rows));
+    allow.extend(closes);
     let first = live.without_risky_losses(&rows);
     let mut both = together(&first, &rows);
     let mut less = rows.clone();

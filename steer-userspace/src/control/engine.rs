@@ -149,6 +149,7 @@ impl Engine {
     fn guard(&mut self) -> Result<(), EngineError> {
         let rows = self.layout.egress();
         let wanted: BTreeSet<u32> = rows.ports.keys().copied().collect();
+        self.kernel.follow_other()?;
         let ports = self.kernel.ports_mut();
         let guarded = ports.guarded()?;
         for &index in wanted.difference(&guarded) {

@@ -103,6 +103,14 @@ impl Kernel {
         self.pins.remove_others()
     }
 
+    /// Takes over what programs of another version have noted so far: before ours judge packets beside them.
+    pub fn follow_other(&self) -> Result<(), KernelError> {
+        match &self.old {
+            Some(old) => migrate::follow(old, &self.pins),
+            None => Ok(()),
+        }
+    }
+
     /// What this kernel has.
     pub fn features(&self) -> Features {
         self.features
@@ -121,6 +129,9 @@ impl Kernel {
     /// Puts the programs that see packets in force, or takes them away. Before any policy judges,
     /// and after the last one did.
     pub fn judge_packets(&mut self, judge: bool) -> Result<(), KernelError> {
+        if judge {
+            self.follow_other()?;
+        }
         for name in PACKET_PROGRAMS {
             let path = self.pins.link(name);
             match (judge, path.exists()) {

@@ -22,6 +22,10 @@ const LEFT: [&str; 4] = ["EVENTS", "ORIGIN", "SCRATCH", "EVENT_BUDGET"];
 /// the other version's.
 const DECIDED: [&str; 2] = ["TCP_ORIGIN", "UDP_REPLY"];
 
+/// The maps in which programs note what they see. As long as both versions' are attached, both note it;
+/// what only the old ones saw, because they came first, the new ones must be told.
+const NOTED: [&str; 4] = ["FLOWS", "EGRESS_LEARNED", "NAMES_SEEN", "DNS_QUERIES"];
+
 /// The latest readable version that is pinned.
 pub(super) fn readable(pins: &Pins) -> Option<Pins> {
     let all = READABLE.into_iter().map(|version| pins.of_version(version));
@@ -34,8 +38,18 @@ pub(super) fn take_over(old: &Pins, pins: &Pins) -> Result<(), KernelError> {
         let from = old.map(name);
         // One that came with this layout.
         if from.exists() {
-            copy(name, &from, &pins.map(name))?;
+            copy(name, &from, &pins.map(name), Rows::set)?;
         }
+    }
+    Ok(())
+}
+
+/// Adds what the programs of `old` have noted since: to be done just before programs that judge packets
+/// are attached beside them, and after.
+pub(super) fn follow(old: &Pins, pins: &Pins) -> Result<(), KernelError> {
+    let both = NOTED.into_iter().map(|name| (name, old.map(name)));
+    for (name, from) in both.filter(|(_, from)| from.exists()) {
+        copy(name, &from, &pins.map(name), Rows::add)?;
     }
     Ok(())
 }
@@ -43,8 +57,9 @@ pub(super) fn take_over(old: &Pins, pins: &Pins) -> Result<(), KernelError> {
 /// Copies what the programs of `old` have written since: to be done just before they are detached.
 pub(super) fn catch_up(old: &Pins, pins: &Pins) -> Result<(), KernelError> {
     for name in DECIDED {
-        copy(name, &old.map(name), &pins.map(name))?;
+        copy(name, &old.map(name), &pins.map(name), Rows::set)?;
     }
+    follow(old, pins)?;
     tickets(old, pins)
 }
 
@@ -68,7 +83,10 @@ fn tickets(old: &Pins, pins: &Pins) -> Result<(), KernelError> {
     Ok(())
 }
 
-fn copy(name: &'static str, from: &Path, to: &Path) -> Result<(), KernelError> {
+/// Puts a row into a map, whose values had this shape.
+type Put = fn(&Rows, &[u8], &[u8], &Shape) -> io::Result<()>;
+
+fn copy(name: &'static str, from: &Path, to: &Path, put: Put) -> Result<(), KernelError> {
     let open = |path| Rows::open(path).map_err(failed("OBJ_GET", name));
     let (from, to) = (open(from)?, open(to)?);
     let (old, new) = (from.shape(), to.shape());
@@ -84,7 +102,7 @@ fn copy(name: &'static str, from: &Path, to: &Path) -> Result<(), KernelError> {
         let row = from.get(&at).map_err(failed("lookup", name))?;
         // A row that was never written is the same in a map that is new.
         if let Some(row) = row.filter(|row| !(old.is_array() && is_empty(row))) {
-            to.set(&at, &row, &old).map_err(failed("update", name))?;
+            put(&to, &at, &row, &old).map_err(failed("update", name))?;
         }
         key = from.next(Some(&at)).map_err(failed("next key", name))?;
     }

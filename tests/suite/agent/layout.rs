@@ -1,20 +1,22 @@
 //! A version whose maps have another layout is replaced, and one that begins where nothing is left.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, process::Stdio};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use libtest_mimic::Trial;
 use steer_tests::{
     client::{Storm, Until, tally},
     harness::test,
     lab::Lab,
+    need, topology,
 };
 
-use crate::stage::{ROUTE, Stage, catalog, ensure_ninety_ten, split, status};
+use crate::stage::{REGISTRY_ONLY, ROUTE, Stage, catalog, ensure_ninety_ten, split, status};
 
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
         test("layout::one_that_is_readable_is_taken_over", taken_over),
+        test("layout::what_connects_meanwhile_goes_on", goes_on),
         test("layout::of_one_that_is_not_nothing_is_left", begins_anew),
         test("layout::a_start_that_fails_leaves_the_old_one", refused),
         test("layout::after_a_reboot", rebooted),
@@ -50,6 +52,50 @@ fn taken_over() -> Result<()> {
     );
     Ok(())
 }
+
+/// The answers of a service to connections that only the old programs saw are not taken for connections
+/// of its own, which its policy would refuse.
+fn goes_on() -> Result<()> {
+    let lab = topology::bookstore(&Lab::fresh_name("goes-on"))?;
+    lab.configure("registry-only.yaml", REGISTRY_ONLY)?;
+    lab.agent()?.kill()?;
+    let (own, other) = become_version(&lab, READABLE)?;
+    let mut command = lab.pod("client")?.command(need::find("python3")?)?;
+    command.args(["-c", MEANWHILE]);
+    let mut client = command
+        .args([catalog().ip().to_string(), catalog().port().to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let _agent = lab.agent()?;
+    ensure!(own.exists() && !other.exists(), "the old pins are there");
+    drop(client.stdin.take());
+    let output = client.wait_with_output()?;
+    let said = String::from_utf8(output.stdout)?;
+    let [made, answered] = said.split_whitespace().collect::<Vec<_>>()[..] else {
+        bail!("{}: {said}", output.status);
+    };
+    ensure!(made.parse::<u32>()? > 20, "only {made} connections");
+    ensure!(made == answered, "{made} were made, {answered} answered");
+    Ok(())
+}
+
+/// Connections, some each second until standard input ends; then a request on each. Says how many were
+/// tried, and how many answered.
+const MEANWHILE: &str = "import select, socket, sys, time\n\
+    target = (sys.argv[1], int(sys.argv[2]))\n\
+    made, tried = [], 0\n\
+    while not select.select([sys.stdin], [], [], 0.02)[0]:\n\
+    \x20   tried += 1\n\
+    \x20   try: made.append(socket.create_connection(target, 5))\n\
+    \x20   except OSError as error: print(error, file=sys.stderr)\n\
+    for one in made: one.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n')\n\
+    end, answered = time.time() + 5, 0\n\
+    for one in made:\n\
+    \x20   one.settimeout(max(end - time.time(), 0.01))\n\
+    \x20   try: answered += one.recv(8) != b''\n\
+    \x20   except OSError as error: print(error, file=sys.stderr)\n\
+    print(tried, answered)\n";
 
 /// What a version with another layout of maps pinned stays in force until ours is, then it goes.
 fn begins_anew() -> Result<()> {

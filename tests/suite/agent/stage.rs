@@ -25,6 +25,11 @@ pub(crate) const NOTICE_MAX: Duration = Duration::from_secs(10);
 /// The file that decides the split of the catalog.
 pub(crate) const ROUTE: &str = "route.yaml";
 
+/// Everything is judged, so that interfaces are guarded.
+pub(crate) const REGISTRY_ONLY: &str = "apiVersion: v1\nkind: ConfigMap\n\
+    metadata: {name: istio, namespace: istio-system}\n\
+    data:\n  mesh: |\n    outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n";
+
 /// The namespace of the bookstore.
 const NAMESPACE: &str = "istioinaction";
 

@@ -20,7 +20,8 @@ use steer::{
 use steer_tests::{harness::test, lab::Lab};
 
 use crate::stage::{
-    ROUTE, Stage, catalog, ensure_ninety_ten, eventually, rows, split, status, wait_long_for,
+    REGISTRY_ONLY, ROUTE, Stage, catalog, ensure_ninety_ten, eventually, rows, split, status,
+    wait_long_for,
 };
 
 /// How long a repair may take. An agent rests between two looks at the maps in proportion to how long
@@ -90,11 +91,6 @@ fn detached() -> Result<()> {
     let _agent = lab.agent()?;
     ensure_ninety_ten(&lab)
 }
-
-/// Everything is judged, so that interfaces are guarded.
-const REGISTRY_ONLY: &str = "apiVersion: v1\nkind: ConfigMap\n\
-    metadata: {name: istio, namespace: istio-system}\n\
-    data:\n  mesh: |\n    outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n";
 
 fn unguarded() -> Result<()> {
     let stage = Stage::raise("unguarded")?;

@@ -13,6 +13,10 @@ use super::{MAP_UPDATE_ELEM, UpdateElement, address, bpf, number, open_pin};
 const MAP_LOOKUP_ELEM: i64 = 1;
 const MAP_GET_NEXT_KEY: i64 = 4;
 
+/// `BPF_ANY` and `BPF_NOEXIST`.
+const ANY: u64 = 0;
+const NOEXIST: u64 = 1;
+
 /// What a row must be for another map to take it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::kernel) struct Shape {
@@ -120,6 +124,18 @@ impl Rows {
     /// Writes a row that was read from a map of shape `from`, whose values may be shorter: what they
     /// lack is zero.
     pub(in crate::kernel) fn set(&self, key: &[u8], row: &[u8], from: &Shape) -> io::Result<()> {
+        self.write(key, row, from, ANY)
+    }
+
+    /// The same, unless there is one already.
+    pub(in crate::kernel) fn add(&self, key: &[u8], row: &[u8], from: &Shape) -> io::Result<()> {
+        match self.write(key, row, from, NOEXIST) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            written => written,
+        }
+    }
+
+    fn write(&self, key: &[u8], row: &[u8], from: &Shape, flags: u64) -> io::Result<()> {
         let stride = self.shape.stride();
         let mut own = vec![0_u8; stride * self.shape.copies];
         let values = row.chunks_exact(from.stride());
@@ -127,7 +143,10 @@ impl Rows {
             let length = stride.min(value.len());
             own[..length].copy_from_slice(&value[..length]);
         }
-        let attribute = self.element(address(key.as_ptr()), address(own.as_ptr()));
+        let attribute = UpdateElement {
+            flags,
+            ..self.element(address(key.as_ptr()), address(own.as_ptr()))
+        };
         // SAFETY: the key is as long as this map's, the row as long as the kernel reads; both
         // outlive the call.
         unsafe { bpf(MAP_UPDATE_ELEM, &attribute) }.map(drop)

@@ -160,6 +160,9 @@ impl<T: Ord> Lasting<T> {
     }
 }
 
+/// More names of a kind than there are in any map.
+const NAMES_MAX: u32 = 1 << 22;
+
 /// Numbers given to names of one kind. A name keeps its number while something uses it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Numbers<T> {
@@ -194,6 +197,15 @@ impl<T: Ord> Numbers<T> {
             self.by_name.insert(Arc::clone(name), (number, 1));
         }
         free
+    }
+
+    /// A number that something has whose name is not known: it is given to nobody else, or the name of
+    /// that would be taken for its own.
+    pub(super) fn pass(&mut self, number: u32) {
+        // The lowest are given first: what is written there by somebody else may be any number.
+        if number < NAMES_MAX {
+            let _taken = self.slots.take_at(number);
+        }
     }
 
     /// The number of a name, counting one more use.

@@ -60,6 +60,7 @@ impl Layout {
             let ranges = ranges.map(|found| (found.first, found.count));
             let own = ranges.filter(|&(first, count)| layout.endpoints.take_at(first, count));
             let own = own.collect();
+            layout.pass_numbers(found, live);
             layout.adopt_route(key, row, found, live, unknown(found), own);
         }
         layout.egress = EgressLayout::adopt(live.egress.clone(), names);
@@ -67,6 +68,9 @@ impl Layout {
             // Who cannot be named is nobody's pod: it goes, or is told anew, with the first plan.
             let owner = names.workloads.get(&found.workload);
             let owner = owner.filter(|pod| layout.tables.workloads.adopt(found.workload, pod));
+            if owner.is_none() {
+                layout.tables.workloads.pass(found.workload);
+            }
             let source = Source {
                 class: found.class.number(),
                 interface: found.interface,
@@ -124,6 +128,19 @@ impl Layout {
                 unnamed,
             },
         );
+    }
+
+    /// The numbers in a row whose names are not known name nothing else while it is in force.
+    fn pass_numbers(&mut self, found: &RouteRow, live: &Live) {
+        self.tables.services.pass(found.service);
+        self.tables.rules.pass(found.rule);
+        for row in found.destinations() {
+            self.tables.destinations.pass(row.subset);
+            let all = row.first..row.first.saturating_add(row.count);
+            for endpoint in all.filter_map(|index| live.endpoints.get(&index)) {
+                self.tables.workloads.pass(endpoint.workload);
+            }
+        }
     }
 
     /// What the row says, by name; `None` if a name or an endpoint is not known.

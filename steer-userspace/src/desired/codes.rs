@@ -69,6 +69,13 @@ pub(super) const ENDPOINT: Code = code(codes::ENDPOINT, Warning);
 pub(super) const SIDECARS_SELECT_ALIKE: Code = code(codes::SIDECARS_SELECT_ALIKE, Warning);
 /// A second Sidecar of all workloads of a namespace.
 pub(super) const SIDECARS_WITHOUT_SELECTOR: Code = code(codes::SIDECARS_WITHOUT_SELECTOR, Warning);
+/// A Telemetry that an older one of the same workloads makes idle.
+pub(super) const TELEMETRIES_SELECT_ALIKE: Code = code(codes::TELEMETRIES_SELECT_ALIKE, Warning);
+/// A second Telemetry of all workloads of a namespace.
+pub(super) const TELEMETRIES_WITHOUT_SELECTOR: Code =
+    code(codes::TELEMETRIES_WITHOUT_SELECTOR, Warning);
+/// A Telemetry that names nobody to tell.
+pub(super) const NO_PROVIDER: Code = code(codes::NO_PROVIDER, Warning);
 /// An entry for bytes that say no host, without addresses.
 pub(super) const ADDRESSES_REQUIRED: Code = code(codes::ADDRESSES_REQUIRED, Warning);
 /// An entry that does less, or otherwise, than with Istio.

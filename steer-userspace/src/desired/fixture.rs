@@ -30,6 +30,7 @@ pub(super) fn snapshot(text: &str) -> Snapshot {
             "VirtualService" | "DestinationRule" | "ServiceEntry" | "WorkloadEntry" | "Sidecar" => {
                 "networking.istio.io/v1"
             }
+            "Telemetry" => "telemetry.istio.io/v1",
             _ => "v1",
         };
         documents.push_str(&format!(

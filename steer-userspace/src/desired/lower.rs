@@ -11,6 +11,7 @@ use std::{
 use steer_common::service::{CLASS_ANYONE, ClassId};
 
 use super::{
+    access_logs,
     change::{Changes, Difference, same},
     class::{self, Signature},
     client::{Asked, Client, Labels},
@@ -119,7 +120,9 @@ impl Lowering {
         let mut egress = std::mem::take(&mut self.egress);
         desired.egress = egress.lower(self.world(), snapshot, &desired.services, local);
         self.egress = egress;
-        desired.findings = self.findings(&review);
+        let (logs, told) = access_logs::lower(snapshot, &self.settings, local);
+        desired.access_logs = logs;
+        desired.findings = self.findings(&review, told);
         self.review = review;
         desired
     }
@@ -327,8 +330,9 @@ impl Lowering {
         desired
     }
 
-    fn findings(&self, review: &Review) -> Vec<Finding> {
-        let mut all: Vec<Finding> = review.findings().cloned().collect();
+    fn findings(&self, review: &Review, told_of_logs: Vec<Finding>) -> Vec<Finding> {
+        let mut all = told_of_logs;
+        all.extend(review.findings().cloned());
         all.extend(self.virtual_services.findings().cloned());
         all.extend(self.egress.findings.iter().cloned());
         let told = self.told.iter().filter_map(|name| self.made.get(name));

@@ -8,10 +8,12 @@
 //! route                          what one client sees of one port     (client, matching, select)
 //! class                          clients for whom that comes to the same
 //! egress                         what each pod may reach
+//! access_logs                    whose requests have a line written
 //! review                         what is not enforced, or names nothing             (unenforced)
 //! lower                          all of it, anew only where something changed           (change)
 //! ```
 
+mod access_logs;
 mod change;
 mod class;
 pub mod client;

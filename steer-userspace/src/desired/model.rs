@@ -12,6 +12,7 @@ pub use crate::source::object::PodRef;
 
 use super::egress::model::Egress;
 use crate::{
+    access_log::Format,
     finding::{Finding, ObjectRef, Position},
     source::istio::HttpRoute,
 };
@@ -27,8 +28,30 @@ pub struct Desired {
     pub class_names: BTreeMap<ClassId, String>,
     /// What pods may reach.
     pub egress: Egress,
+    /// Whose requests have a line written.
+    pub access_logs: AccessLogs,
     /// What is not enforced, or only in part, or refused; sorted.
     pub findings: Vec<Finding>,
+}
+
+/// Whose requests and connections have a line written, where to, and how it looks.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AccessLogs {
+    /// The file; `/dev/stdout` is the agent's own output.
+    pub file: String,
+    /// How a line looks.
+    pub format: Format,
+    /// The pods of this node that log. Others do not.
+    pub pods: BTreeMap<PodRef, Sides>,
+}
+
+/// Of which side of a pod's traffic lines are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sides {
+    /// What it asks.
+    pub client: bool,
+    /// What it is asked.
+    pub server: bool,
 }
 
 /// One service of the registry.

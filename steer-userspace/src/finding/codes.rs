@@ -37,6 +37,12 @@ pub const INEFFECTIVE_MATCH: &str = "IST0131";
 pub const SCHEMA_WARNING: &str = "IST0133";
 /// A ServiceEntry for TCP has no addresses.
 pub const ADDRESSES_REQUIRED: &str = "IST0134";
+/// A Telemetry names no provider.
+pub const NO_PROVIDER: &str = "IST0157";
+/// Telemetries select the same workloads.
+pub const TELEMETRIES_SELECT_ALIKE: &str = "IST0159";
+/// Several Telemetries select all workloads of a namespace.
+pub const TELEMETRIES_WITHOUT_SELECTOR: &str = "IST0160";
 /// A subset selects no endpoint.
 pub const SUBSET_SELECTS_NOTHING: &str = "IST0173";
 /// The host of a DestinationRule does not exist.
@@ -125,7 +131,7 @@ pub const ROLLED_BACK: &str = "STR0705";
 pub const NO_TCX: &str = "STR0801";
 
 /// All of them, in order.
-pub const ALL: [Code; 54] = [
+pub const ALL: [Code; 57] = [
     Code {
         id: REFERENCED_NOT_FOUND,
         severity: Severity::Warning,
@@ -191,6 +197,24 @@ pub const ALL: [Code; 54] = [
         severity: Severity::Warning,
         title: "A ServiceEntry for TCP has no addresses.",
         help: "Istio lets such a port through to every address; steer to those that DNS gives the host. Name addresses.",
+    },
+    Code {
+        id: NO_PROVIDER,
+        severity: Severity::Warning,
+        title: "accessLogging names no provider, and neither does what it belongs to.",
+        help: "It has no effect, as with Istio. Write `providers: [{name: envoy}]`, or the mesh's `defaultProviders.accessLogging`.",
+    },
+    Code {
+        id: TELEMETRIES_SELECT_ALIKE,
+        severity: Severity::Warning,
+        title: "Several Telemetries select the same workloads.",
+        help: "The oldest decides alone. Join them.",
+    },
+    Code {
+        id: TELEMETRIES_WITHOUT_SELECTOR,
+        severity: Severity::Warning,
+        title: "Several Telemetries of a namespace select all of its workloads.",
+        help: "The oldest decides alone. Join them.",
     },
     Code {
         id: SUBSET_SELECTS_NOTHING,

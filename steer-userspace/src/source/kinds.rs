@@ -92,11 +92,11 @@ const GROUPS: [(&str, &[&str], &[&str]); 11] = [
         ],
         &[],
     ),
-    ("telemetry.istio.io", &["Telemetry"], &[]),
+    ("telemetry.istio.io", &[], &[]),
 ];
 
 /// The kinds that are read, and their groups.
-const READ: [(&str, &str); 11] = [
+const READ: [(&str, &str); 12] = [
     ("", "Namespace"),
     ("", "Node"),
     ("", "Pod"),
@@ -108,6 +108,7 @@ const READ: [(&str, &str); 11] = [
     ("networking.istio.io", "Sidecar"),
     ("networking.istio.io", "WorkloadEntry"),
     ("install.istio.io", "IstioOperator"),
+    ("telemetry.istio.io", "Telemetry"),
 ];
 
 /// What becomes of an object of a kind that is not read.

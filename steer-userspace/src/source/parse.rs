@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     core::{EndpointSlice, Namespace, Node, Pod, Service},
     istio::{
-        DestinationRule, MeshConfig, MeshOrigin, ServiceEntry, Sidecar, VirtualService,
+        DestinationRule, MeshConfig, MeshOrigin, ServiceEntry, Sidecar, Telemetry, VirtualService,
         WorkloadEntry,
     },
     kinds::{self, Fate},
@@ -47,6 +47,8 @@ pub enum Parsed {
     WorkloadEntry(Arc<Object<WorkloadEntry>>),
     /// A sidecar.
     Sidecar(Arc<Object<Sidecar>>),
+    /// A telemetry.
+    Telemetry(Arc<Object<Telemetry>>),
     /// The mesh's configuration.
     MeshConfig(Arc<Object<MeshConfig>>),
 }
@@ -65,6 +67,7 @@ impl Parsed {
             Self::ServiceEntry(object) => object.reference(),
             Self::WorkloadEntry(object) => object.reference(),
             Self::Sidecar(object) => object.reference(),
+            Self::Telemetry(object) => object.reference(),
             Self::MeshConfig(object) => object.reference(),
         }
     }
@@ -82,6 +85,7 @@ impl Parsed {
             Self::ServiceEntry(object) => &object.place,
             Self::WorkloadEntry(object) => &object.place,
             Self::Sidecar(object) => &object.place,
+            Self::Telemetry(object) => &object.place,
             Self::MeshConfig(object) => &object.place,
         }
     }
@@ -144,6 +148,12 @@ pub fn parse_value(value: Value, place: &Place, findings: &mut Vec<Finding>) -> 
                 .object(value, true, validate::sidecar)
                 .map(Parsed::Sidecar)
         }
+        ("telemetry.istio.io", "Telemetry") => {
+            reader.version(&version, &TELEMETRY_VERSIONS)?;
+            reader
+                .object(value, true, validate::telemetry)
+                .map(Parsed::Telemetry)
+        }
         ("", "ConfigMap") if mesh::is_config_map(&value) => {
             reader.config_map(value).map(Parsed::MeshConfig)
         }
@@ -172,6 +182,9 @@ const ISTIO_VERSIONS: [&str; 3] = [
     "networking.istio.io/v1beta1",
     "networking.istio.io/v1alpha3",
 ];
+
+/// Those of telemetry: one schema.
+const TELEMETRY_VERSIONS: [&str; 2] = ["telemetry.istio.io/v1", "telemetry.istio.io/v1alpha1"];
 
 /// Reads one object and collects what is found.
 struct Reader<'a> {
@@ -221,12 +234,18 @@ impl Reader<'_> {
     }
 
     fn istio_version(&mut self, version: &str) -> Option<()> {
-        if ISTIO_VERSIONS.contains(&version) {
+        self.version(version, &ISTIO_VERSIONS)
+    }
+
+    /// One of `known`, the newest of which is the first.
+    fn version(&mut self, version: &str, known: &[&str]) -> Option<()> {
+        if known.contains(&version) {
             return Some(());
         }
         let message = format!("{version} is not a version of {}", self.kind);
-        let help = "use networking.istio.io/v1";
-        self.say(Severity::Error, codes::SCHEMA, "apiVersion", message, help);
+        let newest = known.first().copied().unwrap_or_default();
+        let help = format!("use {newest}");
+        self.say(Severity::Error, codes::SCHEMA, "apiVersion", message, &help);
         None
     }
 

@@ -28,6 +28,7 @@ impl Parsed {
             | Self::DestinationRule(_)
             | Self::ServiceEntry(_)
             | Self::Sidecar(_)
+            | Self::Telemetry(_)
             | Self::MeshConfig(_) => true,
             Self::Namespace(_)
             | Self::Node(_)
@@ -56,6 +57,7 @@ pub fn with_rules(now: &Snapshot, rules: &[Document]) -> Result<Snapshot, Vec<Fi
         destination_rules: then.destination_rules,
         service_entries: then.service_entries,
         sidecars: then.sidecars,
+        telemetries: then.telemetries,
         mesh_configs: then.mesh_configs,
         findings: then.findings,
         ..now.clone()

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     core::{EndpointSlice, Namespace, Node, Pod, Service},
-    istio::{DestinationRule, MeshConfig, ServiceEntry, Sidecar, VirtualService, WorkloadEntry},
+    istio::{DestinationRule, MeshConfig, ServiceEntry, Sidecar, Telemetry, VirtualService, WorkloadEntry},
     object::{Kind, Object, PodRef},
     parse::Parsed,
 };
@@ -37,6 +37,8 @@ pub struct Snapshot {
     pub workload_entries: Vec<Arc<Object<WorkloadEntry>>>,
     /// Sidecars, in Istio's order: oldest first.
     pub sidecars: Vec<Arc<Object<Sidecar>>>,
+    /// Telemetries, in Istio's order: oldest first.
+    pub telemetries: Vec<Arc<Object<Telemetry>>>,
     /// The mesh's configuration, wherever it stands, by namespace and name.
     pub mesh_configs: Vec<Arc<Object<MeshConfig>>>,
     /// What was found while reading.
@@ -111,6 +113,12 @@ impl Snapshot {
                 added.sidecars,
                 &mut found,
             ),
+            telemetries: merged(
+                &self.telemetries,
+                &removed.telemetries,
+                added.telemetries,
+                &mut found,
+            ),
             mesh_configs: merged(
                 &self.mesh_configs,
                 &removed.mesh_configs,
@@ -126,6 +134,8 @@ impl Snapshot {
         new.service_entries
             .sort_by(|a, b| a.age_key().cmp(&b.age_key()));
         new.sidecars.sort_by(|a, b| a.age_key().cmp(&b.age_key()));
+        new.telemetries
+            .sort_by(|a, b| a.age_key().cmp(&b.age_key()));
         found.sort();
         found.dedup();
         new.findings = found;
@@ -182,6 +192,7 @@ fn grouped(objects: impl IntoIterator<Item = Parsed>) -> Snapshot {
             Parsed::ServiceEntry(object) => groups.service_entries.push(object),
             Parsed::WorkloadEntry(object) => groups.workload_entries.push(object),
             Parsed::Sidecar(object) => groups.sidecars.push(object),
+            Parsed::Telemetry(object) => groups.telemetries.push(object),
             Parsed::MeshConfig(object) => groups.mesh_configs.push(object),
         }
     }

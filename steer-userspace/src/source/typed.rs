@@ -43,8 +43,9 @@ pub(super) fn read<T: DeserializeOwned + Default>(root: &str, mut value: Value) 
 
 /// Maps from names that users choose: there, null is a value, and a wrong one. To drop it would
 /// drop a condition, and make a rule or subset wider than it was meant.
-const MAPS: [&str; 10] = [
+const MAPS: [&str; 11] = [
     "add",
+    "customTags",
     "headers",
     "labels",
     "matchLabels",

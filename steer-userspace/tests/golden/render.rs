@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use steer::{
     desired::{
         egress::model::{Egress, Group, Mode},
-        model::{Desired, Endpoint, Port, Route, Rule, View},
+        model::{Desired, Endpoint, Port, Route, Rule, Sides, View},
     },
     finding::Finding,
     image::DestinationName,
@@ -38,6 +38,12 @@ pub(crate) fn desired(desired: &Desired) -> String {
     for (pod, class) in &desired.classes {
         let name = class_name(*class, &desired.class_names);
         line(out, 0, &format!("pod {pod}  {name}"));
+    }
+    for (pod, Sides { client, server }) in &desired.access_logs.pods {
+        let sides = [(client, "what it asks"), (server, "what it is asked")];
+        let sides = sides.into_iter().filter(|(on, _)| **on);
+        let sides: Vec<&str> = sides.map(|(_, name)| name).collect();
+        line(&mut text, 0, &format!("log of pod {pod}  {}", sides.join(", ")));
     }
     egress(&mut text, &desired.egress);
     text + &findings(&desired.findings)

@@ -49,7 +49,7 @@ pub(super) struct MeshDefault {
 }
 
 /// The mesh's configuration that counts: of the root namespace the ConfigMap, else an IstioOperator.
-pub(super) fn of_mesh<'s>(
+pub(in crate::desired) fn of_mesh<'s>(
     snapshot: &'s Snapshot,
     settings: &Settings,
 ) -> Option<&'s Arc<Object<MeshConfig>>> {
@@ -60,7 +60,8 @@ pub(super) fn of_mesh<'s>(
             || object.meta.namespace == settings.root_namespace
     });
     counting.min_by_key(|object| {
-        let has_none = object.spec.outbound_traffic_policy.is_none();
+        let spec = &object.spec;
+        let has_none = spec.outbound_traffic_policy.is_none() && spec.access_log_file.is_none();
         (has_none, object.spec.origin)
     })
 }

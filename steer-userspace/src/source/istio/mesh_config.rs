@@ -16,6 +16,14 @@ pub struct MeshConfig {
     pub outbound_traffic_policy: Option<OutboundTrafficPolicy>,
     /// The namespace whose rules hold everywhere.
     pub root_namespace: Option<String>,
+    /// Where access logs go; empty is nowhere.
+    pub access_log_file: Option<String>,
+    /// `TEXT` (default), `JSON`.
+    pub access_log_encoding: Option<String>,
+    /// What a line says; empty is Envoy's default.
+    pub access_log_format: Option<String>,
+    /// Whom Telemetries mean that name nobody.
+    pub default_providers: Option<DefaultProviders>,
     /// Whatever else is written.
     #[serde(flatten)]
     pub others: BTreeMap<String, Value>,
@@ -26,6 +34,18 @@ pub struct MeshConfig {
 
 impl Kind for MeshConfig {
     const KIND: &'static str = "MeshConfig";
+}
+
+/// `defaultProviders`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DefaultProviders {
+    /// Of access logs.
+    pub access_logging: Vec<String>,
+    /// Not read.
+    pub metrics: Vec<String>,
+    /// Not read.
+    pub tracing: Vec<String>,
 }
 
 /// Where a mesh's configuration was found. The first counts: the ConfigMap is what Istio reads.
@@ -50,11 +70,8 @@ pub const NOT_ENFORCED: [&str; 8] = [
     "serviceScopeConfigs",
 ];
 
-/// Fields that do not concern steer: certificates, telemetry, proxies.
-pub const NOT_READ: [&str; 50] = [
-    "accessLogEncoding",
-    "accessLogFile",
-    "accessLogFormat",
+/// Fields that do not concern steer: certificates, traces, proxies.
+pub const NOT_READ: [&str; 46] = [
     "authPolicy",
     "ca",
     "caCertificates",
@@ -64,7 +81,6 @@ pub const NOT_READ: [&str; 50] = [
     "defaultConfig",
     "defaultHttpRetryPolicy",
     "defaultInboundHttpRetryPolicy",
-    "defaultProviders",
     "disableEnvoyListenerLog",
     "disableMixerHttpReports",
     "disablePolicyChecks",

@@ -1,4 +1,5 @@
-//! Istio's resources (`networking.istio.io` v1, v1beta1, v1alpha3: one schema).
+//! Istio's resources (`networking.istio.io` v1, v1beta1, v1alpha3: one schema; Telemetry:
+//! `telemetry.istio.io` v1, v1alpha1).
 
 mod destination_rule;
 mod duration;
@@ -7,6 +8,7 @@ pub mod mesh_config;
 mod service_entry;
 mod sidecar;
 mod string_match;
+mod telemetry;
 mod traffic_policy;
 mod virtual_service;
 
@@ -16,13 +18,16 @@ pub use http_policy::{
     Abort, Body, CorsPolicy, Delay, DirectResponse, Fault, GRPC_STATUS, HeaderOperations, Headers,
     Mirror, Percent, Redirect, RegexRewrite, Retries, Rewrite, share,
 };
-pub use mesh_config::{MeshConfig, MeshOrigin};
+pub use mesh_config::{DefaultProviders, MeshConfig, MeshOrigin};
 pub use service_entry::{EntryPort, EntrySelector, Resolution, ServiceEntry, WorkloadEntry};
 pub use sidecar::{
     Egress, Ingress, Outbound, OutboundTrafficPolicy, ServerTls, Sidecar, SidecarPort,
     SidecarSelector,
 };
 pub use string_match::StringMatch;
+pub use telemetry::{
+    AccessLogging, LogFilter, LogMatch, Provider, TargetRef, Telemetry, TelemetrySelector, Tracing,
+};
 pub use traffic_policy::{
     BackendUtilization, ClientTls, ConnectionPool, ConsistentHash, CookieAttribute, Distribute,
     Failover, Http2KeepAlive, HttpCookie, HttpPool, LoadBalancer, LocalityLb, Maglev,

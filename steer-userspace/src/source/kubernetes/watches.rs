@@ -68,7 +68,7 @@ const DEFINED: [Defined; 6] = [
     Defined {
         group: "telemetry.istio.io",
         versions: &["v1", "v1alpha1"],
-        depth: Depth::Named,
+        depth: Depth::Whole,
         kinds: &[name("Telemetry", "telemetries")],
     },
     Defined {

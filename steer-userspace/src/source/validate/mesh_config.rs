@@ -18,6 +18,9 @@ pub fn mesh_config(_: &Meta, spec: &MeshConfig) -> Checks {
     if let Some(policy) = &spec.outbound_traffic_policy {
         outbound(&mut checks, "outboundTrafficPolicy", policy);
     }
+    let encodings = ["TEXT", "JSON"];
+    let encoding = spec.access_log_encoding.as_deref();
+    checks.one_of("accessLogEncoding", encoding, &encodings);
     for name in spec.others.keys() {
         if NOT_ENFORCED.contains(&name.as_str()) {
             checks.say(

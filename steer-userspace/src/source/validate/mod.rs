@@ -21,6 +21,7 @@ mod service;
 mod service_entry;
 mod sidecar;
 mod string_match;
+mod telemetry;
 #[cfg(test)]
 mod testing;
 mod traffic_policy;
@@ -38,6 +39,7 @@ pub use mesh_config::mesh_config;
 pub use service::service;
 pub use service_entry::{service_entry, workload_entry};
 pub use sidecar::sidecar;
+pub use telemetry::telemetry;
 pub use traffic_policy::{client_tls, connection_pool, outlier_detection};
 pub use virtual_service::virtual_service;
 

@@ -6,12 +6,14 @@ use std::{
     os::fd::BorrowedFd,
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use steer_common::service::{CLASS_ANYONE, ClassId, SplitId};
 
 use super::requests_file;
 use crate::{
+    access_log::{Counted, Target, Writer},
     desired::{
         Desired,
         model::{Port, RequestRule, Service, View},
@@ -20,13 +22,18 @@ use crate::{
     kernel::{OwnSockets, Pins},
     node::discover::Scan,
     plan::Layout,
-    proxy::{Mirrored, Orders, Place, Proxy, Served},
+    proxy::{LoggedClient, Logs, Mirrored, Orders, Place, Proxy, Served, Told},
     requests::{Route, Shown},
 };
+
+/// How long to wait for lines of the access log at the end.
+const FLUSHED_MAX: Duration = Duration::from_secs(1);
 
 /// The request proxy, and the file of its rules.
 pub(super) struct Requests {
     proxy: Proxy,
+    log: Writer,
+    told: Told,
     /// Whether there may be something to take back. An earlier agent may have left a file.
     busy: bool,
 }
@@ -38,6 +45,8 @@ impl Requests {
         let mark = move |socket: BorrowedFd<'_>| own.mark(socket).map_err(io::Error::other);
         Ok(Self {
             proxy: Proxy::start(Arc::new(mark))?,
+            log: Writer::start()?,
+            told: Told::default(),
             busy: true,
         })
     }
@@ -47,23 +56,71 @@ impl Requests {
         self.proxy.mirrored()
     }
 
+    /// Where lines of the access log go, and which connections need none.
+    pub(super) fn log(&self) -> (Writer, Told) {
+        (self.log.clone(), self.told.clone())
+    }
+
+    /// What became of lines of the access log so far.
+    pub(super) fn logged(&self) -> Counted {
+        self.log.counted()
+    }
+
     /// Waits a while until requests that are under way are answered. The kernel must know before that
     /// nobody is here to look at others.
     pub(super) fn end(&self) {
         self.proxy.end();
+        self.log.flush(FLUSHED_MAX);
     }
 
     /// Serves the routes that look at requests, to the pods that are here.
     pub(super) fn serve(&mut self, desired: &Desired, layout: &Layout, found: &Scan, state: &Path) {
+        let logs = &desired.access_logs;
+        if !logs.pods.is_empty() {
+            self.log.aim(Target::new(&logs.file));
+        }
         let wanted = Wanted::new(desired, layout);
         if wanted.shown.is_empty() && !self.busy {
             return;
         }
         self.busy = !wanted.shown.is_empty();
-        self.proxy.serve(wanted.orders(desired, found));
+        let mut orders = wanted.orders(desired, found);
+        orders.logs = self.logs(desired, found);
+        self.proxy.serve(orders);
         if let Err(error) = requests_file::write(state, &wanted.shown) {
             tracing::warn!(%error, "listings do not show the rules that look at requests");
         }
+    }
+}
+
+impl Requests {
+    /// Whose requests have a line written; nobody's, if no pod logs.
+    fn logs(&self, desired: &Desired, found: &Scan) -> Option<Arc<Logs>> {
+        let wanted = &desired.access_logs;
+        if wanted.pods.is_empty() {
+            return None;
+        }
+        let clients = found.workloads.iter().map(|(pod, workload)| {
+            let client = LoggedClient {
+                pod: pod.clone(),
+                address: workload.addresses.iter().copied().min(),
+                logs: wanted.pods.get(pod).is_some_and(|sides| sides.client),
+            };
+            (workload.cookie, client)
+        });
+        let servers = wanted.pods.iter().filter(|(_, sides)| sides.server);
+        let servers = servers.flat_map(|(pod, _)| {
+            let addresses = found.workloads.get(pod).map(|found| &found.addresses);
+            let addresses = addresses.into_iter().flatten().copied();
+            addresses.map(|address| (address, pod.clone()))
+        });
+        Some(Arc::new(Logs {
+            format: Arc::new(wanted.format.clone()),
+            writer: self.log.clone(),
+            clients: clients.collect(),
+            servers: servers.collect(),
+            told: self.told.clone(),
+        }))
     }
 }
 
@@ -150,6 +207,7 @@ impl Wanted {
         Orders {
             routes: self.served.clone(),
             pods: pods.collect(),
+            logs: None,
         }
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use steer_common::service::ClassId;
 
-use crate::{finding::Finding, proxy::Mirrored};
+use crate::{access_log::Counted, finding::Finding, proxy::Mirrored};
 
 pub(super) const NAME: &str = "status.json";
 
@@ -52,6 +52,8 @@ pub struct Status {
     pub classes: BTreeMap<ClassId, String>,
     /// What became of copies of requests.
     pub mirrored: Mirrored,
+    /// What became of lines of the access log.
+    pub access_log: Counted,
     /// Findings of what is written, whether or not it is in force.
     pub findings: Vec<Finding>,
 }

@@ -22,9 +22,11 @@ use super::{
     body::{self, Body},
     headers, local,
     mirror::Mirrors,
+    note::Note,
     table::{Ready, Tickets},
     upstream::{Lost, Upstreams},
 };
+use crate::access_log::Flag;
 use crate::requests::{Action, Failure, Forward, HeaderChange, Matched, Rule, Seen, To};
 
 /// A pod whose requests these are.
@@ -44,10 +46,13 @@ impl Pod {
         // Extension of the request: taken before it is changed.
         let client = hyper::upgrade::on(&mut request);
         let (parts, body) = request.into_parts();
+        let note = Note::of(&parts.extensions);
         let Some(authority) = authority(&parts, &ready.served.host) else {
+            note.flag(Flag::DownstreamProtocolError);
             return bad(StatusCode::BAD_REQUEST);
         };
         if parts.method == Method::CONNECT {
+            note.no_route();
             return bad(StatusCode::NOT_FOUND);
         }
         let seen = Seen {
@@ -62,11 +67,14 @@ impl Pod {
         let Some((matched, tickets)) =
             found.and_then(|found| Some((found, ready.tickets(&found)?)))
         else {
+            note.no_route();
             return local::answer(&parts.headers, StatusCode::NOT_FOUND, "");
         };
-        if let Some(aborted) = fault(matched.rule, tickets, &parts.headers).await {
+        note.route(matched.name());
+        if let Some(aborted) = fault(matched.rule, tickets, &parts.headers, &note).await {
             return aborted;
         }
+        note.because("direct_response");
         let mut response = match &matched.rule.action {
             Action::Redirect(redirect) => {
                 let mut response = local::plain(redirect.status, b"");
@@ -100,11 +108,15 @@ impl Pod {
         client: OnUpgrade,
     ) -> Response<Body> {
         let headers = asked.parts.headers.clone();
+        let note = Note::of(&asked.parts.extensions);
         let unavailable = |text| local::answer(&headers, StatusCode::SERVICE_UNAVAILABLE, text);
         let Some((to, turn)) = asked.forward.draw(tickets.split()) else {
+            note.failed(Flag::NoHealthyUpstream);
             return unavailable("no healthy upstream");
         };
         if to.endpoints.is_empty() {
+            note.cluster(&to.cluster);
+            note.failed(Flag::NoHealthyUpstream);
             return unavailable("no healthy upstream");
         }
         let rule = asked.matched.rule;
@@ -113,6 +125,8 @@ impl Pod {
         let Some((template, upgrade)) = asked.template(to) else {
             return local::answer(&headers, StatusCode::BAD_REQUEST, "");
         };
+        note.cluster(&to.cluster);
+        note.path(template.uri());
         let repeatable = body.is_end_stream();
         // What becomes of another protocol cannot be copied.
         let body = if forward.is_mirrored() && !upgrade {
@@ -121,16 +135,25 @@ impl Pod {
         } else {
             body::handed_on(body)
         };
+        let body = note.received(body);
         let sending = Sending {
             upstreams: &self.upstreams,
+            note: &note,
             rule,
             to,
             turn,
             template,
         };
         let sent = within(deadline, sending.send(body, repeatable)).await;
-        match sent.unwrap_or(Err(Failure::Timeout)) {
-            Ok(response) => handed_back(response, rule, to, deadline, upgrade.then_some(client)),
+        let sent = sent.unwrap_or(Err(Failure::Timeout));
+        if let Err(failure) = sent {
+            note.failed(failure.into());
+        }
+        match sent {
+            Ok(response) => {
+                let client = upgrade.then_some(client);
+                handed_back(response, rule, to, deadline, client, note)
+            }
             Err(Failure::Timeout) => {
                 let status = StatusCode::GATEWAY_TIMEOUT;
                 local::answer(&headers, status, "upstream request timeout")
@@ -184,6 +207,7 @@ impl Asked<'_> {
 /// The attempts of one request.
 struct Sending<'a> {
     upstreams: &'a Arc<Upstreams>,
+    note: &'a Note,
     rule: &'a Rule,
     to: &'a To,
     turn: u64,
@@ -200,7 +224,11 @@ impl Sending<'_> {
             let (failure, unsent) = match attempt {
                 Ok(response) => match answered(&response) {
                     Some(failure) if self.again(failure, done, repeatable) => (failure, None),
-                    _ => return Ok(response),
+                    failed => {
+                        self.note.answered(&response);
+                        self.spent(failed.is_some(), done);
+                        return Ok(response);
+                    }
                 },
                 // Its end crossed the request: that the endpoint closed an idle connection is no failure.
                 Err(lost)
@@ -216,6 +244,7 @@ impl Sending<'_> {
                 Err(lost) => {
                     let here = repeatable || lost.unsent.is_some();
                     if !self.again(lost.failure, done, here) {
+                        self.spent(true, done);
                         return Err(lost.failure);
                     }
                     (lost.failure, lost.unsent)
@@ -233,6 +262,7 @@ impl Sending<'_> {
         to: SocketAddr,
         request: Request<Body>,
     ) -> Result<Response<Incoming>, Lost> {
+        self.note.attempt(to);
         let sent = self.upstreams.send(to, request);
         let late = |_| Lost {
             failure: Failure::Timeout,
@@ -242,6 +272,13 @@ impl Sending<'_> {
         match self.rule.retries.per_try {
             None => sent.await,
             Some(most) => timeout(most, sent).await.map_err(late)?,
+        }
+    }
+
+    /// Notes that no further retry may be, if it failed.
+    fn spent(&self, failed: bool, done: u32) {
+        if failed && self.rule.retries.is_spent(done) {
+            self.note.flag(Flag::UpstreamRetryLimitExceeded);
         }
     }
 
@@ -288,15 +325,22 @@ fn answered(response: &Response<Incoming>) -> Option<Failure> {
 }
 
 /// Makes a request late, or lets it fail.
-async fn fault(rule: &Rule, tickets: &Tickets, headers: &HeaderMap) -> Option<Response<Body>> {
+async fn fault(
+    rule: &Rule,
+    tickets: &Tickets,
+    headers: &HeaderMap,
+    note: &Note,
+) -> Option<Response<Body>> {
     if !rule.fault.is_some() {
         return None;
     }
     let ticket = tickets.fault();
     if let Some(delay) = rule.fault.delay(ticket) {
+        note.flag(Flag::DelayInjected);
         sleep(delay).await;
     }
     let how = rule.fault.abort(ticket)?;
+    note.failed(Flag::FaultInjected);
     Some(local::aborted(headers, how))
 }
 
@@ -307,6 +351,7 @@ fn handed_back(
     to: &To,
     deadline: Option<Instant>,
     client: Option<OnUpgrade>,
+    note: Note,
 ) -> Response<Body> {
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let server = switched.then(|| hyper::upgrade::on(&mut response));
@@ -318,7 +363,7 @@ fn handed_back(
         .for_each(|change| change.apply(&mut parts.headers));
     match (client, server) {
         (Some(client), Some(server)) => {
-            tokio::spawn(tunnel(client, server));
+            tokio::spawn(tunnel(client, server, note));
             Response::from_parts(parts, body::empty())
         }
         (Some(_), None) => {
@@ -334,13 +379,14 @@ fn handed_back(
     }
 }
 
-async fn tunnel(client: OnUpgrade, server: OnUpgrade) {
+async fn tunnel(client: OnUpgrade, server: OnUpgrade, note: Note) {
     let (Ok(client), Ok(server)) = (client.await, server.await) else {
         return;
     };
     let (mut client, mut server) = (TokioIo::new(client), TokioIo::new(server));
-    if let Err(error) = copy_bidirectional(&mut client, &mut server).await {
-        tracing::debug!(%error, "a tunnel broke");
+    match copy_bidirectional(&mut client, &mut server).await {
+        Ok((received, sent)) => note.passed(received, sent),
+        Err(error) => tracing::debug!(%error, "a tunnel broke"),
     }
 }
 

@@ -15,7 +15,10 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
-use steer_common::service::{REQUEST_PORT, SplitId, request_address};
+use steer_common::{
+    addr::Peer,
+    service::{REQUEST_PORT, SplitId, request_address},
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, oneshot, watch},
@@ -28,6 +31,7 @@ use super::{
     forward::Pod,
     gate::Gate,
     mirror::Mirrors,
+    note::Note,
     table::{Ready, Table},
     upstream::Upstreams,
 };
@@ -79,7 +83,8 @@ impl Listeners {
 
     /// Serves what is ordered.
     pub(super) async fn follow(&mut self, orders: Orders) {
-        let next = self.table.borrow().next(orders.routes);
+        let mut next = self.table.borrow().next(orders.routes);
+        next.logs = orders.logs;
         self.table.send_replace(Arc::new(next));
         self.wanted = orders.pods;
         let pairs = self.wanted.iter().flat_map(|place| {
@@ -136,6 +141,7 @@ impl Listeners {
                         let (stop, stopped) = oneshot::channel();
                         let entrance = Entrance {
                             split,
+                            cookie: place.cookie,
                             pod: Arc::clone(pod),
                             table: self.table.subscribe(),
                             ends: self.ends.subscribe(),
@@ -167,6 +173,8 @@ async fn open(door: &Door, place: &Place, split: SplitId) -> io::Result<TcpListe
 #[derive(Clone)]
 struct Entrance {
     split: SplitId,
+    /// The pod's namespace.
+    cookie: u64,
     pod: Arc<Pod>,
     table: watch::Receiver<Arc<Table>>,
     ends: watch::Receiver<bool>,
@@ -194,6 +202,22 @@ impl Entrance {
             *last = found;
         }
         (Arc::clone(&last), gone)
+    }
+
+    /// What is noted of a request for the access log.
+    fn note(
+        &self,
+        ready: &Ready,
+        request: &mut Request<Incoming>,
+        from: Option<SocketAddr>,
+    ) -> Note {
+        let logs = self.table.borrow().logs.clone();
+        let Some(logs) = logs else {
+            return Note::default();
+        };
+        let key = &ready.served.key;
+        let dialled = Peer::new(key.addr, key.port).to_socket_addr();
+        logs.begin(self.cookie, request, &ready.served.host, dialled, from)
     }
 }
 
@@ -233,18 +257,20 @@ async fn serve(stream: TcpStream, entrance: Entrance) {
     // The rules of the connection's own route, as they were last.
     let last = Arc::new(Mutex::new(first));
     let (mut ends, _alive) = (entrance.ends.clone(), entrance.alive.clone());
-    let answer = service_fn(move |request: Request<Incoming>| {
+    let from = stream.peer_addr().ok();
+    let answer = service_fn(move |mut request: Request<Incoming>| {
         let (entrance, last) = (entrance.clone(), Arc::clone(&last));
         async move {
             let (ready, gone) = entrance.now(&last);
             let gone = gone && request.version() != Version::HTTP_2;
+            let note = entrance.note(&ready, &mut request, from);
             let mut response = entrance.pod.answer(&ready, request).await;
             if gone && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 // The next request finds its way by the rules of then.
                 let headers = response.headers_mut();
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(response)
+            Ok::<_, Infallible>(note.sent(response))
         }
     });
     let mut server = auto::Builder::new(TokioExecutor::new());

@@ -6,6 +6,7 @@
 //! gate        only requests that can be understood in one way are read   (framing)
 //! forward     which rule, which endpoint, what is tried again            (headers, body, local)
 //! mirror      copies, beside the live requests
+//! note        what is noted of a request for the access log
 //! upstream    connections to endpoints, from the pod's own namespace
 //! ```
 //!
@@ -21,7 +22,9 @@ mod headers;
 mod listeners;
 mod local;
 mod mirror;
+mod note;
 mod table;
+mod told;
 mod upstream;
 
 #[cfg(test)]
@@ -48,6 +51,8 @@ use door::Door;
 use listeners::Listeners;
 pub use mirror::Mirrored;
 use mirror::Mirrors;
+pub use note::{LoggedClient, Logs};
+pub use told::Told;
 
 /// How long to wait for listeners.
 const SERVED_MAX: Duration = Duration::from_millis(500);
@@ -65,6 +70,8 @@ pub struct Orders {
     pub routes: BTreeMap<SplitId, Served>,
     /// To whom.
     pub pods: Vec<Place>,
+    /// Whose requests have a line written; nobody's, if there is none.
+    pub logs: Option<Arc<Logs>>,
 }
 
 /// One route.

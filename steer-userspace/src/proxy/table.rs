@@ -10,7 +10,7 @@ use std::{
 
 use steer_common::service::SplitId;
 
-use super::Served;
+use super::{Logs, Served};
 use crate::{desired::model::Rule, requests::Matched};
 
 /// A route, ready for requests.
@@ -50,6 +50,7 @@ impl Tickets {
 pub(super) struct Table {
     routes: BTreeMap<SplitId, Arc<Ready>>,
     tickets: BTreeMap<(SplitId, Rule), Arc<Tickets>>,
+    pub(super) logs: Option<Arc<Logs>>,
 }
 
 impl Table {

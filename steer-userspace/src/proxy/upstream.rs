@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout};
 use super::{
     body::Body,
     door::{Door, Namespace},
+    note::UpstreamLocal,
 };
 use crate::requests::Failure;
 
@@ -39,8 +40,21 @@ pub(super) struct Upstreams {
 
 #[derive(Default)]
 struct Kept {
-    idle: HashMap<SocketAddr, Vec<(http1::SendRequest<Body>, Instant)>>,
-    shared: HashMap<SocketAddr, http2::SendRequest<Body>>,
+    idle: HashMap<SocketAddr, Vec<(Alone, Instant)>>,
+    shared: HashMap<SocketAddr, Shared>,
+}
+
+/// A connection that carries one request at a time, and this end of it.
+struct Alone {
+    sender: http1::SendRequest<Body>,
+    local: SocketAddr,
+}
+
+/// A connection that requests share, and this end of it.
+#[derive(Clone)]
+struct Shared {
+    sender: http2::SendRequest<Body>,
+    local: SocketAddr,
 }
 
 /// A request that was not answered.
@@ -73,6 +87,12 @@ impl Lost {
     }
 }
 
+/// An answer, with this end of the connection that it came over.
+fn over(local: UpstreamLocal, mut response: Response<Incoming>) -> Response<Incoming> {
+    response.extensions_mut().insert(local);
+    response
+}
+
 impl Upstreams {
     pub(super) fn new(door: Door, namespace: Namespace) -> Self {
         Self {
@@ -102,17 +122,18 @@ impl Upstreams {
         mut request: Request<Body>,
     ) -> Result<Response<Incoming>, Lost> {
         loop {
-            let (mut sender, reused) = match self.take_idle(to) {
-                Some(sender) => (sender, true),
+            let (mut alone, reused) = match self.take_idle(to) {
+                Some(alone) => (alone, true),
                 None => match self.open(to).await {
-                    Ok(sender) => (sender, false),
+                    Ok(alone) => (alone, false),
                     Err(_) => return Err(Lost::connect(request)),
                 },
             };
-            match sender.try_send_request(request).await {
+            match alone.sender.try_send_request(request).await {
                 Ok(response) => {
-                    self.give_back(to, sender);
-                    return Ok(response);
+                    let local = UpstreamLocal(alone.local);
+                    self.give_back(to, alone);
+                    return Ok(over(local, response));
                 }
                 Err(mut error) => match error.take_message() {
                     // It was closed while it was idle: the next one.
@@ -131,17 +152,17 @@ impl Upstreams {
     ) -> Result<Response<Incoming>, Lost> {
         loop {
             let known = self.kept().shared.get(&to).cloned();
-            let known = known.filter(|sender| !sender.is_closed());
+            let known = known.filter(|shared| !shared.sender.is_closed());
             let reused = known.is_some();
-            let mut sender = match known {
-                Some(sender) => sender,
+            let mut shared = match known {
+                Some(shared) => shared,
                 None => match self.open_shared(to).await {
-                    Ok(sender) => sender,
+                    Ok(shared) => shared,
                     Err(_) => return Err(Lost::connect(request)),
                 },
             };
-            match sender.try_send_request(request).await {
-                Ok(response) => return Ok(response),
+            match shared.sender.try_send_request(request).await {
+                Ok(response) => return Ok(over(UpstreamLocal(shared.local), response)),
                 Err(mut error) => match error.take_message() {
                     Some(same) if reused => {
                         self.kept().shared.remove(&to);
@@ -153,16 +174,18 @@ impl Upstreams {
         }
     }
 
-    async fn open(&self, to: SocketAddr) -> io::Result<http1::SendRequest<Body>> {
+    async fn open(&self, to: SocketAddr) -> io::Result<Alone> {
         let stream = self.connect(to).await?;
+        let local = stream.local_addr()?;
         let handshake = http1::Builder::new().handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(io::Error::other)?;
         tokio::spawn(connection.with_upgrades());
-        Ok(sender)
+        Ok(Alone { sender, local })
     }
 
-    async fn open_shared(&self, to: SocketAddr) -> io::Result<http2::SendRequest<Body>> {
+    async fn open_shared(&self, to: SocketAddr) -> io::Result<Shared> {
         let stream = self.connect(to).await?;
+        let local = stream.local_addr()?;
         let mut builder = http2::Builder::new(TokioExecutor::new());
         let handshake = builder
             .timer(TokioTimer::new())
@@ -170,8 +193,9 @@ impl Upstreams {
             .await;
         let (sender, connection) = handshake.map_err(io::Error::other)?;
         tokio::spawn(connection);
-        self.kept().shared.insert(to, sender.clone());
-        Ok(sender)
+        let shared = Shared { sender, local };
+        self.kept().shared.insert(to, shared.clone());
+        Ok(shared)
     }
 
     async fn connect(&self, to: SocketAddr) -> io::Result<tokio::net::TcpStream> {
@@ -179,22 +203,22 @@ impl Upstreams {
         connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 
-    fn take_idle(&self, to: SocketAddr) -> Option<http1::SendRequest<Body>> {
+    fn take_idle(&self, to: SocketAddr) -> Option<Alone> {
         let mut kept = self.kept();
         let idle = kept.idle.get_mut(&to)?;
-        idle.retain(|(sender, since)| !sender.is_closed() && since.elapsed() < IDLE_MAX);
-        idle.pop().map(|(sender, _)| sender)
+        idle.retain(|(alone, since)| !alone.sender.is_closed() && since.elapsed() < IDLE_MAX);
+        idle.pop().map(|(alone, _)| alone)
     }
 
     /// Keeps it for another request, once the answer has been read.
-    fn give_back(self: &Arc<Self>, to: SocketAddr, mut sender: http1::SendRequest<Body>) {
+    fn give_back(self: &Arc<Self>, to: SocketAddr, mut alone: Alone) {
         let this = Arc::clone(self);
         tokio::spawn(async move {
-            if sender.ready().await.is_ok() {
+            if alone.sender.ready().await.is_ok() {
                 let mut kept = this.kept();
                 let idle = kept.idle.entry(to).or_default();
                 if idle.len() < IDLE_COUNT {
-                    idle.push((sender, Instant::now()));
+                    idle.push((alone, Instant::now()));
                 }
             }
         });
@@ -204,10 +228,10 @@ impl Upstreams {
     pub(super) fn tidy(&self) {
         let mut kept = self.kept();
         kept.idle.retain(|_, idle| {
-            idle.retain(|(sender, since)| !sender.is_closed() && since.elapsed() < IDLE_MAX);
+            idle.retain(|(alone, since)| !alone.sender.is_closed() && since.elapsed() < IDLE_MAX);
             !idle.is_empty()
         });
-        kept.shared.retain(|_, sender| !sender.is_closed());
+        kept.shared.retain(|_, shared| !shared.sender.is_closed());
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

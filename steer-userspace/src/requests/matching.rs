@@ -31,6 +31,7 @@ pub struct Seen<'r> {
 /// A match, made ready.
 #[derive(Clone, Debug)]
 pub(super) struct Match {
+    pub(super) name: Option<String>,
     pub(super) uri: Option<Text>,
     scheme: Option<Text>,
     method: Option<Text>,
@@ -52,6 +53,7 @@ impl Match {
         let query = written.query_params.iter();
         let query = query.map(|(key, found)| Ok((key.clone(), Text::new(found, false)?)));
         Ok(Self {
+            name: written.name.clone(),
             uri: uri.transpose()?,
             scheme: text(&written.scheme)?,
             method: text(&written.method)?,

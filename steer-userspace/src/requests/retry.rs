@@ -80,6 +80,11 @@ impl RetryPolicy {
             && self.on.iter().any(|condition| condition.is_met(failure))
     }
 
+    /// Whether `done` retries are all there may be.
+    pub fn is_spent(&self, done: u32) -> bool {
+        done > 0 && done >= self.attempts
+    }
+
     /// How long to wait before retry number `done`, counted from 0.
     pub fn wait(&self, done: u32) -> Duration {
         let longest = self.backoff.saturating_mul(10);

@@ -42,6 +42,7 @@ pub struct Route {
 pub struct Rule {
     /// What made it.
     pub origin: Origin,
+    name: Option<String>,
     matches: Vec<Match>,
     /// What it does.
     pub action: Action,
@@ -119,6 +120,7 @@ impl Rule {
         let matches = rule.matches.iter().map(Match::new);
         Ok(Self {
             origin: written.rule.clone(),
+            name: rule.name.clone(),
             matches: matches.collect::<Result<_, _>>()?,
             action: action(written)?,
             request: HeaderChange::new(headers.and_then(|found| found.request.as_ref()))?,
@@ -196,6 +198,16 @@ impl Matched<'_> {
     /// The path that a forwarded request asks for; `None` if it stays.
     pub fn path(&self, forward: &Forward, path: &str) -> Option<String> {
         forward.rewrite.path(self.matched, path)
+    }
+
+    /// What lines of an access log call it: the rule, and the match that took the request.
+    pub fn name(&self) -> Option<String> {
+        let given = |name: &Option<String>| name.clone().filter(|name| !name.is_empty());
+        let matched = self.matched.and_then(|matched| given(&matched.name));
+        match (given(&self.rule.name), matched) {
+            (Some(rule), Some(matched)) => Some(format!("{rule}.{matched}")),
+            (rule, matched) => rule.or(matched),
+        }
     }
 
     /// Where a redirect leads.

@@ -129,6 +129,7 @@ impl Agent {
             pods: self.pods(),
             classes: self.desired.class_names.clone(),
             mirrored: self.requests.mirrored(),
+            access_log: self.requests.logged(),
             findings,
         }
     }

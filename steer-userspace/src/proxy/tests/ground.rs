@@ -101,6 +101,7 @@ impl Ground {
                 namespace: None,
                 splits: BTreeSet::from([self.split]),
             }],
+            logs: None,
         });
     }
 

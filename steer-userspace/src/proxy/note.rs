@@ -1,0 +1,460 @@
+//! What is noted of a request for the access log. The line is written when nobody has to do with the
+//! request any more: its answer has ended, its body is sent or given up, or the client has gone.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, Method, Request, Response, StatusCode, Uri, header::HOST, uri::PathAndQuery,
+};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{
+    body::{Body, Broken},
+    told::Told,
+};
+use crate::{
+    access_log::{self, Entry, Flag, Format, Writer},
+    desired::model::PodRef,
+    requests::Failure,
+};
+
+/// Whose lines are written, where to, and how they look.
+#[derive(Clone, Debug)]
+pub struct Logs {
+    /// How a line looks.
+    pub format: Arc<Format>,
+    /// Where lines go.
+    pub writer: Writer,
+    /// The pods that ask, by the cookies of their namespaces.
+    pub clients: BTreeMap<u64, LoggedClient>,
+    /// The pods of this node that log what they are asked, by address.
+    pub servers: BTreeMap<IpAddr, PodRef>,
+    /// Connections whose requests were logged by those.
+    pub told: Told,
+}
+
+/// A pod that asks.
+#[derive(Clone, Debug)]
+pub struct LoggedClient {
+    /// Its name.
+    pub pod: PodRef,
+    /// Its address: that of its end of connections, as others see it.
+    pub address: Option<IpAddr>,
+    /// Whether it logs what it asks.
+    pub logs: bool,
+}
+
+/// What is noted of one request; nothing, if nobody logs it.
+#[derive(Clone, Default)]
+pub(super) struct Note(Option<Arc<Noted>>);
+
+/// This end of the connection that an answer came over.
+#[derive(Clone, Copy)]
+pub(super) struct UpstreamLocal(pub(super) SocketAddr);
+
+struct Noted {
+    logs: Arc<Logs>,
+    client: LoggedClient,
+    began: Instant,
+    start: Timestamp,
+    request: access_log::Request,
+    dialled: SocketAddr,
+    from: Option<SocketAddr>,
+    received: AtomicU64,
+    sent: AtomicU64,
+    found: Mutex<Found>,
+}
+
+/// What came of it.
+#[derive(Default)]
+struct Found {
+    status: Option<StatusCode>,
+    answer: HeaderMap,
+    flags: BTreeSet<Flag>,
+    details: Option<&'static str>,
+    rewritten: Option<String>,
+    route: Option<String>,
+    cluster: Option<String>,
+    upstream: Option<SocketAddr>,
+    upstream_local: Option<SocketAddr>,
+    /// When it was last sent.
+    attempt: Option<Instant>,
+    service_time: Option<Duration>,
+    /// Whether all of the answer went to the client.
+    ended: bool,
+}
+
+impl Logs {
+    /// Begins to note a request of a pod, if anybody might log it; the request carries the note. `from` is the
+    /// client's end of its connection.
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        cookie: u64,
+        request: &mut Request<Incoming>,
+        host: &str,
+        dialled: SocketAddr,
+        from: Option<SocketAddr>,
+    ) -> Note {
+        let Some(client) = self.clients.get(&cookie) else {
+            return Note::default();
+        };
+        if !client.logs && self.servers.is_empty() {
+            return Note::default();
+        }
+        let path = request.uri().path_and_query();
+        let path = path.map_or_else(|| request.uri().to_string(), ToString::to_string);
+        let noted = Noted {
+            logs: Arc::clone(self),
+            client: client.clone(),
+            began: Instant::now(),
+            start: Timestamp::now(),
+            request: access_log::Request {
+                method: request.method().clone(),
+                path,
+                rewritten: None,
+                version: request.version(),
+                authority: authority(request, host),
+                headers: request.headers().clone(),
+                answer: HeaderMap::new(),
+            },
+            dialled,
+            from: from.map(|from| {
+                let ip = client.address.unwrap_or_else(|| from.ip());
+                SocketAddr::new(ip, from.port())
+            }),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            found: Mutex::default(),
+        };
+        let note = Note(Some(Arc::new(noted)));
+        request.extensions_mut().insert(note.clone());
+        note
+    }
+}
+
+/// Whom it is for: as it says, or the service that was dialled.
+fn authority(request: &Request<Incoming>, host: &str) -> String {
+    if let Some(named) = request.uri().authority() {
+        return named.as_str().to_owned();
+    }
+    let named = request.headers().get(HOST);
+    let named = named.map(|named| String::from_utf8_lossy(named.as_bytes()).into_owned());
+    named.unwrap_or_else(|| host.to_owned())
+}
+
+impl Note {
+    /// The one that a request carries.
+    pub(super) fn of(extensions: &http::Extensions) -> Self {
+        extensions.get().cloned().unwrap_or_default()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Found)) {
+        if let Some(noted) = &self.0 {
+            change(&mut noted.found());
+        }
+    }
+
+    /// The rule that took it.
+    pub(super) fn route(&self, name: Option<String>) {
+        self.change(|found| found.route = name);
+    }
+
+    /// Something went wrong.
+    pub(super) fn flag(&self, flag: Flag) {
+        self.change(|found| {
+            found.flags.insert(flag);
+        });
+    }
+
+    /// Why it is answered so.
+    pub(super) fn because(&self, details: &'static str) {
+        self.change(|found| found.details = Some(details));
+    }
+
+    /// No rule takes it.
+    pub(super) fn no_route(&self) {
+        self.failed(Flag::NoRouteFound);
+    }
+
+    /// Why it is answered by the proxy itself.
+    pub(super) fn failed(&self, flag: Flag) {
+        self.flag(flag);
+        self.change(|found| found.details = flag.details());
+    }
+
+    /// Where it goes.
+    pub(super) fn cluster(&self, name: &str) {
+        self.change(|found| found.cluster = Some(name.to_owned()));
+    }
+
+    /// What it asks for there.
+    pub(super) fn path(&self, uri: &Uri) {
+        let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        if let Some(noted) = &self.0
+            && noted.request.path != path
+        {
+            noted.found().rewritten = Some(path.to_owned());
+        }
+    }
+
+    /// It is sent there.
+    pub(super) fn attempt(&self, upstream: SocketAddr) {
+        self.change(|found| {
+            found.upstream = Some(upstream);
+            found.upstream_local = None;
+            found.attempt = Some(Instant::now());
+        });
+    }
+
+    /// The head of an answer came.
+    pub(super) fn answered<B>(&self, response: &Response<B>) {
+        let local = response.extensions().get::<UpstreamLocal>();
+        self.change(|found| {
+            found.upstream_local = local.map(|local| local.0);
+            found.service_time = found.attempt.map(|attempt| attempt.elapsed());
+            found.details = Some("via_upstream");
+        });
+    }
+
+    /// Bytes that passed otherwise than in bodies.
+    pub(super) fn passed(&self, received: u64, sent: u64) {
+        if let Some(noted) = &self.0 {
+            noted.received.fetch_add(received, Ordering::Relaxed);
+            noted.sent.fetch_add(sent, Ordering::Relaxed);
+        }
+    }
+
+    /// The request's body, which is counted as it passes.
+    pub(super) fn received(&self, body: Body) -> Body {
+        let Some(noted) = &self.0 else { return body };
+        let counted = Received {
+            body,
+            noted: Arc::clone(noted),
+        };
+        counted.boxed_unsync()
+    }
+
+    /// The answer as the client gets it, which is counted as it passes.
+    pub(super) fn sent(&self, response: Response<Body>) -> Response<Body> {
+        let Some(noted) = &self.0 else {
+            return response;
+        };
+        let mut found = noted.found();
+        found.status = Some(response.status());
+        found.answer.clone_from(response.headers());
+        drop(found);
+        let status = response.status();
+        let is_bare = noted.request.method == Method::HEAD
+            || status.is_informational()
+            || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
+        response.map(|body| {
+            let counted = Sent {
+                body,
+                is_bare,
+                noted: Arc::clone(noted),
+            };
+            counted.boxed_unsync()
+        })
+    }
+}
+
+impl Noted {
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As the pod that asked sees it.
+    fn entry(&self, found: &Found) -> Entry {
+        let mut flags = found.flags.clone();
+        let mut details = found.details;
+        if !found.ended && flags.is_disjoint(&BROKEN.into()) {
+            flags.insert(Flag::DownstreamConnectionTermination);
+            details = Flag::DownstreamConnectionTermination.details();
+        }
+        let mut request = self.request.clone();
+        request.rewritten.clone_from(&found.rewritten);
+        request.answer.clone_from(&found.answer);
+        Entry {
+            pod: self.client.pod.clone(),
+            start: self.start,
+            duration: self.began.elapsed(),
+            request: Some(request),
+            status: found.status.map_or(0, |status| status.as_u16()),
+            flags: flags.into_iter().collect(),
+            details,
+            received: self.received.load(Ordering::Relaxed),
+            sent: self.sent.load(Ordering::Relaxed),
+            service_time: found.service_time,
+            upstream: found.upstream,
+            upstream_local: found.upstream_local,
+            cluster: found.cluster.clone(),
+            dialled: Some(self.dialled),
+            client: self.from,
+            route: found.route.clone(),
+        }
+    }
+}
+
+impl From<Failure> for Flag {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Connect => Self::UpstreamConnectionFailure,
+            Failure::Timeout => Self::UpstreamRequestTimeout,
+            Failure::Refused | Failure::Reset | Failure::Status(_) | Failure::Grpc(_) => {
+                Self::UpstreamConnectionTermination
+            }
+        }
+    }
+}
+
+/// Flags that say why an answer did not end.
+const BROKEN: [Flag; 2] = [
+    Flag::UpstreamConnectionTermination,
+    Flag::UpstreamRequestTimeout,
+];
+
+/// As the pod `upstream` that was asked sees it: what a client's rules did is not known there.
+fn of_server(pod: &PodRef, upstream: SocketAddr, mut entry: Entry, took: Duration) -> Entry {
+    const OF_CLIENTS: [Flag; 2] = [Flag::DelayInjected, Flag::UpstreamRetryLimitExceeded];
+    if let Some(request) = &mut entry.request
+        && let Some(path) = request.rewritten.take()
+    {
+        request.path = path;
+    }
+    entry.flags.retain(|flag| !OF_CLIENTS.contains(flag));
+    Entry {
+        pod: pod.clone(),
+        duration: took,
+        service_time: Some(took),
+        cluster: Some(format!("inbound|{}||", upstream.port())),
+        dialled: Some(upstream),
+        client: entry.upstream_local,
+        upstream_local: None,
+        route: Some("default".to_owned()),
+        ..entry
+    }
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        let found = std::mem::take(&mut *self.found());
+        let entry = self.entry(&found);
+        let logs = &self.logs;
+        if self.client.logs {
+            logs.writer.hand_over(logs.format.line(&entry));
+        }
+        // A server knows of requests that it answered.
+        if let (Some(upstream), Some(attempt)) = (found.upstream, found.attempt)
+            && found.service_time.is_some()
+            && let Some(pod) = logs.servers.get(&upstream.ip())
+        {
+            if let Some(local) = found.upstream_local {
+                logs.told.add(local);
+            }
+            let entry = of_server(pod, upstream, entry, attempt.elapsed());
+            logs.writer.hand_over(logs.format.line(&entry));
+        }
+    }
+}
+
+/// A request's body.
+struct Received {
+    body: Body,
+    noted: Arc<Noted>,
+}
+
+impl hyper::body::Body for Received {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let next = Pin::new(&mut self.body).poll_frame(context);
+        count(&next, &self.noted.received);
+        next
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// An answer's body.
+struct Sent {
+    body: Body,
+    /// Whether it has none, whatever its headers say.
+    is_bare: bool,
+    noted: Arc<Noted>,
+}
+
+impl hyper::body::Body for Sent {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let next = Pin::new(&mut self.body).poll_frame(context);
+        count(&next, &self.noted.sent);
+        match &next {
+            Poll::Ready(None) => self.noted.found().ended = true,
+            Poll::Ready(Some(Err(error))) => {
+                let flag = if error.is::<hyper::Error>() {
+                    Flag::UpstreamConnectionTermination
+                } else {
+                    Flag::UpstreamRequestTimeout
+                };
+                self.noted.found().flags.insert(flag);
+            }
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+        }
+        next
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        // A body whose end is known beforehand is not asked for more.
+        if self.is_bare || self.body.is_end_stream() {
+            self.noted.found().ended = true;
+        }
+    }
+}
+
+fn count(next: &Poll<Option<Result<Frame<Bytes>, Broken>>>, to: &AtomicU64) {
+    if let Poll::Ready(Some(Ok(frame))) = next
+        && let Some(data) = frame.data_ref()
+    {
+        let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+        to.fetch_add(length, Ordering::Relaxed);
+    }
+}

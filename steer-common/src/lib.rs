@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod addr;
+pub mod connection;
 pub mod egress;
 pub mod endpoint;
 pub mod flow;

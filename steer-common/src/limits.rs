@@ -102,5 +102,8 @@ pub const FLOWS_MAX: u32 = 65_536;
 /// Connections whose first bytes are kept: the latest ones. 9 KiB each.
 pub const HELLOS_MAX: u32 = 512;
 
+/// Bytes of the ring of connections: 8,000 of them, which the agent takes ten times a second.
+pub const CONNECTIONS_BYTES: u32 = 1_048_576;
+
 /// Bytes of the ring of events: 13,000 of them.
 pub const EVENTS_BYTES: u32 = 2 * 1_048_576;

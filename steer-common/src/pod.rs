@@ -3,6 +3,7 @@
 
 use crate::{
     addr::Addr,
+    connection::{Connection, Opened},
     egress::{
         Allowed, Event, Flow, FlowKey, Grant, HostKey, HostRule, Learned, LearnedKey, Meta,
         NameKey, NameRule, NetKey, NetRule, Policy, PortRow, Query, QueryKey, Resolver, SeenName,
@@ -75,5 +76,9 @@ unsafe impl aya::Pod for QueryKey {}
 unsafe impl aya::Pod for Resolver {}
 // SAFETY: as above.
 unsafe impl aya::Pod for SeenName {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Connection {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Opened {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Addr {}

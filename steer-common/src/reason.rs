@@ -153,11 +153,13 @@ pub enum Reason {
     CatchAll = 63,
     /// Requests should be looked at, and the agent is not there to do it: the node is closed then.
     AgentAway = 64,
+    /// A connection was not reported: the buffer was full, or there was no memory for a note of it.
+    ConnectionsLost = 65,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 65] = [
+    pub const ALL: [Self; 66] = [
         Self::Drawn,
         Self::Remembered,
         Self::NotAService,
@@ -223,6 +225,7 @@ impl Reason {
         Self::HandedOver,
         Self::CatchAll,
         Self::AgentAway,
+        Self::ConnectionsLost,
     ];
 
     /// Its row of COUNTERS.
@@ -299,6 +302,7 @@ impl Reason {
             Self::HandedOver => "handed_over",
             Self::CatchAll => "catch_all",
             Self::AgentAway => "agent_away",
+            Self::ConnectionsLost => "connections_lost",
         }
     }
 
@@ -327,7 +331,8 @@ impl Reason {
             | Self::AddressNeverLearned
             | Self::GrantLost
             | Self::LearnFailed
-            | Self::EventsLost => Outcome::Untouched,
+            | Self::EventsLost
+            | Self::ConnectionsLost => Outcome::Untouched,
             Self::NoEndpoint
             | Self::NoDestination
             | Self::PolicyMissing
@@ -475,6 +480,9 @@ impl Reason {
             }
             Self::HelloInSyn => {
                 "a SYN with data (TCP fast open) where the first bytes are checked: refused"
+            }
+            Self::ConnectionsLost => {
+                "a connection has no line in the access log: the buffer was full, or there was no memory"
             }
             Self::HandedOver => "handed to the agent, which looks at each request",
             Self::CatchAll => {

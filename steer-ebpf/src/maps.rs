@@ -9,6 +9,7 @@ use aya_ebpf::{
 };
 use steer_common::{
     addr::{Addr, Peer},
+    connection::{Connection, Opened},
     egress::{
         AllowedSocket, Event, Flow, FlowKey, HostKey, HostRule, Learned, LearnedKey, Meta, NameKey,
         NameRule, NetKey, NetRule, Policy, PortRow, Query, QueryKey, Resolver, SeenName,
@@ -195,6 +196,20 @@ pub(crate) static ALLOWED: Array<AllowedSocket, { limits::SOCKETS_MAX as usize }
 /// What is reported to the agent. Full: counted, never waited for.
 #[btf_map]
 pub(crate) static EVENTS: RingBuf<Event, { limits::EVENTS_BYTES as usize }> = RingBuf::new();
+
+/// Network-namespace cookie -> which of its connections are reported (`OBSERVE_*`). Writer: the agent.
+#[btf_map]
+pub(crate) static OBSERVED: HashMap<u64, u32, { limits::SOURCES_MAX as usize }, NO_PREALLOC> =
+    HashMap::new();
+
+/// Socket -> what was noted when it was connected. Writer: these programs. Lives as long as the socket.
+#[btf_map]
+pub(crate) static OPENED: SkStorage<Opened> = SkStorage::new();
+
+/// What became of connections, for the agent. Full: counted, never waited for.
+#[btf_map]
+pub(crate) static CONNECTIONS: RingBuf<Connection, { limits::CONNECTIONS_BYTES as usize }> =
+    RingBuf::new();
 
 /// How many events this CPU reported in which second. Writer: these programs.
 #[btf_map]

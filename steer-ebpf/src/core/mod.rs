@@ -1,6 +1,7 @@
 //! What the hooks share: the socket's address, the maps behind the decision, counting, verdicts.
 
 pub(crate) mod allowed;
+pub(crate) mod connection;
 pub(crate) mod count;
 pub(crate) mod dns;
 pub(crate) mod door;

@@ -53,6 +53,18 @@ pub(crate) fn load(sock: &impl Sock) -> Option<&'static Origin> {
     unsafe { kept.as_ref() }
 }
 
+/// What was noted of a TCP socket, in a hook that has no socket address.
+#[inline(always)]
+pub(crate) fn of_socket(cookie: u64, socket: *mut bpf_sock) -> Option<&'static Origin> {
+    if let Some(row) = own(cookie) {
+        // SAFETY: a valid row of the map, which is the socket's until it closes.
+        return Some(unsafe { &(*row).origin });
+    }
+    let kept = kept_beside(socket, ptr::null_mut(), 0);
+    // SAFETY: null or a valid value of the map, which lives as long as the socket.
+    unsafe { kept.as_ref() }
+}
+
 /// Forgets it: the socket dials something that is not steered.
 #[inline(always)]
 pub(crate) fn clear(sock: &impl Sock) {
@@ -93,17 +105,7 @@ fn claim(socket: u64) -> Option<*mut Origin> {
 /// Whether the agent opened it, and says so by a note that nobody else can write.
 #[inline(always)]
 pub(crate) fn is_agents(socket: *mut bpf_sock) -> bool {
-    let none = ptr::null_mut();
-    // SAFETY: the map's own address and the socket of a context.
-    let kept = unsafe {
-        bpf_sk_storage_get(
-            (&raw const ORIGIN).cast_mut().cast(),
-            socket.cast(),
-            none,
-            0,
-        )
-    };
-    let kept: *const Origin = kept.cast();
+    let kept = kept_beside(socket, ptr::null_mut(), 0);
     // SAFETY: null or a valid value of the map, which lives as long as the socket.
     unsafe { kept.as_ref() }.is_some_and(|origin| origin.split == SPLIT_OF_AGENT)
 }
@@ -118,11 +120,16 @@ pub(crate) fn is_connected(sock: &impl Sock) -> bool {
 
 #[inline(always)]
 fn beside(sock: &impl Sock, value: *mut Origin, flags: u64) -> *mut Origin {
-    // SAFETY: the map's own address and the context's own socket.
+    kept_beside(socket(sock), value, flags)
+}
+
+#[inline(always)]
+fn kept_beside(socket: *mut bpf_sock, value: *mut Origin, flags: u64) -> *mut Origin {
+    // SAFETY: the map's own address and the socket of a context.
     unsafe {
         bpf_sk_storage_get(
             (&raw const ORIGIN).cast_mut().cast(),
-            socket(sock).cast(),
+            socket.cast(),
             value.cast(),
             flags,
         )

@@ -7,6 +7,7 @@ mod getpeername;
 mod recvmsg;
 mod release;
 mod sendmsg;
+mod sockops;
 mod steer;
 mod veth;
 mod veth_in;

@@ -103,7 +103,8 @@ struct Command<'a> {
 /// `%NAME(arguments):length%`, and what follows it.
 fn command(text: &str) -> Option<(Command<'_>, &str)> {
     let inner = text.strip_prefix('%')?;
-    let is_name = |found: char| found.is_ascii_uppercase() || found.is_ascii_digit() || found == '_';
+    let is_name =
+        |found: char| found.is_ascii_uppercase() || found.is_ascii_digit() || found == '_';
     let end = inner.find(|found| !is_name(found))?;
     let (name, mut rest) = inner.split_at(end);
     let mut arguments = None;

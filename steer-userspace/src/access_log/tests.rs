@@ -132,14 +132,26 @@ fn flags_stand_side_by_side() {
 #[test]
 fn operators_of_a_format_of_ones_own() {
     let all = [
-        ("%START_TIME(%Y/%m/%dT%H:%M:%S.%3f)%", "2026/11/29T16:00:00.123"),
+        (
+            "%START_TIME(%Y/%m/%dT%H:%M:%S.%3f)%",
+            "2026/11/29T16:00:00.123",
+        ),
         ("%START_TIME(%s)%", "1795968000"),
         ("%REQ(USER-AGENT):4%|%REQ(NONE)%", "curl|-"),
         ("100%% of %HOSTNAME%", "100% of webapp"),
-        ("%ENVIRONMENT(POD_NAMESPACE)%/%ENVIRONMENT(POD_NAME)%", "shop/webapp"),
-        ("%UPSTREAM_HOST% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "10.10.0.12:3000 10.10.0.20"),
+        (
+            "%ENVIRONMENT(POD_NAMESPACE)%/%ENVIRONMENT(POD_NAME)%",
+            "shop/webapp",
+        ),
+        (
+            "%UPSTREAM_HOST% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+            "10.10.0.12:3000 10.10.0.20",
+        ),
         ("%DOWNSTREAM_LOCAL_PORT%", "80"),
-        ("%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %REQ(:PATH)%", "/items?a=1 /items?a=1"),
+        (
+            "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %REQ(:PATH)%",
+            "/items?a=1 /items?a=1",
+        ),
         ("%RESP(:STATUS)% %RESPONSE_CODE%\n", "200 200"),
     ];
     for (format, expected) in all {
@@ -153,7 +165,9 @@ fn a_path_that_was_rewritten() {
     let mut entry = entry();
     let request = entry.request.as_mut().unwrap();
     let name = HeaderName::from_static("x-envoy-original-path");
-    request.headers.insert(name, HeaderValue::from_static("/lie"));
+    request
+        .headers
+        .insert(name, HeaderValue::from_static("/lie"));
     let format = "%REQ(X-ENVOY-ORIGINAL-PATH)% %REQ(:PATH)%";
     assert_eq!(text(format, &entry), "- /items?a=1\n");
     entry.request.as_mut().unwrap().rewritten = Some("/v2/items?a=1".to_owned());
@@ -162,8 +176,14 @@ fn a_path_that_was_rewritten() {
 
 #[test]
 fn what_cannot_be_had_is_said_and_its_place_kept() {
-    let (format, mistakes) = Format::text("a %X_Y(b)% c %REQ()% %DYNAMIC_METADATA(a:b)% %START_TIME(%~)%");
-    let wrong = ["%X_Y(b)%", "%REQ()%", "%DYNAMIC_METADATA(a:b)%", "%START_TIME(%~)%"];
+    let (format, mistakes) =
+        Format::text("a %X_Y(b)% c %REQ()% %DYNAMIC_METADATA(a:b)% %START_TIME(%~)%");
+    let wrong = [
+        "%X_Y(b)%",
+        "%REQ()%",
+        "%DYNAMIC_METADATA(a:b)%",
+        "%START_TIME(%~)%",
+    ];
     let wrong = wrong.map(|text| Mistake::Operator(text.to_owned()));
     assert_eq!(mistakes, wrong);
     assert_eq!(format.line(&entry()), "a - c - - -\n");
@@ -249,8 +269,17 @@ fn lines_go_to_the_file_that_stands_at_the_path() {
     hand_over("2\n");
     fs::rename(&path, &old).unwrap();
     hand_over("3\n");
-    assert_eq!((written(&old), written(&path)), ("1\n2\n".into(), "3\n".into()));
-    assert_eq!(writer.counted(), Counted { written: 3, lost: 0 });
+    assert_eq!(
+        (written(&old), written(&path)),
+        ("1\n2\n".into(), "3\n".into())
+    );
+    assert_eq!(
+        writer.counted(),
+        Counted {
+            written: 3,
+            lost: 0
+        }
+    );
 }
 
 /// A pipe that nobody reads: lines are lost, and who hands them over never waits.
@@ -281,7 +310,13 @@ fn what_cannot_be_written_is_lost_and_counted() {
     writer.aim(Target::new("/nowhere/at/all"));
     writer.hand_over("1\n".to_owned());
     writer.flush(Duration::from_secs(5));
-    assert_eq!(writer.counted(), Counted { written: 0, lost: 1 });
+    assert_eq!(
+        writer.counted(),
+        Counted {
+            written: 0,
+            lost: 1
+        }
+    );
 }
 
 #[test]

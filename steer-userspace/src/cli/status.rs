@@ -85,6 +85,9 @@ struct Told {
     maps: Vec<Fill>,
     reasons: BTreeMap<&'static str, u64>,
     findings: BTreeMap<String, usize>,
+    /// Lines of the access log, written and lost.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    access_log: Value,
 }
 
 #[derive(Serialize)]
@@ -198,6 +201,7 @@ fn tell(looked: &Looked) -> Told {
             .map(|(reason, count)| (reason.name(), *count))
             .collect(),
         findings: findings(said),
+        access_log: said.map_or(Value::Null, |said| said["access_log"].clone()),
     }
 }
 
@@ -296,6 +300,7 @@ mod tests {
                 "pid": 42, "version": "0.1.0", "config": ["/etc/steer"], "cgroup": "/cgroup",
                 "written": "2026-01-05T09:00:00Z", "generation": 7, "state": "applied",
                 "findings": [{"severity": "warning"}, {"severity": "warning"}],
+                "access_log": {"written": 12, "lost": 3},
             })),
             programs: Ok(vec![Attached {
                 name: "steer_connect4",

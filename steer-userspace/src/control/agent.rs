@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{
     Engine, EngineError, EngineSettings, Lock, LockError, clusters_file,
+    connections::Connections,
     feed::{Feed, FeedError, Origin},
     refusals::Refusals,
     requests::Requests,
@@ -142,6 +143,7 @@ pub struct Agent {
     events: Events,
     refusals: Refusals,
     requests: Requests,
+    connections: Connections,
     _lock: Lock,
 }
 
@@ -164,6 +166,8 @@ impl Agent {
                 action: "starting the request proxy",
                 source,
             })?;
+        let (log, told) = requests.log();
+        let connections = Connections::open(&settings.engine.kernel.pins, log, told)?;
         let feed = Feed::open(&settings.origin).await?;
         Ok(Self {
             engine,
@@ -189,6 +193,7 @@ impl Agent {
             events,
             refusals: Refusals::default(),
             requests,
+            connections,
             feed,
             settings,
             _lock: lock,
@@ -253,6 +258,7 @@ impl Agent {
             }
         }
         self.beat(0)?;
+        self.connections.take();
         self.requests.end();
         tracing::info!("stopped; what is in force stays in force (`steer unload` removes it)");
         Ok(())
@@ -267,6 +273,7 @@ impl Agent {
     fn rest(&mut self) -> Result<(), AgentError> {
         self.engine.settle()?;
         self.take_events()?;
+        self.connections.take();
         if std::mem::take(&mut self.clusters_changed) {
             let failed = |source| AgentError::Io {
                 action: "writing the clusters file",
@@ -415,6 +422,7 @@ impl Agent {
                 let state = &self.settings.engine.state;
                 self.requests
                     .serve(&self.desired, self.engine.layout(), &self.found, state);
+                self.observe();
                 self.remove_others();
                 if applied.steps > 0 {
                     tracing::info!(
@@ -427,6 +435,17 @@ impl Agent {
                 }
             }
             Err(error) => self.refuse(vec![report::not_applied(&error)]),
+        }
+    }
+
+    /// Observes the connections of pods that log.
+    fn observe(&mut self) {
+        let (kernel, layout) = self.engine.kernel_and_layout();
+        let followed = self
+            .connections
+            .follow(&self.desired, layout, &self.found, kernel);
+        if let Err(error) = followed {
+            tracing::warn!(%error, "connections have no lines in the access log");
         }
     }
 

@@ -121,6 +121,11 @@ impl Engine {
         &mut self.kernel
     }
 
+    /// The kernel's side, and what is where.
+    pub fn kernel_and_layout(&mut self) -> (&mut Kernel, &Layout) {
+        (&mut self.kernel, &self.layout)
+    }
+
     /// The kernel's side.
     pub fn kernel(&self) -> &Kernel {
         &self.kernel

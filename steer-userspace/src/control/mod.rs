@@ -3,6 +3,7 @@
 mod agent;
 mod clusters_file;
 mod company;
+mod connections;
 mod engine;
 mod features;
 mod feed;

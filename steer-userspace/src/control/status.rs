@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use steer_common::service::ClassId;
 
-use crate::{access_log::Counted, finding::Finding, proxy::Mirrored};
+use crate::{access_log::Counted, desired::model::Sides, finding::Finding, proxy::Mirrored};
 
 pub(super) const NAME: &str = "status.json";
 
@@ -52,10 +52,22 @@ pub struct Status {
     pub classes: BTreeMap<ClassId, String>,
     /// What became of copies of requests.
     pub mirrored: Mirrored,
-    /// What became of lines of the access log.
-    pub access_log: Counted,
+    /// Who has an access log, and what became of its lines.
+    pub access_log: AccessLog,
     /// Findings of what is written, whether or not it is in force.
     pub findings: Vec<Finding>,
+}
+
+/// Who has an access log, and what became of its lines.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct AccessLog {
+    /// Where lines go.
+    pub file: String,
+    /// The pods that log.
+    pub pods: BTreeMap<String, Sides>,
+    /// What became of lines.
+    #[serde(flatten)]
+    pub lines: Counted,
 }
 
 impl Status {

@@ -80,7 +80,9 @@ impl<'s> Mesh<'s> {
 
     /// Whom Telemetries mean that name nobody.
     fn providers(&self) -> Vec<&'s str> {
-        let written = self.object.and_then(|it| it.spec.default_providers.as_ref());
+        let written = self
+            .object
+            .and_then(|it| it.spec.default_providers.as_ref());
         let written = written.map(|found| found.access_logging.iter().map(String::as_str));
         written.into_iter().flatten().collect()
     }

@@ -46,7 +46,7 @@ pub struct AccessLogs {
 }
 
 /// Of which side of a pod's traffic lines are written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Sides {
     /// What it asks.
     pub client: bool,

@@ -7,7 +7,7 @@ use aya::{
     pin::PinError,
     programs::{
         CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, CgroupSockAddr, Program,
-        ProgramError,
+        ProgramError, SockOps,
         links::{FdLink, LinkError},
     },
 };
@@ -52,6 +52,7 @@ fn link_to(
         Program::CgroupSockAddr(program) => sock_addr(program, target, mode),
         Program::CgroupSkb(program) => skb(program, target, mode),
         Program::CgroupSock(program) => sock(program, target, mode),
+        Program::SockOps(program) => sock_ops(program, target, mode),
         _ => return Err(KernelError::Missing { name }),
     };
     match link {
@@ -78,6 +79,15 @@ fn sock_addr(
 
 fn sock(
     program: &mut CgroupSock,
+    target: &fs::File,
+    mode: CgroupAttachMode,
+) -> Result<Result<FdLink, LinkError>, ProgramError> {
+    let id = program.attach(target, mode)?;
+    Ok(FdLink::try_from(program.take_link(id)?))
+}
+
+fn sock_ops(
+    program: &mut SockOps,
     target: &fs::File,
     mode: CgroupAttachMode,
 ) -> Result<Result<FdLink, LinkError>, ProgramError> {

@@ -9,7 +9,9 @@ use steer_common::{
 };
 
 use super::{
-    EgressMaps, KernelError, MAPS, Maps, PROGRAMS, Pins, cgroup, maps, object::PACKET_PROGRAMS, sys,
+    EgressMaps, KernelError, MAPS, Maps, PROGRAMS, Pins, cgroup, maps,
+    object::{OBSERVING_PROGRAM, PACKET_PROGRAMS},
+    sys,
 };
 use crate::plan::Capacity;
 
@@ -83,7 +85,8 @@ pub fn attached(pins: &Pins, target: &Path) -> Result<Vec<Attached>, KernelError
     };
     let judges = EgressMaps::open(pins)?.meta()?.egress != 0;
     let rests = |found: &Attached| {
-        !judges && found.program.is_none() && PACKET_PROGRAMS.contains(&found.name)
+        let packets = !judges && PACKET_PROGRAMS.contains(&found.name);
+        found.program.is_none() && (packets || found.name == OBSERVING_PROGRAM)
     };
     let all = PROGRAMS.into_iter().map(look);
     Ok(all.filter(|found| !rests(found)).collect())

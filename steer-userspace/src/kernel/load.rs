@@ -11,7 +11,7 @@ use aya::{
 
 use super::{
     Features, KernelError, Maps, Pins, Ports, Removed, attach, cgroup, migrate,
-    object::{MAPS, OBJECT, PACKET_PROGRAMS, PROGRAMS},
+    object::{MAPS, OBJECT, OBSERVING_PROGRAM, PACKET_PROGRAMS, PROGRAMS, may_rest},
 };
 use crate::plan::{Capacity, EgressRows};
 use steer_common::index::buckets;
@@ -35,6 +35,8 @@ pub struct Kernel {
     features: Features,
     target: fs::File,
     pins: Pins,
+    /// Whether the program that sees connections is in force.
+    pub(super) observes: bool,
     /// What a version with another layout has in force beside this one.
     old: Option<Pins>,
 }
@@ -60,7 +62,7 @@ impl Kernel {
         }
         let mut loaded = loaded?;
         adopted |= old.is_some();
-        let rests = |name| PACKET_PROGRAMS.contains(&name) && !settings.pins.link(name).exists();
+        let rests = |name| may_rest(name) && !settings.pins.link(name).exists();
         for name in PROGRAMS.into_iter().filter(|&name| !rests(name)) {
             let program = program(&mut loaded, name)?;
             attach::attach(name, program, &target, &settings.pins)?;
@@ -73,6 +75,7 @@ impl Kernel {
             adopted,
             features,
             target,
+            observes: settings.pins.link(OBSERVING_PROGRAM).exists(),
             pins: settings.pins.clone(),
             old,
         })
@@ -182,6 +185,11 @@ impl Kernel {
         &mut self.ports
     }
 
+    /// Whether some namespace is observed.
+    pub fn observes(&self) -> bool {
+        self.observes
+    }
+
     /// Whether the maps are those of an earlier agent.
     pub fn adopted(&self) -> bool {
         self.adopted
@@ -249,6 +257,7 @@ pub(super) fn load_program(program: &mut Program) -> Result<(), ProgramError> {
         Program::CgroupSockAddr(program) => program.load(),
         Program::CgroupSkb(program) => program.load(),
         Program::CgroupSock(program) => program.load(),
+        Program::SockOps(program) => program.load(),
         Program::SchedClassifier(program) => program.load(),
         _ => Err(ProgramError::UnexpectedProgramType),
     }

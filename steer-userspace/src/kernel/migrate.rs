@@ -16,7 +16,14 @@ const READABLE: [u32; 1] = [5];
 
 /// Maps that are not taken over: what is on its way in a ring, what hangs on sockets, and what
 /// programs need for a moment.
-const LEFT: [&str; 4] = ["EVENTS", "ORIGIN", "SCRATCH", "EVENT_BUDGET"];
+const LEFT: [&str; 6] = [
+    "EVENTS",
+    "CONNECTIONS",
+    "ORIGIN",
+    "OPENED",
+    "SCRATCH",
+    "EVENT_BUDGET",
+];
 
 /// The maps whose rows only the deciding programs write. Until the others are detached, those are
 /// the other version's.

@@ -6,6 +6,7 @@ mod attach;
 mod beside;
 pub mod capability;
 pub mod cgroup;
+mod connections;
 mod egress;
 mod error;
 mod events;
@@ -37,6 +38,7 @@ mod types;
 mod undo;
 
 pub use beside::{Beside, beside};
+pub use connections::Connections;
 pub use egress::{EgressMaps, now_secs};
 pub use error::KernelError;
 pub use events::Events;

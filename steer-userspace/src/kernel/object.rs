@@ -6,7 +6,7 @@ use aya::programs::TcAttachType;
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("STEER_EBPF_OBJECT"));
 
 /// Every map. All of them are pinned: one that is not would come back empty at the next start.
-pub const MAPS: [&str; 29] = [
+pub const MAPS: [&str; 32] = [
     "SERVICES",
     "ROUTES",
     "ENDPOINTS",
@@ -34,15 +34,20 @@ pub const MAPS: [&str; 29] = [
     "HELLO_TURN",
     "ALLOWED",
     "EVENTS",
+    "OBSERVED",
+    "OPENED",
+    "CONNECTIONS",
     "EVENT_BUDGET",
     "SCRATCH",
 ];
 
 /// Maps whose size is no number of rows that one may choose: socket storage has none, a ring has
 /// bytes, a single row is one.
-pub(super) const FIXED_SIZE: [&str; 6] = [
+pub(super) const FIXED_SIZE: [&str; 8] = [
     "SCRATCH",
     "ORIGIN",
+    "OPENED",
+    "CONNECTIONS",
     "EVENTS",
     "META",
     "EVENT_BUDGET",
@@ -50,7 +55,7 @@ pub(super) const FIXED_SIZE: [&str; 6] = [
 ];
 
 /// Every program, by its name in the object.
-pub const PROGRAMS: [&str; 11] = [
+pub const PROGRAMS: [&str; 12] = [
     "steer_connect4",
     "steer_connect6",
     "steer_sendmsg4",
@@ -62,6 +67,7 @@ pub const PROGRAMS: [&str; 11] = [
     "steer_release",
     "steer_skb_egress",
     "steer_skb_ingress",
+    "steer_sockops",
 ];
 
 /// The hooks at which it is decided where sockets connect or send, and the kernel's numbers of them
@@ -75,6 +81,14 @@ pub(super) const SOCKET_HOOKS: [(&str, u32); 4] = [
 
 /// Those that see packets: in force only while some policy judges, because each costs every packet.
 pub(super) const PACKET_PROGRAMS: [&str; 2] = ["steer_skb_egress", "steer_skb_ingress"];
+
+/// The one that sees connections open and close: in force only while somebody observes a pod.
+pub(super) const OBSERVING_PROGRAM: &str = "steer_sockops";
+
+/// Whether a program is in force only while it is needed.
+pub(super) fn may_rest(name: &str) -> bool {
+    PACKET_PROGRAMS.contains(&name) || name == OBSERVING_PROGRAM
+}
 
 /// The programs at the host's side of each pod's veth, in the order in which they are attached: what
 /// goes into the pod, and then the guard of what comes out of it.
@@ -115,7 +129,7 @@ mod tests {
         let maps = |section: &str| section == "maps" || section == ".maps";
         assert_eq!(symbols(maps), names(&MAPS));
         let programs = |section: &str| {
-            ["cgroup/", "cgroup_skb/"]
+            ["cgroup/", "cgroup_skb/", "sockops"]
                 .iter()
                 .any(|kind| section.starts_with(kind))
         };

@@ -6,13 +6,13 @@ use aya::programs::TcAttachType;
 
 use super::{
     Kernel, KernelError, PROGRAMS, Pins, attach, cgroup, filters,
-    object::{PACKET_PROGRAMS, PORT_PROGRAMS},
+    object::{OBSERVING_PROGRAM, PACKET_PROGRAMS, PORT_PROGRAMS},
     sys,
 };
 
 impl Kernel {
     /// Attaches again what somebody detached: programs at the cgroup, those that see packets among
-    /// them if some policy judges, and at the interfaces `ports`. Says what was missing.
+    /// them if some policy judges, the one that sees connections if some pod is observed, and at the interfaces `ports`. Says what was missing.
     pub fn put_back(
         &mut self,
         judges: bool,
@@ -22,7 +22,9 @@ impl Kernel {
         let wanted =
             cgroup::id(self.target()).map_err(KernelError::io("looking at", "the cgroup"))?;
         for name in PROGRAMS {
-            if (!judges && PACKET_PROGRAMS.contains(&name)) || leads_to(self.pins(), name, wanted) {
+            let rests = (!judges && PACKET_PROGRAMS.contains(&name))
+                || (!self.observes && name == OBSERVING_PROGRAM);
+            if rests || leads_to(self.pins(), name, wanted) {
                 continue;
             }
             let (program, target, pins) = self.program_and_place(name)?;

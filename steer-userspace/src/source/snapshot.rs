@@ -8,7 +8,10 @@ use std::{
 
 use super::{
     core::{EndpointSlice, Namespace, Node, Pod, Service},
-    istio::{DestinationRule, MeshConfig, ServiceEntry, Sidecar, Telemetry, VirtualService, WorkloadEntry},
+    istio::{
+        DestinationRule, MeshConfig, ServiceEntry, Sidecar, Telemetry, VirtualService,
+        WorkloadEntry,
+    },
     object::{Kind, Object, PodRef},
     parse::Parsed,
 };

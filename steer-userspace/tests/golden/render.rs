@@ -43,7 +43,11 @@ pub(crate) fn desired(desired: &Desired) -> String {
         let sides = [(client, "what it asks"), (server, "what it is asked")];
         let sides = sides.into_iter().filter(|(on, _)| **on);
         let sides: Vec<&str> = sides.map(|(_, name)| name).collect();
-        line(&mut text, 0, &format!("log of pod {pod}  {}", sides.join(", ")));
+        line(
+            &mut text,
+            0,
+            &format!("log of pod {pod}  {}", sides.join(", ")),
+        );
     }
     egress(&mut text, &desired.egress);
     text + &findings(&desired.findings)

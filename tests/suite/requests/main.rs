@@ -1,6 +1,7 @@
 //! Rules that look at requests, with an agent as people run it: who answers which request, over which
 //! connection, with which client, and what becomes of it while the agent is away.
 
+mod access_log;
 mod away;
 mod clients;
 mod cohort;
@@ -12,6 +13,11 @@ use std::process::ExitCode;
 use steer_tests::harness;
 
 fn main() -> ExitCode {
-    let tests = [cohort::tests(), away::tests(), place::tests()];
+    let tests = [
+        cohort::tests(),
+        away::tests(),
+        place::tests(),
+        access_log::tests(),
+    ];
     harness::main(tests.into_iter().flatten().collect())
 }

@@ -70,7 +70,7 @@ struct Sized {
 }
 
 /// Maps that the agent writes, for an agent with the default size.
-fn written() -> [Sized; 7] {
+fn written() -> [Sized; 8] {
     let capacity = Capacity::for_services(bounds::SERVICES_MAX);
     let sized = |name, rows, bytes, what| Sized {
         name,
@@ -117,6 +117,15 @@ fn written() -> [Sized; 7] {
             size_of::<MemberKey>() + size_of::<Member>(),
             "endpoints of services with sessionAffinity; takes memory as it fills",
         ),
+        Sized {
+            full: "connections have no lines in the access log",
+            ..sized(
+                "OBSERVED",
+                bounds::SOURCES_MAX,
+                size_of::<u64>() + size_of::<u32>(),
+                "pods of this node that have an access log; takes memory as it fills",
+            )
+        },
     ]
 }
 
@@ -222,7 +231,9 @@ mod tests {
         // Lives and dies with its socket, or is no table.
         let other = [
             "ORIGIN",
+            "OPENED",
             "EVENTS",
+            "CONNECTIONS",
             "META",
             "EVENT_BUDGET",
             "HELLO_TURN",

@@ -11,7 +11,6 @@ pub(super) fn problems(looked: &Looked, agent: &Agent) -> Vec<String> {
         of_programs(looked, agent),
         of_pods(looked),
         of_the_canary(looked),
-        of_the_log(looked),
     ]
     .concat()
 }
@@ -48,19 +47,6 @@ fn of_the_agent(looked: &Looked, agent: &Agent) -> Vec<String> {
         )),
     }
     problems
-}
-
-fn of_the_log(looked: &Looked) -> Vec<String> {
-    let said = looked.said.as_ref();
-    let lost = said.and_then(|said| said["access_log"]["lost"].as_u64());
-    let lost = lost.filter(|&lost| lost > 0);
-    let problem = |lost| {
-        format!(
-            "{lost} lines of the access log were lost since the agent began: whoever reads them is too slow, or \
-             they cannot be written"
-        )
-    };
-    lost.map(problem).into_iter().collect()
 }
 
 fn of_pins(looked: &Looked) -> Vec<String> {

@@ -39,6 +39,7 @@ pub(super) fn text(told: &Told, wide: bool) -> String {
         ("programs", programs(told)),
         ("canary", canary(told)),
     ];
+    lines.extend(access_log(told).map(|text| ("access log", text)));
     if wide {
         lines.push(("reads", told.agent.paths.join(", ")));
         lines.push(("cgroup", told.agent.cgroup.clone().unwrap_or_default()));
@@ -80,6 +81,15 @@ fn canary(told: &Told) -> String {
         _ => CAREFUL,
     };
     paint(style, told.canary)
+}
+
+/// What became of lines of the access log, if there were any.
+fn access_log(told: &Told) -> Option<String> {
+    let count = |name: &str| told.access_log[name].as_u64().unwrap_or_default();
+    let (written, lost) = (count("written"), count("lost"));
+    let style = if lost > 0 { CAREFUL } else { GOOD };
+    let text = format!("{written} lines written, {lost} lost");
+    (written + lost > 0).then(|| paint(style, &text))
 }
 
 /// Programs if `wide`; maps; reasons that occurred, or all if `wide`.

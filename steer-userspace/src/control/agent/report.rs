@@ -7,7 +7,7 @@ use steer_common::egress::LearnedKey;
 use super::{
     super::{
         EngineError, company, features, refusals,
-        status::{State, Status},
+        status::{AccessLog, State, Status},
     },
     Agent, AgentError, Outcome,
 };
@@ -97,6 +97,16 @@ impl Agent {
             .collect()
     }
 
+    fn access_log(&self) -> AccessLog {
+        let logs = &self.desired.access_logs;
+        let pods = logs.pods.iter();
+        AccessLog {
+            file: logs.file.clone(),
+            pods: pods.map(|(pod, sides)| (pod.to_string(), *sides)).collect(),
+            lines: self.requests.logged(),
+        }
+    }
+
     fn status(&self) -> Status {
         let mut findings = self.snapshot.findings.clone();
         findings.extend(self.desired.findings.iter().cloned());
@@ -129,7 +139,7 @@ impl Agent {
             pods: self.pods(),
             classes: self.desired.class_names.clone(),
             mirrored: self.requests.mirrored(),
-            access_log: self.requests.logged(),
+            access_log: self.access_log(),
             findings,
         }
     }

@@ -26,7 +26,9 @@ fn logging(text: &str) -> Vec<String> {
 }
 
 fn telemetry(namespace: &str, name: &str, spec: &str) -> String {
-    format!("\n---\nkind: Telemetry\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}")
+    format!(
+        "\n---\nkind: Telemetry\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}"
+    )
 }
 
 fn mesh(fields: &str) -> String {
@@ -109,7 +111,8 @@ fn the_file_of_the_mesh_counts_where_no_telemetry_speaks() {
 
 #[test]
 fn where_to_and_how() {
-    let written = "accessLogFile: /var/log/a\naccessLogEncoding: JSON\naccessLogFormat: '{\"a\": \"%X%\"}'";
+    let written =
+        "accessLogFile: /var/log/a\naccessLogEncoding: JSON\naccessLogFormat: '{\"a\": \"%X%\"}'";
     let desired = lowered(&format!("{CATALOG}{}", mesh(written)), &[]);
     assert_eq!(desired.access_logs.file, "/var/log/a");
     assert_eq!(findings(&desired), ["STR0303 accessLogFormat"]);

@@ -82,7 +82,11 @@ fn tracing(checks: &mut Checks, field: &str, found: &Tracing) {
         let message = "multiple providers are not supported";
         checks.warn(field, message, "leave the first one");
     }
-    for (tag, _) in found.custom_tags.iter().filter(|(_, value)| value.is_null()) {
+    for (tag, _) in found
+        .custom_tags
+        .iter()
+        .filter(|(_, value)| value.is_null())
+    {
         let message = format!("tag '{tag}' may not have a nil value");
         checks.error(format!("{field}.customTags.{tag}"), message, "give it one");
     }

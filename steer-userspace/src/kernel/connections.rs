@@ -1,0 +1,74 @@
+//! Which namespaces are observed, and CONNECTIONS, read as it fills.
+
+use std::{collections::BTreeMap, fs};
+
+use aya::maps::{HashMap, Map, MapData, RingBuf};
+use steer_common::connection::Connection;
+
+use super::{
+    Kernel, KernelError, Pins, attach,
+    maps::{data, hash},
+    object::OBSERVING_PROGRAM,
+};
+
+impl Kernel {
+    /// Observes these namespaces (`OBSERVE_*` by cookie) and no others. Without any, the program is in
+    /// force nowhere. Connections that are open already are not reported.
+    pub fn observe(&mut self, wanted: &BTreeMap<u64, u32>) -> Result<(), KernelError> {
+        let name = "OBSERVED";
+        let mut rows = hash::<u64, u32>(self.pins(), name, Map::HashMap)?;
+        self.observes = !wanted.is_empty();
+        if self.observes {
+            put(&mut rows, wanted).map_err(KernelError::map(name))?;
+            let (program, target, pins) = self.program_and_place(OBSERVING_PROGRAM)?;
+            if !pins.link(OBSERVING_PROGRAM).exists() {
+                attach::attach(OBSERVING_PROGRAM, program, target, &pins)?;
+            }
+            return Ok(());
+        }
+        let path = self.pins().link(OBSERVING_PROGRAM);
+        if path.exists() {
+            fs::remove_file(&path).map_err(KernelError::io("removing", &path))?;
+        }
+        put(&mut rows, wanted).map_err(KernelError::map(name))
+    }
+}
+
+fn put(
+    rows: &mut HashMap<MapData, u64, u32>,
+    wanted: &BTreeMap<u64, u32>,
+) -> Result<(), aya::maps::MapError> {
+    let there: Vec<u64> = rows.keys().collect::<Result<_, _>>()?;
+    for cookie in there.iter().filter(|cookie| !wanted.contains_key(cookie)) {
+        rows.remove(cookie)?;
+    }
+    for (cookie, sides) in wanted {
+        rows.insert(cookie, sides, 0)?;
+    }
+    Ok(())
+}
+
+/// The ring of connections. One reader at a time: what one has read is gone.
+pub struct Connections(RingBuf<MapData>);
+
+impl Connections {
+    /// Opens it.
+    pub fn open(pins: &Pins) -> Result<Self, KernelError> {
+        let name = "CONNECTIONS";
+        let map = Map::RingBuf(data(&pins.map(name), name)?);
+        RingBuf::try_from(map)
+            .map(Self)
+            .map_err(KernelError::map(name))
+    }
+
+    /// The next one that was closed, if there is one.
+    pub fn next_closed(&mut self) -> Option<Connection> {
+        loop {
+            let record = self.0.next()?;
+            // What has another size was written by programs of another version.
+            if let Some(found) = Connection::from_bytes(&record) {
+                return Some(found);
+            }
+        }
+    }
+}

@@ -15,6 +15,7 @@ use aya_ebpf::{
 use steer_common::{
     addr::{Addr, Peer, Port},
     connection::{Connection, OBSERVE_OPENED, Opened, state},
+    flow::Origin,
     reason::Reason,
 };
 
@@ -44,7 +45,7 @@ pub(crate) fn opened(ctx: &SockOpsContext, side: u32) {
     // SAFETY: the kernel's own context pointer.
     let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
     let origin = origin::of_socket(cookie, socket);
-    if origin.is_some_and(|origin| origin.is_of_requests()) {
+    if origin.is_some_and(Origin::is_of_requests) {
         return;
     }
     let steered = origin.filter(|origin| side == OBSERVE_OPENED && origin.endpoint == remote);

@@ -42,13 +42,12 @@ impl Template {
                 literal(&mut pieces, ABSENT);
                 return Self { pieces };
             };
-            match Operator::parse(command.name, command.arguments) {
-                Some(operator) => pieces.push(Piece::Operator(operator, command.most)),
-                None => {
-                    let length = from.len() - after.len();
-                    unknown.push(from[..length].to_owned());
-                    literal(&mut pieces, ABSENT);
-                }
+            if let Some(operator) = Operator::parse(command.name, command.arguments) {
+                pieces.push(Piece::Operator(operator, command.most));
+            } else {
+                let length = from.len() - after.len();
+                unknown.push(from[..length].to_owned());
+                literal(&mut pieces, ABSENT);
             }
             rest = after;
         }

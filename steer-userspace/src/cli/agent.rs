@@ -43,7 +43,7 @@ pub(super) fn run(args: args::Agent, instance: &args::Instance) -> anyhow::Resul
             state: instance.state.clone(),
         },
     };
-    super::runtime()?.block_on(async { Agent::start(settings).await?.run().await })?;
+    super::runtime()?.block_on(async { Box::pin(Agent::start(settings).await?.run()).await })?;
     Ok(Exit::Done)
 }
 

@@ -123,6 +123,14 @@ impl Stage {
         Ok(serde_json::from_slice(&text)?)
     }
 
+    /// Lines of the access log: those of the agent's output that begin with a time in brackets.
+    pub(crate) fn access_log(&self) -> Result<Vec<String>> {
+        let path = self.agent.log();
+        let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        let lines = text.lines().filter(|line| line.starts_with("[20"));
+        Ok(lines.map(ToOwned::to_owned).collect())
+    }
+
     /// `steer WORDS...` on the maps of the lab's agent.
     pub(crate) fn steer(&self, words: &[&str]) -> Result<Printed> {
         let (subcommand, rest) = words.split_first().context("steer needs a subcommand")?;

@@ -31,6 +31,7 @@ impl Walk<'_> {
         self.one_version()?;
         self.one_version_through_webapp()?;
         self.cohorts()?;
+        self.access_log()?;
         self.mirror()?;
         self.weights()?;
         self.change_while_connections_flow()?;
@@ -153,6 +154,47 @@ impl Walk<'_> {
             "with the header v2, without it v1, request by request on one connection",
             curl == expected,
         )
+    }
+
+    fn access_log(&mut self) -> Result<()> {
+        self.report.step(
+            "S7",
+            "a Telemetry for app=webapp: webapp has an access log, and nobody else",
+        )?;
+        let file = format!("{STEPS}/telemetry.yaml");
+        let took = self.stage.apply_and_wait(&file)?;
+        self.report.applied(&format!(
+            "{file}; the agent reported it in force {:.1} ms after the write",
+            took.as_secs_f64() * 1e3
+        ))?;
+        let curl = clients::curl(self.client()?, CATALOG, 10, Connections::Fresh)?;
+        self.measured("curl, client -> catalog", &curl)?;
+        let curl = clients::curl(self.client()?, WEBAPP, 10, Connections::Fresh)?;
+        self.measured("curl, client -> webapp -> catalog", &curl)?;
+        wait_for("lines of the access log", || {
+            Ok(self.stage.access_log()?.len() >= 20)
+        })?;
+        let lines = self.stage.access_log()?;
+        let first: Vec<&str> = lines.iter().take(2).map(String::as_str).collect();
+        self.report
+            .asked("the agent's output, 2 lines of it", &first.join("\n"))?;
+        let all = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
+        self.report.check(
+            "10 lines of requests that webapp sent to the catalog, 10 of connections that it was asked by",
+            lines.len() == 20
+                && all("\"GET / HTTP/1.1\" 200 - via_upstream") + all("\"GET / HTTP/1.0\" 200 - via_upstream")
+                    == 10
+                && all(" inbound|8080|| ") == 10,
+        )?;
+        let client = self.client()?.v4()?;
+        let of_client = format!(" {client}:");
+        let asked_by_client =
+            |line: &&String| line.contains("outbound|") && line.contains(&of_client);
+        self.report.check(
+            "no line of what the client sent to the catalog",
+            !lines.iter().any(|line| asked_by_client(&line)),
+        )?;
+        self.stage.take_back("telemetry.yaml")
     }
 
     fn mirror(&mut self) -> Result<()> {

@@ -3,5 +3,6 @@
 mod ground;
 mod h1;
 mod h2;
+mod log;
 mod mirror;
 mod strict;

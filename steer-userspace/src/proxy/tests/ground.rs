@@ -27,9 +27,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::super::{Mirrored, Orders, Place, Proxy, Served};
+use super::super::{LoggedClient, Logs, Mirrored, Orders, Place, Proxy, Served, Told};
 use crate::{
-    desired::model::{Destination, Endpoint, Mirror, RequestRule, Rule},
+    access_log::{Format, Writer},
+    desired::model::{Destination, Endpoint, Mirror, PodRef, RequestRule, Rule},
     requests::Route,
     source::istio::HttpRoute,
 };
@@ -45,12 +46,47 @@ pub(super) struct Ground {
     proxy: Proxy,
     split: SplitId,
     endpoints: BTreeMap<String, Vec<SocketAddr>>,
+    logs: Option<Arc<Logs>>,
 }
 
 impl Ground {
     /// Rules as written; subsets are names of servers.
     pub(super) async fn new(rules: Value, endpoints: &[(&str, &[SocketAddr])]) -> Self {
+        Self::raise(rules, endpoints, None).await
+    }
+
+    /// The same, with an access log.
+    pub(super) async fn logging(
+        rules: Value,
+        endpoints: &[(&str, &[SocketAddr])],
+        format: &str,
+        writer: &Writer,
+    ) -> Self {
+        let client = LoggedClient {
+            pod: PodRef {
+                namespace: "shop".to_owned(),
+                name: "webapp".to_owned(),
+            },
+            address: None,
+            logs: true,
+        };
+        let logs = Logs {
+            format: Arc::new(Format::text(format).0),
+            writer: writer.clone(),
+            clients: BTreeMap::from([(1, client)]),
+            servers: BTreeMap::new(),
+            told: Told::default(),
+        };
+        Self::raise(rules, endpoints, Some(Arc::new(logs))).await
+    }
+
+    async fn raise(
+        rules: Value,
+        endpoints: &[(&str, &[SocketAddr])],
+        logs: Option<Arc<Logs>>,
+    ) -> Self {
         let this = Self {
+            logs,
             proxy: Proxy::start(Arc::new(|_| Ok(()))).unwrap(),
             // Of other processes on this machine too.
             split: NEXT.fetch_add(1, Ordering::Relaxed) ^ (std::process::id() & 0xfff) << 4,
@@ -101,7 +137,7 @@ impl Ground {
                 namespace: None,
                 splits: BTreeSet::from([self.split]),
             }],
-            logs: None,
+            logs: self.logs.clone(),
         });
     }
 

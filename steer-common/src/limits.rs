@@ -104,3 +104,9 @@ pub const HELLOS_MAX: u32 = 512;
 
 /// Bytes of the ring of events: 13,000 of them.
 pub const EVENTS_BYTES: u32 = 2 * 1_048_576;
+
+/// Routes whose requests are copied without a proxy.
+pub const TAPPED_MAX: u32 = 4_096;
+
+/// Bytes of the ring of what they carry: some milliseconds of 1 GB/s.
+pub const TAP_BYTES: u32 = 8 * 1_048_576;

@@ -153,11 +153,13 @@ pub enum Reason {
     CatchAll = 63,
     /// Requests should be looked at, and the agent is not there to do it: the node is closed then.
     AgentAway = 64,
+    /// Bytes of a request were not handed to the agent that copies it.
+    TapFull = 65,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 65] = [
+    pub const ALL: [Self; 66] = [
         Self::Drawn,
         Self::Remembered,
         Self::NotAService,
@@ -223,6 +225,7 @@ impl Reason {
         Self::HandedOver,
         Self::CatchAll,
         Self::AgentAway,
+        Self::TapFull,
     ];
 
     /// Its row of COUNTERS.
@@ -299,6 +302,7 @@ impl Reason {
             Self::HandedOver => "handed_over",
             Self::CatchAll => "catch_all",
             Self::AgentAway => "agent_away",
+            Self::TapFull => "tap_full",
         }
     }
 
@@ -327,7 +331,8 @@ impl Reason {
             | Self::AddressNeverLearned
             | Self::GrantLost
             | Self::LearnFailed
-            | Self::EventsLost => Outcome::Untouched,
+            | Self::EventsLost
+            | Self::TapFull => Outcome::Untouched,
             Self::NoEndpoint
             | Self::NoDestination
             | Self::PolicyMissing
@@ -482,6 +487,9 @@ impl Reason {
             }
             Self::AgentAway => {
                 "requests must be looked at and the agent is away (--when-away closed): refused"
+            }
+            Self::TapFull => {
+                "the buffer of what is copied was full: a request goes on, its copy does not"
             }
         }
     }

@@ -19,6 +19,7 @@ use steer_common::{
     limits,
     parse::hello::Hello,
     service::{Route, Source},
+    tap::{TapHead, Tapped},
 };
 
 use crate::core::scratch::{ROOMS, Scratch};
@@ -195,6 +196,15 @@ pub(crate) static ALLOWED: Array<AllowedSocket, { limits::SOCKETS_MAX as usize }
 /// What is reported to the agent. Full: counted, never waited for.
 #[btf_map]
 pub(crate) static EVENTS: RingBuf<Event, { limits::EVENTS_BYTES as usize }> = RingBuf::new();
+
+/// Split -> its requests are copied. Writer: the agent. Full: the agent says which are not.
+#[btf_map]
+pub(crate) static TAPPED: HashMap<u32, Tapped, { limits::TAPPED_MAX as usize }, NO_PREALLOC> =
+    HashMap::new();
+
+/// What clients of these send. Full: counted, never waited for, and not copied.
+#[btf_map]
+pub(crate) static TAP: RingBuf<TapHead, { limits::TAP_BYTES as usize }> = RingBuf::new();
 
 /// How many events this CPU reported in which second. Writer: these programs.
 #[btf_map]

@@ -412,9 +412,7 @@ impl Agent {
             Ok(applied) => {
                 self.refused.clear();
                 self.note_rules(applied.generation);
-                let state = &self.settings.engine.state;
-                self.requests
-                    .serve(&self.desired, self.engine.layout(), &self.found, state);
+                self.serve();
                 self.remove_others();
                 if applied.steps > 0 {
                     tracing::info!(
@@ -427,6 +425,23 @@ impl Agent {
                 }
             }
             Err(error) => self.refuse(vec![report::not_applied(&error)]),
+        }
+    }
+
+    /// Looks at requests, and copies them, where the rules say so.
+    fn serve(&mut self) {
+        let state = &self.settings.engine.state;
+        let layout = self.engine.layout();
+        let tapped = self
+            .requests
+            .serve(&self.desired, layout, &self.found, state);
+        match self.engine.kernel_mut().tap(&tapped) {
+            Ok(0) => {}
+            Ok(more) => tracing::warn!(
+                more,
+                "so many routes too many: their requests are not copied"
+            ),
+            Err(error) => tracing::warn!(%error, "requests are not copied"),
         }
     }
 

@@ -8,19 +8,19 @@ use std::{
     sync::Arc,
 };
 
-use steer_common::service::{CLASS_ANYONE, ClassId, SplitId};
+use steer_common::service::{CLASS_ANYONE, ClassId, Depth, SplitId};
 
 use super::requests_file;
 use crate::{
     desired::{
         Desired,
-        model::{Port, RequestRule, Service, View},
+        model::{Port, Route as Decided, Service, View},
     },
     image::key,
-    kernel::{OwnSockets, Pins},
+    kernel::{OwnSockets, Pins, Tap},
     node::discover::Scan,
     plan::Layout,
-    proxy::{Mirrored, Orders, Place, Proxy, Served},
+    proxy::{Mirrored, Orders, Place, Proxy, Served, Take},
     requests::{Route, Shown},
 };
 
@@ -35,9 +35,11 @@ impl Requests {
     /// Starts the proxy, with nothing to serve.
     pub(super) fn start(pins: &Pins) -> io::Result<Self> {
         let own = OwnSockets::open(pins).map_err(io::Error::other)?;
+        let mut tap = Tap::open(pins).map_err(io::Error::other)?;
+        let tap = Box::new(move |take: &mut Take<'_>| tap.read(take).is_some());
         let mark = move |socket: BorrowedFd<'_>| own.mark(socket).map_err(io::Error::other);
         Ok(Self {
-            proxy: Proxy::start(Arc::new(mark))?,
+            proxy: Proxy::start(Arc::new(mark), tap)?,
             busy: true,
         })
     }
@@ -53,17 +55,26 @@ impl Requests {
         self.proxy.end();
     }
 
-    /// Serves the routes that look at requests, to the pods that are here.
-    pub(super) fn serve(&mut self, desired: &Desired, layout: &Layout, found: &Scan, state: &Path) {
+    /// Serves the routes that look at requests, to the pods that are here. Says which are to be tapped.
+    pub(super) fn serve(
+        &mut self,
+        desired: &Desired,
+        layout: &Layout,
+        found: &Scan,
+        state: &Path,
+    ) -> BTreeSet<SplitId> {
         let wanted = Wanted::new(desired, layout);
+        let tapped = wanted.served.iter().filter(|(_, served)| served.tapped);
+        let tapped = tapped.map(|(&split, _)| split).collect();
         if wanted.shown.is_empty() && !self.busy {
-            return;
+            return tapped;
         }
         self.busy = !wanted.shown.is_empty();
         self.proxy.serve(wanted.orders(desired, found));
         if let Err(error) = requests_file::write(state, &wanted.shown) {
             tracing::warn!(%error, "listings do not show the rules that look at requests");
         }
+        tapped
     }
 }
 
@@ -86,7 +97,7 @@ impl Wanted {
                     if let View::Route(route) = view
                         && !route.requests.is_empty()
                     {
-                        this.add(layout, service, port, class, &route.requests);
+                        this.add(layout, service, port, class, route);
                     }
                 }
             }
@@ -100,8 +111,10 @@ impl Wanted {
         service: &Service,
         port: &Port,
         class: ClassId,
-        rules: &[RequestRule],
+        view: &Decided,
     ) {
+        let rules = &view.requests;
+        let tapped = view.depth != Depth::Request;
         let route = match Route::new(rules) {
             Ok(route) => Arc::new(route),
             Err(error) => {
@@ -124,6 +137,7 @@ impl Wanted {
                     key,
                     host: service.host.clone(),
                     route: Arc::clone(&route),
+                    tapped,
                 },
             );
         }
@@ -135,10 +149,13 @@ impl Wanted {
             let class = desired.classes.get(pod).copied().unwrap_or(CLASS_ANYONE);
             let own = self.classes.iter();
             let own = own.filter(|&(_, &of)| of == CLASS_ANYONE || of == class);
-            let splits: BTreeSet<SplitId> = own.map(|(&split, _)| split).collect();
-            if splits.is_empty() {
+            let own: Vec<SplitId> = own.map(|(&split, _)| split).collect();
+            if own.is_empty() {
                 return None;
             }
+            let is_tapped =
+                |split: &SplitId| self.served.get(split).is_some_and(|found| found.tapped);
+            let splits = own.into_iter().filter(|split| !is_tapped(split)).collect();
             // A pod that is gone meanwhile needs no listener.
             let namespace = workload.insider.open().ok()??;
             Some(Place {

@@ -112,8 +112,8 @@ pub struct Route {
     /// Where to, in the rule's order, weights as written. If requests are looked at: where connections
     /// go whose requests cannot be.
     pub destinations: Vec<Destination>,
-    /// The rules that look at requests, in order; what none of them takes is answered with 404. Empty
-    /// unless that is the depth.
+    /// The rules that look at requests, in order; what none of them takes is answered with 404. At a
+    /// lesser depth, the one whose requests are copied on their way.
     pub requests: Vec<RequestRule>,
 }
 

@@ -21,6 +21,7 @@ use super::{
     report::Report,
     select::{self, Choice, Chosen, Dial, choose, holding},
     settings::{Settings, SplitMode},
+    unenforced::is_copied,
     virtual_services::{HttpRule, VirtualServices},
 };
 use crate::{
@@ -132,6 +133,13 @@ impl<'w> Maker<'w> {
     /// Adds the rules that look at requests, if they can be looked at.
     fn with_requests(&mut self, mut route: Route, rules: &[&'w HttpRule]) -> Route {
         if route.depth != Depth::Request {
+            // Nothing but copies can be made of them on their way.
+            let copied = rules.first().filter(|rule| is_copied(rule.route()));
+            let copied = copied.filter(|_| route.depth == Depth::Connect);
+            route.requests = copied
+                .into_iter()
+                .map(|rule| self.request_rule(rule))
+                .collect();
             return route;
         }
         let Dial { service, port, .. } = self.dial;

@@ -92,7 +92,10 @@ fn http<'s>(prepared: &'s Prepared, dial: Dial<'s>) -> Option<Choice<'s>> {
         if !matches.is_empty() && holding.peek().is_none() {
             continue;
         }
-        let deep = !requests.is_empty() || unenforced::takes_requests(rule.route());
+        let first = requests.is_empty();
+        let deep = !first || unenforced::takes_requests(rule.route());
+        let copied = first && !deep && unenforced::is_copied(rule.route());
+        let by_proxy = copied && !dial.port.protocol.is_read_on_its_way();
         requests.push(rule);
         if matches.is_empty() || holding.any(|one| !matching::needs_requests(one)) {
             return Some(Choice::Rule(Chosen {
@@ -100,7 +103,11 @@ fn http<'s>(prepared: &'s Prepared, dial: Dial<'s>) -> Option<Choice<'s>> {
                 field: rule.field.clone(),
                 name: rule.route().name.as_deref(),
                 destinations: destinations(rule),
-                depth: if deep { Depth::Request } else { Depth::Connect },
+                depth: if deep || by_proxy {
+                    Depth::Request
+                } else {
+                    Depth::Connect
+                },
                 requests,
                 split: SplitMode::of(&prepared.object),
             }));

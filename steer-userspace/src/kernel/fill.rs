@@ -9,7 +9,9 @@ use steer_common::{
 };
 
 use super::{
-    EgressMaps, KernelError, MAPS, Maps, PROGRAMS, Pins, cgroup, maps, object::PACKET_PROGRAMS, sys,
+    EgressMaps, KernelError, MAPS, Maps, PROGRAMS, Pins, cgroup, maps,
+    object::{PACKET_PROGRAMS, TAP_PROGRAM},
+    sys, tap,
 };
 use crate::plan::Capacity;
 
@@ -82,9 +84,12 @@ pub fn attached(pins: &Pins, target: &Path) -> Result<Vec<Attached>, KernelError
         }
     };
     let judges = EgressMaps::open(pins)?.meta()?.egress != 0;
-    let rests = |found: &Attached| {
-        !judges && found.program.is_none() && PACKET_PROGRAMS.contains(&found.name)
+    let copies = tap::is_open(pins)?;
+    let needed = |name: &str| match name {
+        TAP_PROGRAM => copies,
+        _ => judges || !PACKET_PROGRAMS.contains(&name),
     };
+    let rests = |found: &Attached| found.program.is_none() && !needed(found.name);
     let all = PROGRAMS.into_iter().map(look);
     Ok(all.filter(|found| !rests(found)).collect())
 }

@@ -11,7 +11,7 @@ use aya::{
 
 use super::{
     Features, KernelError, Maps, Pins, Ports, Removed, attach, cgroup, migrate,
-    object::{MAPS, OBJECT, PACKET_PROGRAMS, PROGRAMS},
+    object::{MAPS, OBJECT, PACKET_PROGRAMS, PROGRAMS, may_rest},
 };
 use crate::plan::{Capacity, EgressRows};
 use steer_common::index::buckets;
@@ -60,7 +60,7 @@ impl Kernel {
         }
         let mut loaded = loaded?;
         adopted |= old.is_some();
-        let rests = |name| PACKET_PROGRAMS.contains(&name) && !settings.pins.link(name).exists();
+        let rests = |name| may_rest(name) && !settings.pins.link(name).exists();
         for name in PROGRAMS.into_iter().filter(|&name| !rests(name)) {
             let program = program(&mut loaded, name)?;
             attach::attach(name, program, &target, &settings.pins)?;
@@ -132,20 +132,21 @@ impl Kernel {
         if judge {
             self.follow_other()?;
         }
-        for name in PACKET_PROGRAMS {
-            let path = self.pins.link(name);
-            match (judge, path.exists()) {
-                (true, false) => {
-                    let program = program(self.ports.loaded_mut(), name)?;
-                    attach::attach(name, program, &self.target, &self.pins)?;
-                }
-                (false, true) => {
-                    fs::remove_file(&path).map_err(KernelError::io("removing", &path))?;
-                }
-                (true, true) | (false, false) => {}
+        let mut programs = PACKET_PROGRAMS.into_iter();
+        programs.try_for_each(|name| self.put_in_force(name, judge))
+    }
+
+    /// Puts a program in force that may rest, or takes it away.
+    pub(super) fn put_in_force(&mut self, name: &'static str, on: bool) -> Result<(), KernelError> {
+        let path = self.pins.link(name);
+        match (on, path.exists()) {
+            (true, false) => {
+                let program = program(self.ports.loaded_mut(), name)?;
+                attach::attach(name, program, &self.target, &self.pins)
             }
+            (false, true) => fs::remove_file(&path).map_err(KernelError::io("removing", &path)),
+            (true, true) | (false, false) => Ok(()),
         }
-        Ok(())
     }
 
     /// Puts rows of the egress guard in force without a plan: for tests and benches.

@@ -12,11 +12,11 @@ use super::{
 };
 
 /// The layouts whose rows this one can take over, the latest first.
-const READABLE: [u32; 1] = [5];
+const READABLE: [u32; 2] = [6, 5];
 
 /// Maps that are not taken over: what is on its way in a ring, what hangs on sockets, and what
 /// programs need for a moment.
-const LEFT: [&str; 4] = ["EVENTS", "ORIGIN", "SCRATCH", "EVENT_BUDGET"];
+const LEFT: [&str; 5] = ["EVENTS", "TAP", "ORIGIN", "SCRATCH", "EVENT_BUDGET"];
 
 /// The maps whose rows only the deciding programs write. Until the others are detached, those are
 /// the other version's.

@@ -6,7 +6,7 @@ use aya::programs::TcAttachType;
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("STEER_EBPF_OBJECT"));
 
 /// Every map. All of them are pinned: one that is not would come back empty at the next start.
-pub const MAPS: [&str; 29] = [
+pub const MAPS: [&str; 31] = [
     "SERVICES",
     "ROUTES",
     "ENDPOINTS",
@@ -36,21 +36,24 @@ pub const MAPS: [&str; 29] = [
     "EVENTS",
     "EVENT_BUDGET",
     "SCRATCH",
+    "TAPPED",
+    "TAP",
 ];
 
 /// Maps whose size is no number of rows that one may choose: socket storage has none, a ring has
 /// bytes, a single row is one.
-pub(super) const FIXED_SIZE: [&str; 6] = [
+pub(super) const FIXED_SIZE: [&str; 7] = [
     "SCRATCH",
     "ORIGIN",
     "EVENTS",
+    "TAP",
     "META",
     "EVENT_BUDGET",
     "HELLO_TURN",
 ];
 
 /// Every program, by its name in the object.
-pub const PROGRAMS: [&str; 11] = [
+pub const PROGRAMS: [&str; 12] = [
     "steer_connect4",
     "steer_connect6",
     "steer_sendmsg4",
@@ -62,6 +65,7 @@ pub const PROGRAMS: [&str; 11] = [
     "steer_release",
     "steer_skb_egress",
     "steer_skb_ingress",
+    TAP_PROGRAM,
 ];
 
 /// The hooks at which it is decided where sockets connect or send, and the kernel's numbers of them
@@ -75,6 +79,14 @@ pub(super) const SOCKET_HOOKS: [(&str, u32); 4] = [
 
 /// Those that see packets: in force only while some policy judges, because each costs every packet.
 pub(super) const PACKET_PROGRAMS: [&str; 2] = ["steer_skb_egress", "steer_skb_ingress"];
+
+/// Those that are in force only while something needs them.
+pub(super) fn may_rest(name: &str) -> bool {
+    name == TAP_PROGRAM || PACKET_PROGRAMS.contains(&name)
+}
+
+/// The one that hands over what is to be copied: in force only while something is.
+pub(super) const TAP_PROGRAM: &str = "steer_tap";
 
 /// The programs at the host's side of each pod's veth, in the order in which they are attached: what
 /// goes into the pod, and then the guard of what comes out of it.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{KernelError, PROGRAMS, Pins, object::PACKET_PROGRAMS, sys};
+use super::{KernelError, PROGRAMS, Pins, object::may_rest, sys};
 
 /// What the kernel counted of one program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -35,7 +35,7 @@ impl Programs {
                     source,
                 }
             };
-            if PACKET_PROGRAMS.contains(&name) && !pins.link(name).exists() {
+            if may_rest(name) && !pins.link(name).exists() {
                 continue;
             }
             let link = sys::open_pin(&pins.link(name)).map_err(failed("OBJ_GET"))?;

@@ -6,8 +6,8 @@ use aya::programs::TcAttachType;
 
 use super::{
     Kernel, KernelError, PROGRAMS, Pins, attach, cgroup, filters,
-    object::{PACKET_PROGRAMS, PORT_PROGRAMS},
-    sys,
+    object::{PACKET_PROGRAMS, PORT_PROGRAMS, TAP_PROGRAM},
+    sys, tap,
 };
 
 impl Kernel {
@@ -21,8 +21,11 @@ impl Kernel {
         let mut missing = Vec::new();
         let wanted =
             cgroup::id(self.target()).map_err(KernelError::io("looking at", "the cgroup"))?;
+        let copies = tap::is_open(self.pins())?;
+        let rests =
+            |name| (!judges && PACKET_PROGRAMS.contains(&name)) || (!copies && name == TAP_PROGRAM);
         for name in PROGRAMS {
-            if (!judges && PACKET_PROGRAMS.contains(&name)) || leads_to(self.pins(), name, wanted) {
+            if rests(name) || leads_to(self.pins(), name, wanted) {
                 continue;
             }
             let (program, target, pins) = self.program_and_place(name)?;

@@ -19,7 +19,7 @@ use steer_common::service::{REQUEST_PORT, SplitId, request_address};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, oneshot, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -29,6 +29,7 @@ use super::{
     gate::Gate,
     mirror::Mirrors,
     table::{Ready, Table},
+    tap::{self, Replay},
     upstream::Upstreams,
 };
 
@@ -47,6 +48,9 @@ type Stop = oneshot::Sender<Infallible>;
 pub(super) struct Listeners {
     door: Door,
     mirrors: Arc<Mirrors>,
+    replay: Replay,
+    /// When it was last tried again.
+    tidied: Instant,
     table: watch::Sender<Arc<Table>>,
     wanted: Vec<Place>,
     pods: BTreeMap<u64, Arc<Pod>>,
@@ -61,10 +65,12 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    pub(super) fn new(door: Door, mirrors: Arc<Mirrors>) -> Self {
+    pub(super) fn new(door: Door, mirrors: Arc<Mirrors>, tap: tap::Source) -> Self {
         let (alive, gone) = mpsc::channel(1);
         Self {
             door,
+            replay: Replay::new(tap, Arc::clone(&mirrors)),
+            tidied: Instant::now(),
             mirrors,
             table: watch::Sender::new(Arc::default()),
             wanted: Vec::new(),
@@ -79,6 +85,7 @@ impl Listeners {
 
     /// Serves what is ordered.
     pub(super) async fn follow(&mut self, orders: Orders) {
+        self.replay.follow(&orders.routes);
         let next = self.table.borrow().next(orders.routes);
         self.table.send_replace(Arc::new(next));
         self.wanted = orders.pods;
@@ -110,9 +117,15 @@ impl Listeners {
         let _none_left = gone.recv().await;
     }
 
-    /// Waits, and tries again.
-    pub(super) async fn retry(&mut self) {
-        sleep(RETRY_EVERY).await;
+    /// Waits, copies what was tapped meanwhile, and tries again what could not be done.
+    pub(super) async fn idle(&mut self) {
+        sleep(self.replay.rest().unwrap_or(RETRY_EVERY)).await;
+        self.replay.read(&self.pods, &self.table);
+        if self.tidied.elapsed() < RETRY_EVERY {
+            return;
+        }
+        self.tidied = Instant::now();
+        self.replay.tidy();
         self.pods.values().for_each(|pod| pod.upstreams.tidy());
         self.open_missing().await;
     }

@@ -6,6 +6,7 @@
 //! gate        only requests that can be understood in one way are read   (framing)
 //! forward     which rule, which endpoint, what is tried again            (headers, body, local)
 //! mirror      copies, beside the live requests
+//! tap         copies of what clients send directly, with nobody in between
 //! upstream    connections to endpoints, from the pod's own namespace
 //! ```
 //!
@@ -22,6 +23,7 @@ mod listeners;
 mod local;
 mod mirror;
 mod table;
+mod tap;
 mod upstream;
 
 #[cfg(test)]
@@ -48,6 +50,7 @@ use door::Door;
 use listeners::Listeners;
 pub use mirror::Mirrored;
 use mirror::Mirrors;
+pub use tap::{Source as Tap, Take};
 
 /// How long to wait for listeners.
 const SERVED_MAX: Duration = Duration::from_millis(500);
@@ -76,6 +79,8 @@ pub struct Served {
     pub host: String,
     /// Its rules.
     pub route: Arc<Route>,
+    /// Clients send directly, and the tap hands over what they send.
+    pub tapped: bool,
 }
 
 /// One pod.
@@ -103,7 +108,7 @@ pub struct Proxy {
 
 impl Proxy {
     /// Starts it, with nothing to serve.
-    pub fn start(mark: Arc<Mark>) -> io::Result<Self> {
+    pub fn start(mark: Arc<Mark>, tap: Tap) -> io::Result<Self> {
         let door = Door::start(mark)?;
         let mirrors = Arc::new(Mirrors::new());
         let copier = Arc::clone(&mirrors);
@@ -113,7 +118,7 @@ impl Proxy {
             .build()?;
         let run = move || {
             runtime.block_on(async move {
-                let mut listeners = Listeners::new(door, copier);
+                let mut listeners = Listeners::new(door, copier, tap);
                 loop {
                     tokio::select! {
                         next = wanted.recv() => match next {
@@ -129,7 +134,7 @@ impl Proxy {
                             }
                             None => return,
                         },
-                        () = listeners.retry() => {}
+                        () = listeners.idle() => {}
                     }
                 }
             });

@@ -78,6 +78,12 @@ impl Table {
 }
 
 impl Ready {
+    /// The rules, with their counters.
+    pub(super) fn rules(&self) -> impl Iterator<Item = (&crate::requests::Rule, &Tickets)> {
+        let tickets = self.tickets.iter().map(|tickets| &**tickets);
+        self.served.route.rules.iter().zip(tickets)
+    }
+
     /// The counters of a rule.
     pub(super) fn tickets(&self, matched: &Matched<'_>) -> Option<&Tickets> {
         let mut rules = self.served.route.rules.iter().zip(&self.tickets);

@@ -5,3 +5,4 @@ mod h1;
 mod h2;
 mod mirror;
 mod strict;
+mod tap;

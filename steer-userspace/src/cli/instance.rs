@@ -144,6 +144,13 @@ impl Seen {
         found.map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// Where copies of a route's requests go, if clients send directly.
+    pub(super) fn copies(&self, route: &Route) -> impl Iterator<Item = &String> {
+        let found = self.requests.get(&route.split);
+        let found = found.filter(|_| route.depth() != Depth::Request);
+        found.into_iter().flatten().flat_map(|rule| &rule.mirrors)
+    }
+
     /// How many tickets the split of a route has given out.
     pub(super) fn tickets(&self, route: &Route) -> u64 {
         let given = self.live.tickets.get(&route.split);

@@ -292,6 +292,11 @@ impl Agent {
             self.untold |= self.strays.look(&self.snapshot, node, &self.found, now);
         }
         self.look_beside();
+        let mirrored = self.requests.mirrored();
+        self.untold |= self
+            .told
+            .as_ref()
+            .is_some_and(|told| told.mirrored != mirrored);
         self.look_at_the_kernel()?;
         if self.untold { self.tell() } else { Ok(()) }
     }

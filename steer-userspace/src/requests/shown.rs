@@ -17,8 +17,10 @@ pub struct Shown {
     pub rule: Rule,
     /// What it takes: any of these.
     pub matches: Vec<String>,
-    /// Where to, with weights as written, or what it answers; then where copies go.
+    /// Where to, with weights as written, or what it answers.
     pub leads_to: Vec<String>,
+    /// Where copies go.
+    pub mirrors: Vec<String>,
 }
 
 impl Shown {
@@ -32,10 +34,8 @@ impl Shown {
         Self {
             rule: rule.rule.clone(),
             matches,
-            leads_to: leads_to(&rule.written, &rule.destinations)
-                .into_iter()
-                .chain(rule.mirrors.iter().map(mirror))
-                .collect(),
+            leads_to: leads_to(&rule.written, &rule.destinations),
+            mirrors: rule.mirrors.iter().map(mirror).collect(),
         }
     }
 }

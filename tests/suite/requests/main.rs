@@ -6,12 +6,13 @@ mod clients;
 mod cohort;
 mod place;
 mod stage;
+mod tap;
 
 use std::process::ExitCode;
 
 use steer_tests::harness;
 
 fn main() -> ExitCode {
-    let tests = [cohort::tests(), away::tests(), place::tests()];
+    let tests = [cohort::tests(), away::tests(), place::tests(), tap::tests()];
     harness::main(tests.into_iter().flatten().collect())
 }

@@ -39,6 +39,9 @@ pub(super) struct Route {
     /// Of a rule that looks at requests: where it leads, or what it answers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     leads_to: Vec<String>,
+    /// Where copies of requests go.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mirrors: Vec<String>,
     /// Since these weights took effect.
     connections: u64,
     /// Largest distance of a destination's count from its exact share, in connections, since these
@@ -82,6 +85,7 @@ fn of_requests(seen: &Seen, found: &InForce<'_>, rule: &Shown) -> Route {
         position: position(&rule.rule),
         destinations: Vec::new(),
         leads_to: rule.leads_to.clone(),
+        mirrors: rule.mirrors.clone(),
         connections: 0,
         split_error: None,
         ..row(seen, found)
@@ -115,6 +119,7 @@ fn row(seen: &Seen, found: &InForce<'_>) -> Route {
         split_error: split_error(route, &shares),
         destinations: shares,
         leads_to: Vec::new(),
+        mirrors: seen.copies(route).cloned().collect(),
         tickets: seen.tickets(route),
         generation: route.generation,
     }
@@ -210,6 +215,12 @@ fn leading(to: &str) -> String {
     format!("{}={weight}", short(cluster))
 }
 
+/// `mirror version-v2=100%`.
+fn copied(to: &str) -> String {
+    let to = to.strip_prefix("mirror ").unwrap_or(to);
+    format!("mirror {}", leading(to))
+}
+
 /// `version-v1=90:9`: destination, weight as written, connections.
 fn share(share: &Share) -> String {
     let name = short(&share.cluster);
@@ -256,6 +267,7 @@ impl Row for Route {
         let own = self.destinations.iter().map(share);
         let shares: Vec<String> = own
             .chain(self.leads_to.iter().map(|to| leading(to)))
+            .chain(self.mirrors.iter().map(|to| copied(to)))
             .collect();
         let shares = match (self.visible, shares.is_empty()) {
             (false, _) => "not visible".to_owned(),

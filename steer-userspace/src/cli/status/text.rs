@@ -39,6 +39,13 @@ pub(super) fn text(told: &Told, wide: bool) -> String {
         ("programs", programs(told)),
         ("canary", canary(told)),
     ];
+    if !told.mirrored.is_empty() {
+        let counts = told.mirrored.iter();
+        let counts: Vec<String> = counts
+            .map(|(what, count)| format!("{count} {}", what.replace('_', " ")))
+            .collect();
+        lines.push(("mirrored", counts.join(", ")));
+    }
     if wide {
         lines.push(("reads", told.agent.paths.join(", ")));
         lines.push(("cgroup", told.agent.cgroup.clone().unwrap_or_default()));

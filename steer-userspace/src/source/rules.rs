@@ -28,12 +28,14 @@ impl Parsed {
             | Self::DestinationRule(_)
             | Self::ServiceEntry(_)
             | Self::Sidecar(_)
+            | Self::Gateway(_)
             | Self::MeshConfig(_) => true,
             Self::Namespace(_)
             | Self::Node(_)
             | Self::Service(_)
             | Self::EndpointSlice(_)
             | Self::Pod(_)
+            | Self::Secret(_)
             | Self::WorkloadEntry(_) => false,
         }
     }
@@ -56,6 +58,7 @@ pub fn with_rules(now: &Snapshot, rules: &[Document]) -> Result<Snapshot, Vec<Fi
         destination_rules: then.destination_rules,
         service_entries: then.service_entries,
         sidecars: then.sidecars,
+        gateways: then.gateways,
         mesh_configs: then.mesh_configs,
         findings: then.findings,
         ..now.clone()

@@ -7,8 +7,10 @@ use std::{
 };
 
 use super::{
-    core::{EndpointSlice, Namespace, Node, Pod, Service},
-    istio::{DestinationRule, MeshConfig, ServiceEntry, Sidecar, VirtualService, WorkloadEntry},
+    core::{EndpointSlice, Namespace, Node, Pod, Secret, Service},
+    istio::{
+        DestinationRule, Gateway, MeshConfig, ServiceEntry, Sidecar, VirtualService, WorkloadEntry,
+    },
     object::{Kind, Object, PodRef},
     parse::Parsed,
 };
@@ -37,6 +39,10 @@ pub struct Snapshot {
     pub workload_entries: Vec<Arc<Object<WorkloadEntry>>>,
     /// Sidecars, in Istio's order: oldest first.
     pub sidecars: Vec<Arc<Object<Sidecar>>>,
+    /// Gateways, in Istio's order: oldest first.
+    pub gateways: Vec<Arc<Object<Gateway>>>,
+    /// Secrets, by namespace and name.
+    pub secrets: Vec<Arc<Object<Secret>>>,
     /// The mesh's configuration, wherever it stands, by namespace and name.
     pub mesh_configs: Vec<Arc<Object<MeshConfig>>>,
     /// What was found while reading.
@@ -111,6 +117,13 @@ impl Snapshot {
                 added.sidecars,
                 &mut found,
             ),
+            gateways: merged(
+                &self.gateways,
+                &removed.gateways,
+                added.gateways,
+                &mut found,
+            ),
+            secrets: merged(&self.secrets, &removed.secrets, added.secrets, &mut found),
             mesh_configs: merged(
                 &self.mesh_configs,
                 &removed.mesh_configs,
@@ -125,6 +138,7 @@ impl Snapshot {
             .sort_by(|a, b| a.age_key().cmp(&b.age_key()));
         new.service_entries
             .sort_by(|a, b| a.age_key().cmp(&b.age_key()));
+        new.gateways.sort_by(|a, b| a.age_key().cmp(&b.age_key()));
         new.sidecars.sort_by(|a, b| a.age_key().cmp(&b.age_key()));
         found.sort();
         found.dedup();
@@ -182,6 +196,8 @@ fn grouped(objects: impl IntoIterator<Item = Parsed>) -> Snapshot {
             Parsed::ServiceEntry(object) => groups.service_entries.push(object),
             Parsed::WorkloadEntry(object) => groups.workload_entries.push(object),
             Parsed::Sidecar(object) => groups.sidecars.push(object),
+            Parsed::Gateway(object) => groups.gateways.push(object),
+            Parsed::Secret(object) => groups.secrets.push(object),
             Parsed::MeshConfig(object) => groups.mesh_configs.push(object),
         }
     }

@@ -13,6 +13,7 @@
 //! clock, no I/O, no aya. `kernel` is the only module that imports aya. `control` wires them. `install` puts
 //! steer on a cluster.
 
+pub mod certificates;
 pub mod cli;
 pub mod control;
 pub mod desired;

@@ -3,7 +3,7 @@
 mod report;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::PathBuf,
     sync::Arc,
@@ -142,6 +142,8 @@ pub struct Agent {
     events: Events,
     refusals: Refusals,
     requests: Requests,
+    /// Ports that gateways need and that could not be opened, and why.
+    closed: BTreeMap<u16, String>,
     _lock: Lock,
 }
 
@@ -189,6 +191,7 @@ impl Agent {
             events,
             refusals: Refusals::default(),
             requests,
+            closed: BTreeMap::new(),
             feed,
             settings,
             _lock: lock,
@@ -292,6 +295,7 @@ impl Agent {
             self.untold |= self.strays.look(&self.snapshot, node, &self.found, now);
         }
         self.look_beside();
+        self.look_at_ports();
         let mirrored = self.requests.mirrored();
         self.untold |= self
             .told
@@ -299,6 +303,13 @@ impl Agent {
             .is_some_and(|told| told.mirrored != mirrored);
         self.look_at_the_kernel()?;
         if self.untold { self.tell() } else { Ok(()) }
+    }
+
+    /// Looks which ports that gateways need could not be opened.
+    fn look_at_ports(&mut self) {
+        let closed = self.requests.closed();
+        self.untold |= closed != self.closed;
+        self.closed = closed;
     }
 
     /// Looks who else decides where sockets connect.
@@ -418,6 +429,7 @@ impl Agent {
                 self.refused.clear();
                 self.note_rules(applied.generation);
                 self.serve();
+                self.look_at_ports();
                 self.remove_others();
                 if applied.steps > 0 {
                     tracing::info!(

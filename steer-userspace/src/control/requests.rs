@@ -10,7 +10,7 @@ use std::{
 
 use steer_common::service::{CLASS_ANYONE, ClassId, Depth, SplitId};
 
-use super::requests_file;
+use super::{edge_file, requests_file};
 use crate::{
     desired::{
         Desired,
@@ -21,7 +21,7 @@ use crate::{
     node::discover::Scan,
     plan::Layout,
     proxy::{Mirrored, Orders, Place, Proxy, Served, Take},
-    requests::{Route, Shown},
+    requests::{Entrance, Route, Shown, listed},
 };
 
 /// The request proxy, and the file of its rules.
@@ -49,6 +49,11 @@ impl Requests {
         self.proxy.mirrored()
     }
 
+    /// The node's own ports that gateways need and that could not be opened, and why.
+    pub(super) fn closed(&self) -> BTreeMap<u16, String> {
+        self.proxy.closed()
+    }
+
     /// Waits a while until requests that are under way are answered. The kernel must know before that
     /// nobody is here to look at others.
     pub(super) fn end(&self) {
@@ -66,13 +71,17 @@ impl Requests {
         let wanted = Wanted::new(desired, layout);
         let tapped = wanted.served.iter().filter(|(_, served)| served.tapped);
         let tapped = tapped.map(|(&split, _)| split).collect();
-        if wanted.shown.is_empty() && !self.busy {
+        let idle = wanted.shown.is_empty() && desired.listeners.is_empty();
+        if idle && !self.busy {
             return tapped;
         }
-        self.busy = !wanted.shown.is_empty();
+        self.busy = !idle;
         self.proxy.serve(wanted.orders(desired, found));
         if let Err(error) = requests_file::write(state, &wanted.shown) {
             tracing::warn!(%error, "listings do not show the rules that look at requests");
+        }
+        if let Err(error) = edge_file::write(state, &listed(&desired.listeners)) {
+            tracing::warn!(%error, "listings do not show what gateways serve");
         }
         tapped
     }
@@ -167,8 +176,23 @@ impl Wanted {
         Orders {
             routes: self.served.clone(),
             pods: pods.collect(),
+            edge: edge(desired),
         }
     }
+}
+
+/// What comes in at the node's own ports.
+fn edge(desired: &Desired) -> BTreeMap<u16, Entrance> {
+    let listeners = desired.listeners.iter();
+    let ready = listeners.filter_map(|listener| match Entrance::new(&listener.entrance) {
+        Ok(entrance) => Some((listener.port, entrance)),
+        Err(error) => {
+            // What is written was checked.
+            tracing::warn!(port = listener.port, %error, "a gateway's rules cannot be made ready");
+            None
+        }
+    });
+    ready.collect()
 }
 
 /// The rules of routes that are in force, as listings show them.

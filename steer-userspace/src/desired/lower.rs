@@ -18,7 +18,7 @@ use super::{
     destination_rules::DestinationRules,
     egress::EgressLowering,
     endpoints::usable,
-    host,
+    gateway, host,
     model::{Cluster, Desired, PodRef, Port, Rule, Service, View},
     registry::{Host, HostPort, Registry, entries::Resolved},
     review::Review,
@@ -119,7 +119,12 @@ impl Lowering {
         let mut egress = std::mem::take(&mut self.egress);
         desired.egress = egress.lower(self.world(), snapshot, &desired.services, local);
         self.egress = egress;
-        desired.findings = self.findings(&review);
+        let (listeners, mut told) = gateway::lower(self.world(), snapshot);
+        desired.listeners = listeners;
+        told.extend(self.findings(&review));
+        told.sort();
+        told.dedup();
+        desired.findings = told;
         self.review = review;
         desired
     }
@@ -333,8 +338,6 @@ impl Lowering {
         all.extend(self.egress.findings.iter().cloned());
         let told = self.told.iter().filter_map(|name| self.made.get(name));
         all.extend(told.flat_map(|made| made.findings.iter().cloned()));
-        all.sort();
-        all.dedup();
         all
     }
 }

@@ -10,7 +10,7 @@ use steer_common::{
 
 pub use crate::source::object::PodRef;
 
-use super::egress::model::Egress;
+use super::{egress::model::Egress, gateway::model::Listener};
 use crate::{
     finding::{Finding, ObjectRef, Position},
     source::istio::HttpRoute,
@@ -27,6 +27,8 @@ pub struct Desired {
     pub class_names: BTreeMap<ClassId, String>,
     /// What pods may reach.
     pub egress: Egress,
+    /// Where every node listens for traffic of outside.
+    pub listeners: Vec<Listener>,
     /// What is not enforced, or only in part, or refused; sorted.
     pub findings: Vec<Finding>,
 }
@@ -179,6 +181,8 @@ pub struct Destination {
     pub host: String,
     /// The service port.
     pub port: u16,
+    /// Whether its servers are to be spoken to with HTTP/2, where that is not the client's choice.
+    pub http2: bool,
     /// The subset.
     pub subset: Option<String>,
     /// Its weight as written; 0 is never drawn.

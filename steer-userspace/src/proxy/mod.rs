@@ -8,13 +8,16 @@
 //! mirror      copies, beside the live requests
 //! tap         copies of what clients send directly, with nobody in between
 //! upstream    connections to endpoints, from the pod's own namespace
+//! edge        the node's own ports, where traffic of outside comes in
 //! ```
 //!
 //! Fails open or closed in the kernel: a pod whose listener is not there, or whose agent does not
 //! live, is never sent here (`steer_common::logic::decide`).
 
 mod body;
+mod connection;
 mod door;
+mod edge;
 mod forward;
 mod framing;
 mod gate;
@@ -35,7 +38,7 @@ use std::{
     io,
     os::fd::BorrowedFd,
     sync::{
-        Arc,
+        Arc, PoisonError,
         mpsc::{SyncSender, sync_channel},
     },
     thread,
@@ -45,8 +48,9 @@ use std::{
 use steer_common::service::{ServiceKey, SplitId};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use crate::requests::Route;
+use crate::requests::{Entrance, Route};
 use door::Door;
+use edge::Closed;
 use listeners::Listeners;
 pub use mirror::Mirrored;
 use mirror::Mirrors;
@@ -68,6 +72,8 @@ pub struct Orders {
     pub routes: BTreeMap<SplitId, Served>,
     /// To whom.
     pub pods: Vec<Place>,
+    /// What comes in at the node's own ports.
+    pub edge: BTreeMap<u16, Entrance>,
 }
 
 /// One route.
@@ -104,6 +110,7 @@ enum Order {
 pub struct Proxy {
     orders: UnboundedSender<(Order, SyncSender<()>)>,
     mirrors: Arc<Mirrors>,
+    closed: Closed,
 }
 
 impl Proxy {
@@ -112,13 +119,15 @@ impl Proxy {
         let door = Door::start(mark)?;
         let mirrors = Arc::new(Mirrors::new());
         let copier = Arc::clone(&mirrors);
+        let closed = Closed::default();
+        let missing = Arc::clone(&closed);
         let (orders, mut wanted) = unbounded_channel::<(Order, SyncSender<()>)>();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let run = move || {
             runtime.block_on(async move {
-                let mut listeners = Listeners::new(door, copier, tap);
+                let mut listeners = Listeners::new(door, copier, tap, missing);
                 loop {
                     tokio::select! {
                         next = wanted.recv() => match next {
@@ -142,12 +151,22 @@ impl Proxy {
         thread::Builder::new()
             .name("steer-proxy".to_owned())
             .spawn(run)?;
-        Ok(Self { orders, mirrors })
+        Ok(Self {
+            orders,
+            mirrors,
+            closed,
+        })
     }
 
     /// What became of copies so far.
     pub fn mirrored(&self) -> Mirrored {
         self.mirrors.counted()
+    }
+
+    /// The node's own ports that could not be opened, and why.
+    pub fn closed(&self) -> BTreeMap<u16, String> {
+        let closed = self.closed.lock();
+        closed.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Serves this from now on, and waits a moment until listeners are open. What is under way ends as

@@ -232,9 +232,9 @@ impl Reader {
                 return false;
             }
         };
-        let ready = self.table.borrow().route(self.split);
-        let Some(ready) = ready else { return false };
-        for (rule, tickets) in ready.rules() {
+        let known = self.table.borrow().route(self.split);
+        let Some(known) = known else { return false };
+        for (rule, tickets) in known.ready.rules() {
             if let Action::Forward(forward) = &rule.action {
                 let copies = forward.mirrored(tickets.mirror());
                 let upstreams = &self.pod.upstreams;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     desired::{
+        gateway::model::Stream,
         matching::RESERVED_HEADERS,
         model::{Destination, Mirror, RequestRule, Rule, cluster_name},
     },
@@ -40,6 +41,16 @@ impl Shown {
     }
 }
 
+/// A rule for bytes.
+pub(super) fn of_stream(stream: &Stream) -> Shown {
+    Shown {
+        rule: stream.rule.clone(),
+        matches: vec!["-".to_owned()],
+        leads_to: destinations(&stream.destinations),
+        mirrors: Vec::new(),
+    }
+}
+
 fn mirror(mirror: &Mirror) -> String {
     let to = &mirror.to;
     let cluster = cluster_name(&to.host, to.port, to.subset.as_deref());
@@ -49,7 +60,7 @@ fn mirror(mirror: &Mirror) -> String {
     )
 }
 
-fn leads_to(rule: &HttpRoute, destinations: &[Destination]) -> Vec<String> {
+fn leads_to(rule: &HttpRoute, to: &[Destination]) -> Vec<String> {
     if let Some(redirect) = &rule.redirect {
         return vec![format!(
             "redirect {}",
@@ -59,11 +70,15 @@ fn leads_to(rule: &HttpRoute, destinations: &[Destination]) -> Vec<String> {
     if let Some(answer) = &rule.direct_response {
         return vec![format!("answer {}", answer.status)];
     }
+    destinations(to)
+}
+
+fn destinations(to: &[Destination]) -> Vec<String> {
     let one = |to: &Destination| {
         let cluster = cluster_name(&to.host, to.port, to.subset.as_deref());
         format!("{cluster} {}", to.weight)
     };
-    destinations.iter().map(one).collect()
+    to.iter().map(one).collect()
 }
 
 fn one(found: &HttpMatch) -> String {

@@ -1,9 +1,11 @@
 //! Rules that look at requests, with an agent as people run it: who answers which request, over which
 //! connection, with which client, and what becomes of it while the agent is away.
 
+mod authority;
 mod away;
 mod clients;
 mod cohort;
+mod gateway;
 mod place;
 mod stage;
 mod tap;
@@ -13,6 +15,12 @@ use std::process::ExitCode;
 use steer_tests::harness;
 
 fn main() -> ExitCode {
-    let tests = [cohort::tests(), away::tests(), place::tests(), tap::tests()];
+    let tests = [
+        cohort::tests(),
+        away::tests(),
+        place::tests(),
+        gateway::tests(),
+        tap::tests(),
+    ];
     harness::main(tests.into_iter().flatten().collect())
 }

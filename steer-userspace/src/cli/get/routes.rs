@@ -8,7 +8,7 @@ use steer_common::{
     service::{ROUTE_AFFINITY, ROUTE_HIDDEN},
 };
 
-use super::Filter;
+use super::{Filter, edge};
 use crate::{
     cli::{
         instance::{InForce, Reached, Seen, transport},
@@ -21,35 +21,35 @@ use crate::{
 
 #[derive(Serialize)]
 pub(super) struct Route {
-    name: String,
-    vhost_name: String,
-    domains: Vec<String>,
+    pub(super) name: String,
+    pub(super) vhost_name: String,
+    pub(super) domains: Vec<String>,
     #[serde(rename = "match")]
-    matches: String,
-    virtual_service: Option<String>,
+    pub(super) matches: String,
+    pub(super) virtual_service: Option<String>,
     /// The rule's field, e.g. `spec.http[0]`.
-    field: Option<String>,
-    position: Option<String>,
-    address: String,
-    transport: &'static str,
-    client: String,
-    depth: &'static str,
-    visible: bool,
-    destinations: Vec<Share>,
+    pub(super) field: Option<String>,
+    pub(super) position: Option<String>,
+    pub(super) address: String,
+    pub(super) transport: &'static str,
+    pub(super) client: String,
+    pub(super) depth: &'static str,
+    pub(super) visible: bool,
+    pub(super) destinations: Vec<Share>,
     /// Of a rule that looks at requests: where it leads, or what it answers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    leads_to: Vec<String>,
+    pub(super) leads_to: Vec<String>,
     /// Where copies of requests go.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    mirrors: Vec<String>,
+    pub(super) mirrors: Vec<String>,
     /// Since these weights took effect.
-    connections: u64,
+    pub(super) connections: u64,
     /// Largest distance of a destination's count from its exact share, in connections, since these
     /// weights took effect; none if clients are remembered or there is no destination.
-    split_error: Option<f64>,
+    pub(super) split_error: Option<f64>,
     /// How many the split has given out in its whole life.
-    tickets: u64,
-    generation: u32,
+    pub(super) tickets: u64,
+    pub(super) generation: u32,
 }
 
 /// What one destination got.
@@ -63,7 +63,7 @@ pub(in crate::cli) struct Share {
 }
 
 /// One row for each address, port and class of client; before it, one for each rule that looks at its
-/// requests.
+/// requests. Then what gateways serve.
 pub(super) fn rows(seen: &Seen, filter: &Filter<'_>) -> Vec<Route> {
     let routes = seen.routes();
     let listed = routes.iter().filter(|found| filter.takes(found));
@@ -73,6 +73,7 @@ pub(super) fn rows(seen: &Seen, filter: &Filter<'_>) -> Vec<Route> {
             let looking = looking.map(|rule| of_requests(seen, found, rule));
             looking.chain([row(seen, found)])
         })
+        .chain(edge::rows(seen, filter))
         .collect()
 }
 

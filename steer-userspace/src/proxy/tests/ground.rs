@@ -145,6 +145,7 @@ impl Ground {
                 namespace: None,
                 splits: listens.into_iter().collect(),
             }],
+            edge: BTreeMap::new(),
         });
     }
 
@@ -175,6 +176,7 @@ impl Ground {
         Destination {
             host: "catalog".to_owned(),
             port: 80,
+            http2: false,
             subset: subset.map(str::to_owned),
             weight,
             destination_rules: Vec::new(),

@@ -190,10 +190,7 @@ async fn named(stream: TcpStream, client: std::net::IpAddr, mut way: Way) {
         return;
     };
     match names.find(&name) {
-        None => {}
         Some(Inside::Passed(counted)) => pass(stream, &way, counted).await,
-        // Without a certificate nobody is let in.
-        Some(Inside::Requests(None, _) | Inside::Bytes(None, _) | Inside::Bytes(_, None)) => {}
         Some(Inside::Requests(Some(server), _)) => {
             if let Some(stream) = end_tls(server, stream).await {
                 let site = requests::Site::named(&way, client, name);
@@ -205,6 +202,9 @@ async fn named(stream: TcpStream, client: std::net::IpAddr, mut way: Way) {
                 pass(stream, &way, counted).await;
             }
         }
+        // Without a certificate nobody is let in.
+        None
+        | Some(Inside::Requests(None, _) | Inside::Bytes(None, _) | Inside::Bytes(_, None)) => {}
     }
 }
 

@@ -20,6 +20,10 @@ use crate::{
     },
 };
 
+/// Where nodes listen for a Service whatever its type, `PORT=NODE_PORT, ...`: kube-proxy refuses what comes
+/// to a nodePort of a Service without endpoints, before any listener sees it.
+const NODE_PORTS: &str = "steer.dev/node-ports";
+
 /// A port of a Service that gateways select.
 pub(super) struct Door<'w> {
     pub(super) service: &'w Arc<Object<Service>>,
@@ -60,7 +64,7 @@ pub(super) fn find<'w>(
                     left(gateway, &field, service, report);
                     continue;
                 }
-                let node_ports = node_ports(snapshot, service, port);
+                let node_ports = node_ports(snapshot, service, port, report);
                 if node_ports.is_empty() {
                     no_node_port(gateway, &field, number, service, report);
                     continue;
@@ -92,8 +96,17 @@ pub(super) fn selected<'w>(world: World<'w>, gateway: &Object<Gateway>) -> Vec<&
     world.registry.hosts.values().filter(is_selected).collect()
 }
 
-fn node_ports(snapshot: &Snapshot, service: &Object<Service>, port: &HostPort) -> Vec<u16> {
+fn node_ports(
+    snapshot: &Snapshot,
+    service: &Object<Service>,
+    port: &HostPort,
+    report: &mut Report,
+) -> Vec<u16> {
     let own = port.port.node_port.filter(|port| *port != 0);
+    let annotated = annotated(service, report);
+    let annotated = annotated
+        .into_iter()
+        .filter(|(of, _)| *of == port.port.port);
     let of_pods = snapshot
         .pods
         .iter()
@@ -103,10 +116,34 @@ fn node_ports(snapshot: &Snapshot, service: &Object<Service>, port: &HostPort) -
                 && contains(&pod.meta.labels, &service.spec.selector)
         })
         .flat_map(|pod| host_ports(pod, port));
-    let mut all: Vec<u16> = own.into_iter().chain(of_pods).collect();
+    let mut all: Vec<u16> = own
+        .into_iter()
+        .chain(of_pods)
+        .chain(annotated.map(|(_, at)| at))
+        .collect();
     all.sort_unstable();
     all.dedup();
     all
+}
+
+/// Pairs of the annotation: a port of the Service, and one of nodes.
+fn annotated(service: &Object<Service>, report: &mut Report) -> Vec<(u16, u16)> {
+    let Some(text) = service.meta.annotations.get(NODE_PORTS) else {
+        return Vec::new();
+    };
+    let pairs = text.split(',').map(|pair| {
+        let (port, at) = pair.split_once('=')?;
+        let number = |text: &str| text.trim().parse().ok().filter(|port: &u16| *port != 0);
+        Some((number(port)?, number(at)?))
+    });
+    let pairs: Option<Vec<(u16, u16)>> = pairs.collect();
+    pairs.unwrap_or_else(|| {
+        let field = format!("metadata.annotations.{NODE_PORTS}");
+        let message = format!("{text:?} is no list of ports: it has no effect");
+        let help = "write PORT=NODE_PORT, with commas between them";
+        report.add(service, &field, codes::GATEWAY_DOOR, message, help);
+        Vec::new()
+    })
 }
 
 /// The ports of the node that lead to the pod's port behind a port of its Service.
@@ -164,7 +201,8 @@ fn no_node_port(
         "port {number} of {} has no nodePort: no node listens for it",
         service.reference()
     );
-    let help = "make the Service one of type NodePort or LoadBalancer";
+    let help = "make the Service one of type NodePort or LoadBalancer, or annotate it with \
+                steer.dev/node-ports: PORT=NODE_PORT";
     report.add(gateway, field, codes::GATEWAY_DOOR, message, help);
 }
 

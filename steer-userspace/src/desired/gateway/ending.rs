@@ -10,6 +10,9 @@ use crate::{
     source::{Object, Snapshot, core::Secret, istio::ServerTls},
 };
 
+/// Where a Secret has the certificates of an authority.
+const AUTHORITY: [&str; 2] = ["cacert", "ca.crt"];
+
 /// What limits whose certificates clients may have, and is not enforced: nobody is let in instead.
 fn unenforced_limits(tls: &ServerTls) -> Option<&'static str> {
     let limits = [
@@ -82,7 +85,6 @@ fn ending(snapshot: &Snapshot, secret: &Object<Secret>, tls: &ServerTls) -> Resu
     };
     let beside = format!("{}-cacert", secret.meta.name);
     let beside = self::secret(snapshot, &secret.meta.namespace, &beside);
-    const AUTHORITY: [&str; 2] = ["cacert", "ca.crt"];
     let authority = entry(&AUTHORITY).or_else(|| beside?.spec.first(&AUTHORITY));
     let crl = entry(&["ca.crl"]).or_else(|| beside?.spec.first(&["ca.crl"]));
     let clients = match tls.mode() {

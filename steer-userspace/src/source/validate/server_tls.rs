@@ -65,12 +65,12 @@ fn own(checks: &mut Checks, field: &str, tls: &ServerTls) {
 
 fn ended(checks: &mut Checks, field: &str, tls: &ServerTls, mode: &str) {
     let (certificate, key) = (
-        is_given(&tls.server_certificate),
-        is_given(&tls.private_key),
+        is_given(tls.server_certificate.as_ref()),
+        is_given(tls.private_key.as_ref()),
     );
     let several = !tls.tls_certificates.is_empty();
     let ways = [
-        is_given(&tls.credential_name),
+        is_given(tls.credential_name.as_ref()),
         !tls.credential_names.is_empty(),
         several,
         certificate && key,
@@ -93,7 +93,7 @@ fn ended(checks: &mut Checks, field: &str, tls: &ServerTls, mode: &str) {
             checks.error(format!("{field}.{name}"), "it is missing", help);
         }
     }
-    if mode.ends_with("MUTUAL") && !is_given(&tls.ca_certificates) {
+    if mode.ends_with("MUTUAL") && !is_given(tls.ca_certificates.as_ref()) {
         let message = "nothing says whose certificates clients may have";
         checks.error(format!("{field}.caCertificates"), message, "name a file");
     }
@@ -106,8 +106,11 @@ fn pairs(checks: &mut Checks, field: &str, tls: &ServerTls) {
     }
     for (index, pair) in tls.tls_certificates.iter().enumerate() {
         let needed = [
-            ("serverCertificate", is_given(&pair.server_certificate)),
-            ("privateKey", is_given(&pair.private_key)),
+            (
+                "serverCertificate",
+                is_given(pair.server_certificate.as_ref()),
+            ),
+            ("privateKey", is_given(pair.private_key.as_ref())),
         ];
         for (name, _) in needed.into_iter().filter(|(_, given)| !given) {
             let field = format!("{field}.tlsCertificates[{index}].{name}");
@@ -133,6 +136,6 @@ fn ciphers(checks: &mut Checks, field: &str, names: &[String]) {
     }
 }
 
-fn is_given(text: &Option<String>) -> bool {
-    text.as_ref().is_some_and(|text| !text.is_empty())
+fn is_given(text: Option<&String>) -> bool {
+    text.is_some_and(|text| !text.is_empty())
 }

@@ -184,6 +184,9 @@ impl Asked<'_> {
             let uri = Uri::builder().scheme("http").authority(authority);
             *request.uri_mut() = uri.path_and_query(target).build().ok()?;
         } else {
+            if self.parts.version == Version::HTTP_2 {
+                headers::join_cookies(headers);
+            }
             headers.insert(HOST, HeaderValue::from_str(authority).ok()?);
             *request.uri_mut() = Uri::from(target);
         }

@@ -10,13 +10,11 @@ use steer_tests::{
     lab::{Lab, Network},
     need,
     pod::Pod,
+    server::authority::Authority,
     topology,
 };
 
-use crate::{
-    authority::Authority,
-    stage::{Stage, eventually},
-};
+use crate::stage::{Stage, eventually};
 
 pub(crate) fn tests() -> Vec<Trial> {
     vec![

@@ -1,7 +1,6 @@
 //! Rules that look at requests, with an agent as people run it: who answers which request, over which
 //! connection, with which client, and what becomes of it while the agent is away.
 
-mod authority;
 mod away;
 mod clients;
 mod cohort;

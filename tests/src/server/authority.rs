@@ -7,16 +7,17 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use steer_tests::need;
+
+use crate::need;
 
 /// Certificates and keys in a directory.
-pub(crate) struct Authority {
+pub struct Authority {
     directory: PathBuf,
 }
 
 impl Authority {
     /// A new one.
-    pub(crate) fn new(directory: PathBuf) -> Result<Self> {
+    pub fn new(directory: PathBuf) -> Result<Self> {
         fs::create_dir_all(&directory)?;
         let this = Self { directory };
         let (key, certificate) = (this.path("ca.key"), this.path("ca.crt"));
@@ -36,17 +37,17 @@ impl Authority {
     }
 
     /// Its own certificate.
-    pub(crate) fn certificate(&self) -> PathBuf {
+    pub fn certificate(&self) -> PathBuf {
         self.path("ca.crt")
     }
 
     /// The key of a name.
-    pub(crate) fn key_of(&self, name: &str) -> PathBuf {
+    pub fn key_of(&self, name: &str) -> PathBuf {
         self.path(&format!("{name}.key"))
     }
 
     /// A certificate and a key for a name.
-    pub(crate) fn issue(&self, name: &str) -> Result<(PathBuf, PathBuf)> {
+    pub fn issue(&self, name: &str) -> Result<(PathBuf, PathBuf)> {
         let (key, certificate) = (self.key_of(name), self.path(&format!("{name}.crt")));
         openssl(|command| {
             command.args([
@@ -75,7 +76,7 @@ impl Authority {
     }
 
     /// A Secret of the gateway's namespace, with what clients must have if they must have something.
-    pub(crate) fn secret(&self, secret: &str, name: &str, with_ca: bool) -> Result<String> {
+    pub fn secret(&self, secret: &str, name: &str, with_ca: bool) -> Result<String> {
         let (certificate, key) = self.issue(name)?;
         let mut entries = vec![("tls.crt", certificate), ("tls.key", key)];
         if with_ca {

@@ -122,6 +122,7 @@ impl Lowering {
         let (listeners, mut told) = gateway::lower(self.world(), snapshot);
         desired.listeners = listeners;
         told.extend(self.findings(&review));
+        told.retain(|finding| !gateway::contradicts(&desired.listeners, finding));
         told.sort();
         told.dedup();
         desired.findings = told;

@@ -22,7 +22,7 @@ pub use names::{MESH, full_name};
 
 use model::Listener;
 
-use super::{report::Report, route::World};
+use super::{codes, report::Report, route::World};
 use crate::{finding::Finding, source::Snapshot};
 
 /// What the Gateways of a snapshot come to on every node, and what is to be said of them.
@@ -38,4 +38,13 @@ pub(super) fn lower(world: World<'_>, snapshot: &Snapshot) -> (Vec<Listener>, Ve
     let doors = doors::find(world, snapshot, &mut report);
     let listeners = servers::listeners(world, snapshot, &doors, &mut report);
     (listeners, report.found)
+}
+
+/// Whether a finding says of a Service that its node ports lead past steer, which those of gateways do not.
+pub(super) fn contradicts(listeners: &[Listener], finding: &Finding) -> bool {
+    finding.code == codes::OTHER_ENTRANCE.id
+        && finding.field == "spec.type"
+        && listeners
+            .iter()
+            .any(|listener| finding.object.as_ref() == Some(&listener.service))
 }

@@ -18,7 +18,7 @@ const DOOR: u16 = 30000;
 impl Walk<'_> {
     /// A Gateway, and the rules that are bound to it. Both are taken back at the end: the rest is about
     /// clients inside.
-    pub(crate) fn from_outside(&mut self) -> Result<()> {
+    pub(crate) fn clients_outside(&mut self) -> Result<()> {
         self.report.step(
             "S1",
             "a Gateway: clients outside reach the catalog at port 30000 of a node, by its host",

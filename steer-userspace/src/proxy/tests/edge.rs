@@ -43,7 +43,7 @@ impl Edge {
         let free = std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let proxy = Proxy::start(Arc::new(|_| Ok(()))).unwrap();
+        let proxy = Proxy::start(Arc::new(|_| Ok(())), Box::new(|_| false)).unwrap();
         proxy.serve(Orders {
             edge: BTreeMap::from([(port, requests::Entrance::new(entrance).unwrap())]),
             ..Orders::default()

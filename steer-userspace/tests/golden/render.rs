@@ -186,7 +186,8 @@ fn route(out: &mut String, class: &str, route: &Route) {
     }
     for found in &route.requests {
         let shown = Shown::new(found);
-        let (takes, leads_to) = (shown.matches.join(" or "), shown.leads_to.join(", "));
+        let leads_to = [shown.leads_to, shown.mirrors].concat();
+        let (takes, leads_to) = (shown.matches.join(" or "), leads_to.join(", "));
         let rule = self::rule(&shown.rule);
         line(out, 3, &format!("requests {takes} -> {leads_to} by {rule}"));
     }

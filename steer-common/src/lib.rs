@@ -16,6 +16,7 @@ pub mod logic;
 pub mod parse;
 pub mod reason;
 pub mod service;
+pub mod tap;
 pub mod weights;
 
 #[cfg(feature = "user")]
@@ -28,4 +29,4 @@ pub use service::{Depth, Destination, Route, ServiceKey, Source};
 
 /// Version of the map layout. A change of any row type here means a new number, and with it a new
 /// directory of pins.
-pub const ABI_VERSION: u32 = 6;
+pub const ABI_VERSION: u32 = 7;

@@ -107,3 +107,9 @@ pub const CONNECTIONS_BYTES: u32 = 1_048_576;
 
 /// Bytes of the ring of events: 13,000 of them.
 pub const EVENTS_BYTES: u32 = 2 * 1_048_576;
+
+/// Routes whose requests are copied without a proxy.
+pub const TAPPED_MAX: u32 = 4_096;
+
+/// Bytes of the ring of what they carry: some milliseconds of 1 GB/s.
+pub const TAP_BYTES: u32 = 8 * 1_048_576;

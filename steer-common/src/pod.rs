@@ -12,6 +12,7 @@ use crate::{
     flow::{Affinity, AffinityKey, Member, MemberKey, Origin, ReplyKey, TcpOrigin},
     index::Bucket,
     service::{Route, Source},
+    tap::Tapped,
 };
 
 // SAFETY: `repr(C)`, integers and arrays of integers only, no padding.
@@ -20,6 +21,8 @@ unsafe impl aya::Pod for Bucket {}
 unsafe impl aya::Pod for Route {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Source {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Tapped {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Endpoint {}
 // SAFETY: as above.

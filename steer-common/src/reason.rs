@@ -155,11 +155,13 @@ pub enum Reason {
     AgentAway = 64,
     /// A connection was not reported: the buffer was full, or there was no memory for a note of it.
     ConnectionsLost = 65,
+    /// Bytes of a request were not handed to the agent that copies it.
+    TapFull = 66,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 66] = [
+    pub const ALL: [Self; 67] = [
         Self::Drawn,
         Self::Remembered,
         Self::NotAService,
@@ -226,6 +228,7 @@ impl Reason {
         Self::CatchAll,
         Self::AgentAway,
         Self::ConnectionsLost,
+        Self::TapFull,
     ];
 
     /// Its row of COUNTERS.
@@ -303,6 +306,7 @@ impl Reason {
             Self::CatchAll => "catch_all",
             Self::AgentAway => "agent_away",
             Self::ConnectionsLost => "connections_lost",
+            Self::TapFull => "tap_full",
         }
     }
 
@@ -332,7 +336,8 @@ impl Reason {
             | Self::GrantLost
             | Self::LearnFailed
             | Self::EventsLost
-            | Self::ConnectionsLost => Outcome::Untouched,
+            | Self::ConnectionsLost
+            | Self::TapFull => Outcome::Untouched,
             Self::NoEndpoint
             | Self::NoDestination
             | Self::PolicyMissing
@@ -490,6 +495,9 @@ impl Reason {
             }
             Self::AgentAway => {
                 "requests must be looked at and the agent is away (--when-away closed): refused"
+            }
+            Self::TapFull => {
+                "the buffer of what is copied was full: a request goes on, its copy does not"
             }
         }
     }

@@ -20,6 +20,7 @@ use steer_common::{
     limits,
     parse::hello::Hello,
     service::{Route, Source},
+    tap::{TapHead, Tapped},
 };
 
 use crate::core::scratch::{ROOMS, Scratch};
@@ -210,6 +211,14 @@ pub(crate) static OPENED: SkStorage<Opened> = SkStorage::new();
 #[btf_map]
 pub(crate) static CONNECTIONS: RingBuf<Connection, { limits::CONNECTIONS_BYTES as usize }> =
     RingBuf::new();
+/// Split -> its requests are copied. Writer: the agent. Full: the agent says which are not.
+#[btf_map]
+pub(crate) static TAPPED: HashMap<u32, Tapped, { limits::TAPPED_MAX as usize }, NO_PREALLOC> =
+    HashMap::new();
+
+/// What clients of these send. Full: counted, never waited for, and not copied.
+#[btf_map]
+pub(crate) static TAP: RingBuf<TapHead, { limits::TAP_BYTES as usize }> = RingBuf::new();
 
 /// How many events this CPU reported in which second. Writer: these programs.
 #[btf_map]

@@ -14,6 +14,7 @@
 //! steer on a cluster.
 
 pub mod access_log;
+pub mod certificates;
 pub mod cli;
 pub mod control;
 pub mod desired;

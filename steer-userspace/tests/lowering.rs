@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use steer::{
     desired::{Desired, Lowering, Settings, lower, model::PodRef},
     image,
+    requests::listed,
     source::{Snapshot, files::parse_text},
 };
 
@@ -45,6 +46,7 @@ fn same(a: &Desired, b: &Desired) -> Result<(), TestCaseError> {
     prop_assert_eq!(&a.services, &b.services);
     prop_assert_eq!(&a.classes, &b.classes);
     prop_assert_eq!(&a.class_names, &b.class_names);
+    prop_assert_eq!(listed(&a.listeners), listed(&b.listeners));
     prop_assert_eq!(&a.findings, &b.findings);
     Ok(())
 }

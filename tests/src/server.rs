@@ -1,6 +1,7 @@
 //! Real servers, started on hosts of a lab.
 
 pub mod api;
+pub mod authority;
 pub mod dns;
 pub mod elsewhere;
 pub mod http;

@@ -23,4 +23,5 @@ pub(crate) mod rows;
 pub(crate) mod scratch;
 pub(crate) mod skb;
 pub(crate) mod sock;
+pub(crate) mod tap;
 pub(crate) mod verdict;

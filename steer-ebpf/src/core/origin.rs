@@ -92,6 +92,13 @@ fn own(socket: u64) -> Option<*mut TcpOrigin> {
     unsafe { rows::is_of(addr_of_mut!((*row).socket), socket) }.then_some(row)
 }
 
+/// What was noted of a TCP socket, by its cookie.
+#[inline(always)]
+pub(crate) fn of_cookie(socket: u64) -> Option<&'static Origin> {
+    // SAFETY: a valid row of the map, which is the socket's until it closes.
+    own(socket).map(|row| unsafe { &(*row).origin })
+}
+
 /// Takes the row of the socket, unless another socket has it.
 #[inline(always)]
 fn claim(socket: u64) -> Option<*mut Origin> {

@@ -2,6 +2,7 @@
 
 mod cgroup_egress;
 mod cgroup_ingress;
+mod cgroup_tap;
 mod connect;
 mod getpeername;
 mod recvmsg;

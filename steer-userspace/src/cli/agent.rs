@@ -24,6 +24,7 @@ pub(super) fn run(args: args::Agent, instance: &args::Instance) -> anyhow::Resul
             node: args.cluster.node_name,
             root_namespace: args.naming.root_namespace.clone(),
             mesh_config: args.cluster.mesh_config,
+            secrets: args.cluster.gateway_secrets,
             feedback: args.cluster.feedback,
         })
     } else {

@@ -435,6 +435,10 @@ pub struct Cluster {
     /// The ConfigMap of the root namespace that holds the mesh's configuration
     #[arg(long, value_name = "NAME", default_value = "istio", value_parser = mesh_config)]
     pub mesh_config: String,
+    /// The namespace of gateways' Services, whose Secrets are read: without it no TLS ends at gateways of a
+    /// cluster
+    #[arg(long, value_name = "NAMESPACE", requires = "kubernetes")]
+    pub gateway_secrets: Option<String>,
     /// Tell the cluster what becomes of its rules: a condition SteerEnforced in the status of each, and
     /// Events; one agent does so for all, and needs the rights to
     #[arg(long, requires = "kubernetes")]

@@ -75,6 +75,9 @@ struct Decided {
     destinations: Vec<Share>,
     /// The rules that look at requests, in order.
     requests: Vec<Shown>,
+    /// Where copies of requests go that are sent directly.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    copies: Vec<String>,
 }
 
 /// What the next connection gets.
@@ -223,6 +226,7 @@ fn decided(seen: &Seen, route: &Route) -> Decided {
         affinity_secs: route.has(ROUTE_AFFINITY).then_some(route.affinity_secs),
         destinations: shares(seen, route),
         requests: seen.requests(route).to_vec(),
+        copies: seen.copies(route).cloned().collect(),
     }
 }
 
@@ -331,6 +335,8 @@ fn rule(route: &Decided) -> Vec<String> {
         "{rule}{own} (depth {}, generation {}){affinity}",
         route.depth, route.generation
     )];
+    let copies = route.copies.iter();
+    steps.extend(copies.map(|to| format!("requests are copied on their way: {to}")));
     if !route.requests.is_empty() {
         let rules = route.requests.iter().map(looking);
         steps.push(format!(
@@ -372,6 +378,6 @@ fn looking(shown: &Shown) -> String {
     format!(
         "\n     {field}: {} -> {}",
         shown.matches.join(" or "),
-        shown.leads_to.join(", ")
+        [&shown.leads_to[..], &shown.mirrors].concat().join(", ")
     )
 }

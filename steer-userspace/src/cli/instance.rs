@@ -10,13 +10,13 @@ use steer_common::{
 
 use super::args::Instance;
 use crate::{
-    control::{read_clusters, read_names, read_requests, read_status},
+    control::{read_clusters, read_edge, read_names, read_requests, read_status},
     desired::model::Cluster,
     image::{DestinationName, ServiceName, canary},
     kernel::{Maps, Pins, now_secs},
     live::Live,
     plan::Names,
-    requests::Shown,
+    requests::{Listed, Shown},
 };
 
 /// What there is to be seen.
@@ -30,6 +30,8 @@ pub(super) struct Seen {
     pub(super) clusters: Vec<Cluster>,
     /// The rules that look at requests, by split.
     pub(super) requests: BTreeMap<SplitId, Vec<Shown>>,
+    /// What gateways serve.
+    pub(super) edge: Vec<Listed>,
     /// What the agent says.
     pub(super) status: serde_json::Value,
     /// The second of the monotonic clock at which it was read.
@@ -51,11 +53,14 @@ impl Instance {
             .with_context(|| format!("reading the clusters in {}", self.state.display()))?;
         let requests = read_requests(&self.state)
             .with_context(|| format!("reading the rules in {}", self.state.display()))?;
+        let edge = read_edge(&self.state)
+            .with_context(|| format!("reading what gateways serve in {}", self.state.display()))?;
         Ok(Seen {
             live,
             names,
             clusters,
             requests,
+            edge,
             status: self.status()?.unwrap_or_default(),
             now_secs: now_secs(),
         })
@@ -142,6 +147,13 @@ impl Seen {
         let found = self.requests.get(&route.split);
         let found = found.filter(|_| route.depth() == Depth::Request);
         found.map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Where copies of a route's requests go, if clients send directly.
+    pub(super) fn copies(&self, route: &Route) -> impl Iterator<Item = &String> {
+        let found = self.requests.get(&route.split);
+        let found = found.filter(|_| route.depth() != Depth::Request);
+        found.into_iter().flatten().flat_map(|rule| &rule.mirrors)
     }
 
     /// How many tickets the split of a route has given out.

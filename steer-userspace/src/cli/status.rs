@@ -84,6 +84,8 @@ struct Told {
     pods: usize,
     maps: Vec<Fill>,
     reasons: BTreeMap<&'static str, u64>,
+    /// What became of copies of requests, of which there were some.
+    mirrored: BTreeMap<String, u64>,
     findings: BTreeMap<String, usize>,
     /// Lines of the access log, written and lost.
     #[serde(skip_serializing_if = "Value::is_null")]
@@ -200,6 +202,7 @@ fn tell(looked: &Looked) -> Told {
         reasons: reasons
             .map(|(reason, count)| (reason.name(), *count))
             .collect(),
+        mirrored: mirrored(said),
         findings: findings(said),
         access_log: said.map_or(Value::Null, |said| said["access_log"].clone()),
     }
@@ -263,6 +266,14 @@ fn pods(said: Option<&Value>) -> BTreeMap<String, PathBuf> {
     let pods = said.map(|said| said["pods"].clone());
     pods.and_then(|pods| serde_json::from_value(pods).ok())
         .unwrap_or_default()
+}
+
+/// What became of copies of requests.
+fn mirrored(said: Option<&Value>) -> BTreeMap<String, u64> {
+    let counts = said.and_then(|said| said["mirrored"].as_object());
+    let counts = counts.into_iter().flatten();
+    let counts = counts.filter_map(|(what, count)| Some((what.clone(), count.as_u64()?)));
+    counts.filter(|(_, count)| *count > 0).collect()
 }
 
 /// How many findings of each severity.

@@ -18,6 +18,7 @@ use crate::{
     image,
     live::{Asked, Live},
     plan::{Capacity, Layout, Plan, Step},
+    requests::listed,
     source::{Snapshot, files::parse_text},
 };
 
@@ -107,6 +108,7 @@ fn seen() -> Seen {
             .flat_map(|service| service.clusters.clone())
             .collect(),
         requests: shown(&desired, &layout),
+        edge: listed(&desired.listeners),
         status: serde_json::json!({
             "classes": desired.class_names,
             "findings": desired.findings,

@@ -3,7 +3,7 @@
 mod report;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::PathBuf,
     sync::Arc,
@@ -144,6 +144,8 @@ pub struct Agent {
     refusals: Refusals,
     requests: Requests,
     connections: Connections,
+    /// Ports that gateways need and that could not be opened, and why.
+    closed: BTreeMap<u16, String>,
     _lock: Lock,
 }
 
@@ -194,6 +196,7 @@ impl Agent {
             refusals: Refusals::default(),
             requests,
             connections,
+            closed: BTreeMap::new(),
             feed,
             settings,
             _lock: lock,
@@ -299,8 +302,21 @@ impl Agent {
             self.untold |= self.strays.look(&self.snapshot, node, &self.found, now);
         }
         self.look_beside();
+        self.look_at_ports();
+        let mirrored = self.requests.mirrored();
+        self.untold |= self
+            .told
+            .as_ref()
+            .is_some_and(|told| told.mirrored != mirrored);
         self.look_at_the_kernel()?;
         if self.untold { self.tell() } else { Ok(()) }
+    }
+
+    /// Looks which ports that gateways need could not be opened.
+    fn look_at_ports(&mut self) {
+        let closed = self.requests.closed();
+        self.untold |= closed != self.closed;
+        self.closed = closed;
     }
 
     /// Looks who else decides where sockets connect.
@@ -419,10 +435,9 @@ impl Agent {
             Ok(applied) => {
                 self.refused.clear();
                 self.note_rules(applied.generation);
-                let state = &self.settings.engine.state;
-                self.requests
-                    .serve(&self.desired, self.engine.layout(), &self.found, state);
+                self.serve();
                 self.observe();
+                self.look_at_ports();
                 self.remove_others();
                 if applied.steps > 0 {
                     tracing::info!(
@@ -446,6 +461,23 @@ impl Agent {
             .follow(&self.desired, layout, &self.found, kernel);
         if let Err(error) = followed {
             tracing::warn!(%error, "connections have no lines in the access log");
+        }
+    }
+
+    /// Looks at requests, and copies them, where the rules say so.
+    fn serve(&mut self) {
+        let state = &self.settings.engine.state;
+        let layout = self.engine.layout();
+        let tapped = self
+            .requests
+            .serve(&self.desired, layout, &self.found, state);
+        match self.engine.kernel_mut().tap(&tapped) {
+            Ok(0) => {}
+            Ok(more) => tracing::warn!(
+                more,
+                "so many routes too many: their requests are not copied"
+            ),
+            Err(error) => tracing::warn!(%error, "requests are not copied"),
         }
     }
 

@@ -4,10 +4,13 @@ mod agent;
 mod clusters_file;
 mod company;
 mod connections;
+mod edge;
+mod edge_file;
 mod engine;
 mod features;
 mod feed;
 mod history;
+mod json_file;
 mod lock;
 mod names_file;
 mod refusals;
@@ -24,6 +27,7 @@ mod watch;
 
 pub use agent::{Agent, AgentError, AgentSettings};
 pub use clusters_file::read_clusters;
+pub use edge_file::read_edge;
 pub use engine::{Applied, Engine, EngineError, EngineSettings};
 pub use feed::{FeedError, Origin};
 pub use history::{Entry, Rollback, entry_of, read_history, read_rollback, set_rollback};
@@ -39,12 +43,13 @@ pub use watch::Watch;
 
 /// Every file that an agent keeps in its state directory; the lock last, so that whoever removes them in
 /// this order lets no agent start in between.
-pub const STATE_FILES: [&str; 8] = [
+pub const STATE_FILES: [&str; 9] = [
     history::HISTORY_FILE,
     history::ROLLBACK_FILE,
     names_file::NAME,
     clusters_file::NAME,
     requests_file::NAME,
+    edge_file::NAME,
     refusals::FILE,
     status::NAME,
     lock::NAME,

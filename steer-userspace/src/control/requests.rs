@@ -9,21 +9,21 @@ use std::{
     time::Duration,
 };
 
-use steer_common::service::{CLASS_ANYONE, ClassId, SplitId};
+use steer_common::service::{CLASS_ANYONE, ClassId, Depth, SplitId};
 
-use super::requests_file;
+use super::{edge_file, requests_file};
 use crate::{
     access_log::{Counted, Target, Writer},
     desired::{
         Desired,
-        model::{Port, RequestRule, Service, View},
+        model::{Port, Route as Decided, Service, View},
     },
     image::key,
-    kernel::{OwnSockets, Pins},
+    kernel::{OwnSockets, Pins, Tap},
     node::discover::Scan,
     plan::Layout,
-    proxy::{LoggedClient, Logs, Mirrored, Orders, Place, Proxy, Served, Told},
-    requests::{Route, Shown},
+    proxy::{LoggedClient, Logs, Mirrored, Orders, Place, Proxy, Served, Take, Told},
+    requests::{Entrance, Route, Shown, listed},
 };
 
 /// How long to wait for lines of the access log at the end.
@@ -42,9 +42,11 @@ impl Requests {
     /// Starts the proxy, with nothing to serve.
     pub(super) fn start(pins: &Pins) -> io::Result<Self> {
         let own = OwnSockets::open(pins).map_err(io::Error::other)?;
+        let mut tap = Tap::open(pins).map_err(io::Error::other)?;
+        let tap = Box::new(move |take: &mut Take<'_>| tap.read(take).is_some());
         let mark = move |socket: BorrowedFd<'_>| own.mark(socket).map_err(io::Error::other);
         Ok(Self {
-            proxy: Proxy::start(Arc::new(mark))?,
+            proxy: Proxy::start(Arc::new(mark), tap)?,
             log: Writer::start()?,
             told: Told::default(),
             busy: true,
@@ -66,6 +68,11 @@ impl Requests {
         self.log.counted()
     }
 
+    /// The node's own ports that gateways need and that could not be opened, and why.
+    pub(super) fn closed(&self) -> BTreeMap<u16, String> {
+        self.proxy.closed()
+    }
+
     /// Waits a while until requests that are under way are answered. The kernel must know before that
     /// nobody is here to look at others.
     pub(super) fn end(&self) {
@@ -73,23 +80,36 @@ impl Requests {
         self.log.flush(FLUSHED_MAX);
     }
 
-    /// Serves the routes that look at requests, to the pods that are here.
-    pub(super) fn serve(&mut self, desired: &Desired, layout: &Layout, found: &Scan, state: &Path) {
+    /// Serves the routes that look at requests, to the pods that are here. Says which are to be tapped.
+    pub(super) fn serve(
+        &mut self,
+        desired: &Desired,
+        layout: &Layout,
+        found: &Scan,
+        state: &Path,
+    ) -> BTreeSet<SplitId> {
         let logs = &desired.access_logs;
         if !logs.pods.is_empty() {
             self.log.aim(Target::new(&logs.file));
         }
         let wanted = Wanted::new(desired, layout);
-        if wanted.shown.is_empty() && !self.busy {
-            return;
+        let tapped = wanted.served.iter().filter(|(_, served)| served.tapped);
+        let tapped = tapped.map(|(&split, _)| split).collect();
+        let idle = wanted.shown.is_empty() && desired.listeners.is_empty();
+        if idle && !self.busy {
+            return tapped;
         }
-        self.busy = !wanted.shown.is_empty();
+        self.busy = !idle;
         let mut orders = wanted.orders(desired, found);
         orders.logs = self.logs(desired, found);
         self.proxy.serve(orders);
         if let Err(error) = requests_file::write(state, &wanted.shown) {
             tracing::warn!(%error, "listings do not show the rules that look at requests");
         }
+        if let Err(error) = edge_file::write(state, &listed(&desired.listeners)) {
+            tracing::warn!(%error, "listings do not show what gateways serve");
+        }
+        tapped
     }
 }
 
@@ -143,7 +163,7 @@ impl Wanted {
                     if let View::Route(route) = view
                         && !route.requests.is_empty()
                     {
-                        this.add(layout, service, port, class, &route.requests);
+                        this.add(layout, service, port, class, route);
                     }
                 }
             }
@@ -157,8 +177,10 @@ impl Wanted {
         service: &Service,
         port: &Port,
         class: ClassId,
-        rules: &[RequestRule],
+        view: &Decided,
     ) {
+        let rules = &view.requests;
+        let tapped = view.depth != Depth::Request;
         let route = match Route::new(rules) {
             Ok(route) => Arc::new(route),
             Err(error) => {
@@ -181,6 +203,7 @@ impl Wanted {
                     key,
                     host: service.host.clone(),
                     route: Arc::clone(&route),
+                    tapped,
                 },
             );
         }
@@ -192,10 +215,13 @@ impl Wanted {
             let class = desired.classes.get(pod).copied().unwrap_or(CLASS_ANYONE);
             let own = self.classes.iter();
             let own = own.filter(|&(_, &of)| of == CLASS_ANYONE || of == class);
-            let splits: BTreeSet<SplitId> = own.map(|(&split, _)| split).collect();
-            if splits.is_empty() {
+            let own: Vec<SplitId> = own.map(|(&split, _)| split).collect();
+            if own.is_empty() {
                 return None;
             }
+            let is_tapped =
+                |split: &SplitId| self.served.get(split).is_some_and(|found| found.tapped);
+            let splits = own.into_iter().filter(|split| !is_tapped(split)).collect();
             // A pod that is gone meanwhile needs no listener.
             let namespace = workload.insider.open().ok()??;
             Some(Place {
@@ -208,8 +234,23 @@ impl Wanted {
             routes: self.served.clone(),
             pods: pods.collect(),
             logs: None,
+            edge: edge(desired),
         }
     }
+}
+
+/// What comes in at the node's own ports.
+fn edge(desired: &Desired) -> BTreeMap<u16, Entrance> {
+    let listeners = desired.listeners.iter();
+    let ready = listeners.filter_map(|listener| match Entrance::new(&listener.entrance) {
+        Ok(entrance) => Some((listener.port, entrance)),
+        Err(error) => {
+            // What is written was checked.
+            tracing::warn!(port = listener.port, %error, "a gateway's rules cannot be made ready");
+            None
+        }
+    });
+    ready.collect()
 }
 
 /// The rules of routes that are in force, as listings show them.

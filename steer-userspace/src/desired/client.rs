@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::export::Visibility;
+use super::{export::Visibility, gateway};
 
 /// Labels, of a workload or wanted of one.
 pub type Labels = BTreeMap<String, String>;
@@ -16,6 +16,7 @@ pub type Labels = BTreeMap<String, String>;
 pub struct Client<'a> {
     namespace: Option<&'a str>,
     labels: Option<&'a Labels>,
+    gateway: Option<&'a str>,
     asked: RefCell<Asked>,
 }
 
@@ -36,6 +37,7 @@ impl<'a> Client<'a> {
         Self {
             namespace: None,
             labels: None,
+            gateway: None,
             asked: RefCell::default(),
         }
     }
@@ -45,7 +47,26 @@ impl<'a> Client<'a> {
         Self {
             namespace,
             labels: Some(labels),
+            gateway: None,
             asked: RefCell::default(),
+        }
+    }
+
+    /// The gateway `NAMESPACE/NAME`, where traffic of outside comes in, at a door with these traits.
+    pub fn at_gateway(namespace: &'a str, labels: &'a Labels, gateway: &'a str) -> Self {
+        Self {
+            gateway: Some(gateway),
+            ..Self::new(Some(namespace), labels)
+        }
+    }
+
+    /// Whether a list of gateways, as a resource of `namespace` writes it, is for it.
+    pub fn is_bound(&self, gateways: &[String], namespace: &str) -> bool {
+        match self.gateway {
+            None => gateways.iter().any(|name| name == gateway::MESH),
+            Some(own) => gateways
+                .iter()
+                .any(|name| gateway::full_name(name, namespace) == own),
         }
     }
 
@@ -92,6 +113,9 @@ impl<'a> Client<'a> {
 
     /// How findings speak of it.
     pub fn description(&self) -> String {
+        if let Some(gateway) = self.gateway {
+            return format!("clients of the gateway {gateway}");
+        }
         self.namespace.map_or_else(
             || "clients of no known namespace".to_owned(),
             |namespace| format!("clients of namespace {namespace}"),

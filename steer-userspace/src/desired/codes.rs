@@ -47,10 +47,18 @@ pub(super) const HEADLESS: Code = code(codes::HEADLESS, Warning);
 pub(super) const NOT_STEERED: Code = code(codes::NOT_STEERED, Warning);
 /// One that is beside the one that is.
 pub(super) const OTHER_ENTRANCE: Code = code(codes::NOT_STEERED, Info);
-/// Gateways are not served.
-pub(super) const GATEWAY_ONLY: Code = code(codes::GATEWAY_ONLY, Warning);
-/// One of the gateways of a VirtualService that is for the mesh too.
-pub(super) const GATEWAY: Code = code(codes::GATEWAY_ONLY, Info);
+/// A host of a VirtualService that its gateway does not have.
+pub(super) const HOST_NOT_AT_GATEWAY: Code = code(codes::HOST_NOT_AT_GATEWAY, Warning);
+/// Servers that want the same port, or the same name.
+pub(super) const GATEWAYS_CONFLICT: Code = code(codes::GATEWAYS_CONFLICT, Warning);
+/// A port that the gateway's Service does not have.
+pub(super) const GATEWAY_PORT: Code = code(codes::GATEWAY_PORT, Warning);
+/// A gateway, or a port of it, for which no node listens.
+pub(super) const GATEWAY_DOOR: Code = code(codes::GATEWAY_DOOR, Warning);
+/// A gateway with pods of its own.
+pub(super) const GATEWAY_LEFT: Code = code(codes::GATEWAY_LEFT, Info);
+/// A server without a certificate that can be used.
+pub(super) const GATEWAY_CERTIFICATE: Code = code(codes::GATEWAY_CERTIFICATE, Warning);
 /// An address that cannot be read, or is taken.
 pub(super) const ADDRESS: Code = code(codes::UNREADABLE, Error);
 /// Requests that no rule takes: Istio answers 404.

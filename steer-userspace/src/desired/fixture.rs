@@ -27,9 +27,8 @@ pub(super) fn snapshot(text: &str) -> Snapshot {
             .unwrap();
         let version = match kind {
             "EndpointSlice" => "discovery.k8s.io/v1",
-            "VirtualService" | "DestinationRule" | "ServiceEntry" | "WorkloadEntry" | "Sidecar" => {
-                "networking.istio.io/v1"
-            }
+            "VirtualService" | "DestinationRule" | "ServiceEntry" | "WorkloadEntry" | "Sidecar"
+            | "Gateway" => "networking.istio.io/v1",
             "Telemetry" => "telemetry.istio.io/v1",
             _ => "v1",
         };

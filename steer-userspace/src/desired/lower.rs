@@ -19,7 +19,7 @@ use super::{
     destination_rules::DestinationRules,
     egress::EgressLowering,
     endpoints::usable,
-    host,
+    gateway, host,
     model::{Cluster, Desired, PodRef, Port, Rule, Service, View},
     registry::{Host, HostPort, Registry, entries::Resolved},
     review::Review,
@@ -120,9 +120,15 @@ impl Lowering {
         let mut egress = std::mem::take(&mut self.egress);
         desired.egress = egress.lower(self.world(), snapshot, &desired.services, local);
         self.egress = egress;
-        let (logs, told) = access_logs::lower(snapshot, &self.settings, local);
+        let (listeners, mut told) = gateway::lower(self.world(), snapshot);
+        desired.listeners = listeners;
+        let (logs, of_logs) = access_logs::lower(snapshot, &self.settings, local);
         desired.access_logs = logs;
-        desired.findings = self.findings(&review, told);
+        told.extend(self.findings(&review, of_logs));
+        told.retain(|finding| !gateway::contradicts(&desired.listeners, finding));
+        told.sort();
+        told.dedup();
+        desired.findings = told;
         self.review = review;
         desired
     }
@@ -337,8 +343,6 @@ impl Lowering {
         all.extend(self.egress.findings.iter().cloned());
         let told = self.told.iter().filter_map(|name| self.made.get(name));
         all.extend(told.flat_map(|made| made.findings.iter().cloned()));
-        all.sort();
-        all.dedup();
         all
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{client::Client, host, virtual_services::MESH};
+use super::{client::Client, host};
 use crate::source::{
     istio::{HttpMatch, L4Match, StringMatch, TlsMatch},
     subnet::Subnet,
@@ -11,40 +11,36 @@ use crate::source::{
 /// Keys under `headers` that Istio does not look at: they have fields of their own.
 pub const RESERVED_HEADERS: [&str; 4] = ["uri", "scheme", "method", "authority"];
 
-/// Whether the known part of an `http` match holds. With `gateways` of its own, an entry is not
+/// Whether the known part of an `http` match of a resource of `namespace` holds. With `gateways` of its own, an entry is not
 /// asked for the client's traits.
-pub fn http_holds(one: &HttpMatch, client: &Client<'_>, port: u16) -> bool {
+pub fn http_holds(one: &HttpMatch, client: &Client<'_>, port: u16, namespace: &str) -> bool {
     if !port_holds(one.port, port) {
         return false;
     }
     if !one.gateways.is_empty() {
-        return is_for_mesh(&one.gateways);
+        return client.is_bound(&one.gateways, namespace);
     }
     source_holds(client, one.source_namespace.as_deref()) && client.has(&one.source_labels)
 }
 
 /// Whether the known part of a `tcp` match holds, but for its subnets.
-pub fn tcp_holds(one: &L4Match, client: &Client<'_>, port: u16) -> bool {
+pub fn tcp_holds(one: &L4Match, client: &Client<'_>, port: u16, namespace: &str) -> bool {
     port_holds(one.port, port)
-        && (one.gateways.is_empty() || is_for_mesh(&one.gateways))
+        && (one.gateways.is_empty() || client.is_bound(&one.gateways, namespace))
         && source_holds(client, one.source_namespace.as_deref())
         && client.has(&one.source_labels)
 }
 
 /// Whether the known part of a `tls` match holds, but for its subnets and names.
-pub fn tls_holds(one: &TlsMatch, client: &Client<'_>, port: u16) -> bool {
+pub fn tls_holds(one: &TlsMatch, client: &Client<'_>, port: u16, namespace: &str) -> bool {
     port_holds(one.port, port)
-        && (one.gateways.is_empty() || is_for_mesh(&one.gateways))
+        && (one.gateways.is_empty() || client.is_bound(&one.gateways, namespace))
         && source_holds(client, one.source_namespace.as_deref())
         && client.has(&one.source_labels)
 }
 
 fn port_holds(wanted: Option<u32>, port: u16) -> bool {
     wanted.is_none_or(|wanted| wanted == 0 || wanted == u32::from(port))
-}
-
-fn is_for_mesh(gateways: &[String]) -> bool {
-    gateways.iter().any(|gateway| gateway == MESH)
 }
 
 fn source_holds(client: &Client<'_>, namespace: Option<&str>) -> bool {

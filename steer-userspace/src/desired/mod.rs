@@ -21,11 +21,13 @@ mod codes;
 pub mod delegate;
 mod dependents;
 pub mod destination_rules;
+mod destinations;
 pub mod egress;
 pub mod endpoints;
 pub mod export;
 #[cfg(test)]
 mod fixture;
+pub mod gateway;
 pub mod host;
 mod lower;
 pub mod matching;

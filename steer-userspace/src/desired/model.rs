@@ -10,7 +10,7 @@ use steer_common::{
 
 pub use crate::source::object::PodRef;
 
-use super::egress::model::Egress;
+use super::{egress::model::Egress, gateway::model::Listener};
 use crate::{
     access_log::Format,
     finding::{Finding, ObjectRef, Position},
@@ -30,6 +30,8 @@ pub struct Desired {
     pub egress: Egress,
     /// Whose requests have a line written.
     pub access_logs: AccessLogs,
+    /// Where every node listens for traffic of outside.
+    pub listeners: Vec<Listener>,
     /// What is not enforced, or only in part, or refused; sorted.
     pub findings: Vec<Finding>,
 }
@@ -135,8 +137,8 @@ pub struct Route {
     /// Where to, in the rule's order, weights as written. If requests are looked at: where connections
     /// go whose requests cannot be.
     pub destinations: Vec<Destination>,
-    /// The rules that look at requests, in order; what none of them takes is answered with 404. Empty
-    /// unless that is the depth.
+    /// The rules that look at requests, in order; what none of them takes is answered with 404. At a
+    /// lesser depth, the one whose requests are copied on their way.
     pub requests: Vec<RequestRule>,
 }
 
@@ -202,6 +204,8 @@ pub struct Destination {
     pub host: String,
     /// The service port.
     pub port: u16,
+    /// Whether its servers are to be spoken to with HTTP/2, where that is not the client's choice.
+    pub http2: bool,
     /// The subset.
     pub subset: Option<String>,
     /// Its weight as written; 0 is never drawn.

@@ -100,6 +100,11 @@ impl Protocol {
         }
     }
 
+    /// Whether its requests can be told from the bytes that are sent, without anybody in between.
+    pub fn is_read_on_its_way(self) -> bool {
+        matches!(self, Self::Http | Self::Unknown)
+    }
+
     /// As listings show it.
     pub fn name(self) -> &'static str {
         match self {

@@ -2,33 +2,24 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use steer_common::{
-    Proto,
-    limits::DESTINATIONS_MAX,
-    service::Depth,
-    weights::{WeightError, scale},
-};
+use steer_common::service::Depth;
 
 use super::{
     client::Client,
-    codes::{self, Code},
-    destination_rules::{DestinationRules, Merged},
-    endpoints::usable,
-    host,
-    model::{Destination, Endpoint, Mirror, RequestRule, Route, Rule, View},
+    codes,
+    destination_rules::DestinationRules,
+    destinations::{Destinations, references, rule_name},
+    model::{Destination, RequestRule, Route, Rule, View},
     protocol::RuleList,
     registry::{Host, HostPort, Registry},
-    report::Report,
-    select::{self, Choice, Chosen, Dial, choose, holding},
+    select::{Choice, Chosen, Dial, choose},
     settings::{Settings, SplitMode},
+    unenforced::is_copied,
     virtual_services::{HttpRule, VirtualServices},
 };
 use crate::{
-    finding::{Finding, ObjectRef},
-    source::{
-        Object,
-        istio::{Copies, Destination as Written, HttpRoute, VirtualService},
-    },
+    finding::Finding,
+    source::{Object, istio::VirtualService},
 };
 
 /// Everything a route is made from.
@@ -64,30 +55,26 @@ pub fn make(world: World<'_>, service: &Host, port: &HostPort, client: &Client<'
             port,
             client,
         },
-        consulted: BTreeSet::from([service.name.clone()]),
-        report: Report::default(),
+        destinations: Destinations::new(world, client, port.port.port),
     };
     let view = maker.view();
+    let Destinations {
+        mut consulted,
+        report,
+        ..
+    } = maker.destinations;
+    consulted.insert(service.name.clone());
     Made {
         view,
-        consulted: maker.consulted,
-        findings: maker.report.found,
+        consulted,
+        findings: report.found,
     }
 }
 
 struct Maker<'w> {
     world: World<'w>,
     dial: Dial<'w>,
-    consulted: BTreeSet<String>,
-    report: Report,
-}
-
-/// A destination as a rule names it.
-struct Named<'w> {
-    object: &'w Object<VirtualService>,
-    field: String,
-    to: &'w Written,
-    weight: u32,
+    destinations: Destinations<'w>,
 }
 
 impl<'w> Maker<'w> {
@@ -97,7 +84,7 @@ impl<'w> Maker<'w> {
             return View::Hidden;
         }
         View::Route(match choose(self.world.virtual_services, dial) {
-            None => self.own_route(Depth::Connect),
+            None => own_route(self.world, self.dial, Depth::Connect),
             Some(Choice::Rule(chosen)) => self.rule_route(chosen),
             Some(Choice::NoCatchAll {
                 prepared,
@@ -111,7 +98,7 @@ impl<'w> Maker<'w> {
                 }
                 let route = Route {
                     rule: rule_name(&prepared.object, &field, None),
-                    ..self.own_route(depth)
+                    ..own_route(self.world, self.dial, depth)
                 };
                 self.with_requests(route, &requests)
             }
@@ -125,13 +112,17 @@ impl<'w> Maker<'w> {
             self.dial.service.name, self.dial.port.port.port
         );
         let help = "add a last rule that says where the rest goes";
-        self.report
-            .add(object, field, codes::NO_CATCH_ALL, message, help);
+        let report = &mut self.destinations.report;
+        report.add(object, field, codes::NO_CATCH_ALL, message, help);
     }
 
     /// Adds the rules that look at requests, if they can be looked at.
     fn with_requests(&mut self, mut route: Route, rules: &[&'w HttpRule]) -> Route {
         if route.depth != Depth::Request {
+            // Nothing but copies can be made of them on their way.
+            let copied = rules.first().filter(|rule| is_copied(rule.route()));
+            let copied = copied.filter(|_| route.depth == Depth::Connect);
+            route.requests = self.of_requests(copied);
             return route;
         }
         let Dial { service, port, .. } = self.dial;
@@ -143,7 +134,7 @@ impl<'w> Maker<'w> {
                     port.port.port, service.name
                 );
                 let help = "begin the port's name with http, http2 or grpc";
-                self.report.add(
+                self.destinations.report.add(
                     &*rule.object,
                     &rule.field,
                     codes::REQUEST_MATCH,
@@ -154,64 +145,23 @@ impl<'w> Maker<'w> {
             route.depth = Depth::Connect;
             return route;
         }
-        route.requests = rules.iter().map(|rule| self.request_rule(rule)).collect();
+        route.requests = self.of_requests(rules);
         route
     }
 
-    fn request_rule(&mut self, rule: &'w HttpRule) -> RequestRule {
-        let written = HttpRoute {
-            matches: holding(rule, self.dial).cloned().collect(),
-            ..rule.route().clone()
-        };
-        let to = select::destinations(rule);
-        let destinations = match self.weights(&rule.object, &rule.field, &to) {
-            None => self.own_route(Depth::Connect).destinations,
-            Some(weights) => self.destinations(&rule.object, &rule.field, &to, weights),
-        };
-        RequestRule {
-            rule: rule_name(&rule.object, &rule.field, rule.route().name.as_deref()),
-            written: Arc::new(written),
-            destinations,
-            mirrors: self.mirrors(rule),
-        }
-    }
-
-    fn mirrors(&mut self, rule: &'w HttpRule) -> Vec<Mirror> {
-        let copies = rule.route().copies().into_iter();
-        let mirror = |copies: Copies<'w>| Mirror {
-            to: self.destination(&Named {
-                object: &rule.object,
-                field: format!("{}.{}", rule.field, copies.field),
-                to: copies.to,
-                weight: 1,
-            }),
-            millionths: copies.millionths,
-        };
-        copies.map(mirror).collect()
-    }
-
-    /// The service's own route: all its endpoints.
-    fn own_route(&self, depth: Depth) -> Route {
-        let Dial {
-            service,
-            port,
-            client,
-        } = self.dial;
-        let rules = self.world.destination_rules;
-        let rule = rules.lookup(client, &service.name, Some(service.namespace()));
-        Route {
-            depth,
-            rule: Rule::Service,
-            destinations: vec![Destination {
-                host: service.name.clone(),
-                port: port.port.port,
-                subset: None,
-                weight: 1,
-                destination_rules: references(rule),
-                endpoints: Arc::clone(&port.usable),
-            }],
-            requests: Vec::new(),
-        }
+    fn of_requests<'r>(
+        &mut self,
+        rules: impl IntoIterator<Item = &'r &'w HttpRule>,
+    ) -> Vec<RequestRule>
+    where
+        'w: 'r,
+    {
+        let (world, dial) = (self.world, self.dial);
+        let own = || own_route(world, dial, Depth::Connect).destinations;
+        let rules = rules.into_iter();
+        rules
+            .map(|rule| self.destinations.of_requests(rule, own))
+            .collect()
     }
 
     fn rule_route(&mut self, mut chosen: Chosen<'w>) -> Route {
@@ -220,19 +170,24 @@ impl<'w> Maker<'w> {
         }
         let Chosen { object, field, .. } = &chosen;
         let rule = rule_name(object, field, chosen.name);
-        let route = match self.weights(object, field, &chosen.destinations) {
+        let route = match self
+            .destinations
+            .weights(object, field, &chosen.destinations)
+        {
             None => Route {
                 depth: chosen.depth,
-                ..self.own_route(chosen.depth)
+                ..own_route(self.world, self.dial, chosen.depth)
             },
             // A redirect or a direct response.
             Some(weights) if weights.is_empty() => Route {
                 rule,
-                ..self.own_route(chosen.depth)
+                ..own_route(self.world, self.dial, chosen.depth)
             },
             Some(weights) => Route {
                 depth: chosen.depth,
-                destinations: self.destinations(object, field, &chosen.destinations, weights),
+                destinations: self
+                    .destinations
+                    .all(object, field, &chosen.destinations, weights),
                 rule,
                 requests: Vec::new(),
             },
@@ -245,167 +200,29 @@ impl<'w> Maker<'w> {
         let mode = chosen.split.unwrap_or(self.world.settings.split);
         mode == SplitMode::Request && chosen.destinations.len() > 1 && !chosen.requests.is_empty()
     }
+}
 
-    fn destinations(
-        &mut self,
-        object: &'w Object<VirtualService>,
-        field: &str,
-        to: &[(&'w Written, i64)],
-        weights: Vec<u32>,
-    ) -> Vec<Destination> {
-        let mut destinations = Vec::with_capacity(weights.len());
-        for (index, (&(to, _), weight)) in to.iter().zip(weights).enumerate() {
-            let field = format!("{field}.route[{index}].destination");
-            destinations.push(self.destination(&Named {
-                object,
-                field,
-                to,
-                weight,
-            }));
-        }
-        destinations
-    }
-
-    /// The weights of a rule; `None` if they do not fit a row. One destination gets everything.
-    fn weights(
-        &mut self,
-        object: &Object<VirtualService>,
-        field: &str,
-        to: &[(&Written, i64)],
-    ) -> Option<Vec<u32>> {
-        // More are refused when the rule is read.
-        if to.len() > DESTINATIONS_MAX {
-            return None;
-        }
-        let mut weights: Vec<u32> = to
-            .iter()
-            .map(|&(_, weight)| u32::try_from(weight).unwrap_or_default())
-            .collect();
-        if let [only] = weights.as_mut_slice() {
-            *only = (*only).max(1);
-        }
-        match scale(&weights) {
-            Ok(_) => Some(weights),
-            Err(WeightError::SumTooLarge { sum }) => {
-                self.report.add(
-                    object,
-                    &format!("{field}.route"),
-                    codes::WEIGHT_SUM,
-                    format!("the weights' sum, divided by their greatest common divisor, is {sum}, which does not fit 32 bits: the service's own endpoints are used"),
-                    "weights are relative: use smaller numbers",
-                );
-                None
-            }
-        }
-    }
-
-    fn destination(&mut self, named: &Named<'_>) -> Destination {
-        let Dial { client, port, .. } = self.dial;
-        let namespace = &named.object.meta.namespace;
-        let host = host::full_name(&named.to.host, namespace, &self.world.settings.domain);
-        self.consulted.insert(host.clone());
-        let service = self.world.registry.host(&host);
-        let port = destination_port(named.to, service.map(|service| &**service), port.port.port);
-        let owner = service.map(|service| service.namespace());
-        let rule = self.world.destination_rules.lookup(client, &host, owner);
-        let endpoints = service.map(|service| self.endpoints(named, service, port, rule));
-        Destination {
-            host,
-            port,
-            subset: subset_name(named.to).map(ToOwned::to_owned),
-            weight: named.weight,
+/// The service's own route: all its endpoints.
+fn own_route(world: World<'_>, dial: Dial<'_>, depth: Depth) -> Route {
+    let Dial {
+        service,
+        port,
+        client,
+    } = dial;
+    let rules = world.destination_rules;
+    let rule = rules.lookup(client, &service.name, Some(service.namespace()));
+    Route {
+        depth,
+        rule: Rule::Service,
+        destinations: vec![Destination {
+            host: service.name.clone(),
+            port: port.port.port,
+            http2: false,
+            subset: None,
+            weight: 1,
             destination_rules: references(rule),
-            endpoints: endpoints.unwrap_or_default(),
-        }
+            endpoints: Arc::clone(&port.usable),
+        }],
+        requests: Vec::new(),
     }
-
-    /// The usable endpoints of a destination. What does not exist has none and refuses; the review
-    /// of the rule says so.
-    fn endpoints(
-        &mut self,
-        named: &Named<'_>,
-        service: &Host,
-        port: u16,
-        rule: Option<&Merged>,
-    ) -> Arc<[Endpoint]> {
-        let client = self.dial.client;
-        let mut refuse = |part: &str, code: Code, message: String, help: &str| {
-            let field = format!("{}.{part}", named.field);
-            self.report.add(named.object, &field, code, message, help);
-            Arc::default()
-        };
-        if !client.sees(&service.visibility) {
-            return refuse(
-                "host",
-                codes::DESTINATION_HIDDEN,
-                format!(
-                    "{} is not exported to {}: their connections are refused",
-                    service.origin.reference(),
-                    client.description()
-                ),
-                "export it to them, or the VirtualService to fewer",
-            );
-        }
-        let Some(port) = service.port(port, Proto::Tcp) else {
-            return Arc::default();
-        };
-        let Some(name) = subset_name(named.to) else {
-            return Arc::clone(&port.usable);
-        };
-        let Some(subset) = rule.and_then(|rule| rule.subset(name)) else {
-            // If no rule defines it, the review has said so.
-            let somewhere = self.world.destination_rules.of_host(&service.name);
-            if somewhere
-                .into_iter()
-                .all(|rule| rule.subset(name).is_none())
-            {
-                return Arc::default();
-            }
-            return refuse(
-                "subset",
-                codes::NOT_FOUND,
-                format!(
-                    "no DestinationRule that {} get defines the subset {name} of {}: their connections are refused",
-                    client.description(),
-                    service.name
-                ),
-                "define the subset in a DestinationRule that these clients see",
-            );
-        };
-        if subset.labels.is_empty() {
-            return Arc::clone(&port.usable);
-        }
-        let candidates = port.candidates.iter();
-        usable(candidates.filter(|candidate| candidate.has(&subset.labels)))
-    }
-}
-
-fn rule_name(object: &Object<VirtualService>, field: &str, name: Option<&str>) -> Rule {
-    Rule::VirtualService {
-        object: object.reference(),
-        field: field.to_owned(),
-        name: name.map(ToOwned::to_owned),
-        position: Some(object.place.position(field)),
-    }
-}
-
-/// The subset that a destination names.
-pub fn subset_name(to: &Written) -> Option<&str> {
-    to.subset.as_deref().filter(|name| !name.is_empty())
-}
-
-/// The port of a destination: the one it names, else its service's only one, else the dialled one.
-pub fn destination_port(to: &Written, service: Option<&Host>, dialled: u16) -> u16 {
-    if let Some(named) = to.port.filter(|port| port.number != 0) {
-        // A number beyond 16 bits is no port of any service.
-        return u16::try_from(named.number).unwrap_or_default();
-    }
-    match service.map(|service| service.ports.as_slice()) {
-        Some([only]) => only.port.port,
-        _ => dialled,
-    }
-}
-
-fn references(rule: Option<&Merged>) -> Vec<ObjectRef> {
-    rule.map(|rule| rule.from.clone()).unwrap_or_default()
 }

@@ -85,42 +85,65 @@ pub fn choose<'s>(all: &'s VirtualServices, dial: Dial<'s>) -> Option<Choice<'s>
 }
 
 fn http<'s>(prepared: &'s Prepared, dial: Dial<'s>) -> Option<Choice<'s>> {
-    let mut requests = Vec::new();
+    let (requests, whole) = taking(prepared, dial.client, dial.port.port.port);
+    let &rule = requests.last()?;
+    if !whole {
+        return Some(Choice::NoCatchAll {
+            prepared,
+            list: "http",
+            depth: Depth::Request,
+            requests,
+        });
+    }
+    let alone = requests.len() == 1;
+    let deep = !alone || unenforced::takes_requests(rule.route());
+    let copied = !deep && unenforced::is_copied(rule.route());
+    let by_proxy = copied && !dial.port.protocol.is_read_on_its_way();
+    Some(Choice::Rule(Chosen {
+        object: &rule.object,
+        field: rule.field.clone(),
+        name: rule.route().name.as_deref(),
+        destinations: destinations(rule),
+        depth: if deep || by_proxy {
+            Depth::Request
+        } else {
+            Depth::Connect
+        },
+        requests,
+        split: SplitMode::of(&prepared.object),
+    }))
+}
+
+/// The rules that take requests of a client, and whether the last one takes all the others leave.
+pub(super) fn taking<'s>(
+    prepared: &'s Prepared,
+    client: &Client<'_>,
+    port: u16,
+) -> (Vec<&'s HttpRule>, bool) {
+    let mut taking = Vec::new();
     for rule in &prepared.http {
-        let mut holding = holding(rule, dial).peekable();
+        let mut holding = holding(rule, client, port).peekable();
         let matches = &rule.route().matches;
         if !matches.is_empty() && holding.peek().is_none() {
             continue;
         }
-        let deep = !requests.is_empty() || unenforced::takes_requests(rule.route());
-        requests.push(rule);
+        taking.push(rule);
         if matches.is_empty() || holding.any(|one| !matching::needs_requests(one)) {
-            return Some(Choice::Rule(Chosen {
-                object: &rule.object,
-                field: rule.field.clone(),
-                name: rule.route().name.as_deref(),
-                destinations: destinations(rule),
-                depth: if deep { Depth::Request } else { Depth::Connect },
-                requests,
-                split: SplitMode::of(&prepared.object),
-            }));
+            return (taking, true);
         }
     }
-    (!requests.is_empty()).then_some(Choice::NoCatchAll {
-        prepared,
-        list: "http",
-        depth: Depth::Request,
-        requests,
-    })
+    (taking, false)
 }
 
 /// The matches of a rule whose static part holds.
 pub(super) fn holding<'s>(
     rule: &'s HttpRule,
-    dial: Dial<'s>,
+    client: &Client<'_>,
+    port: u16,
 ) -> impl Iterator<Item = &'s HttpMatch> {
+    let namespace = &rule.object.meta.namespace;
     let matches = rule.route().matches.iter();
-    matches.filter(move |one| matching::http_holds(one, dial.client, dial.port.port.port))
+    matches.filter(move |one| matching::http_holds(one, client, port, namespace))
 }
 
 /// Where a rule leads, and with which weights.
@@ -131,12 +154,13 @@ pub(super) fn destinations(rule: &HttpRule) -> Vec<(&Destination, i64)> {
 
 fn tcp<'s>(prepared: &'s Prepared, dial: Dial<'s>) -> Option<Choice<'s>> {
     let addresses = &dial.service.addresses;
+    let namespace = &prepared.object.meta.namespace;
     let rules = prepared.object.spec.tcp.iter().enumerate();
     let mut fitting = rules.filter(|(_, rule)| {
         rule.matches.is_empty()
             || rule.matches.iter().any(|one| {
                 matching::coverage(&one.destination_subnets, addresses) != Coverage::None
-                    && matching::tcp_holds(one, dial.client, dial.port.port.port)
+                    && matching::tcp_holds(one, dial.client, dial.port.port.port, namespace)
             })
     });
     let (index, rule) = fitting.next()?;
@@ -159,10 +183,11 @@ fn tcp<'s>(prepared: &'s Prepared, dial: Dial<'s>) -> Option<Choice<'s>> {
 /// that takes this name is enforced for all of them.
 fn tls<'s>(prepared: &'s Prepared, dial: Dial<'s>) -> Option<Choice<'s>> {
     let mut other_names = false;
+    let namespace = &prepared.object.meta.namespace;
     for (index, rule) in prepared.object.spec.tls.iter().enumerate() {
         let holding = rule.matches.iter().filter(|one| {
             matching::coverage(&one.destination_subnets, &dial.service.addresses) != Coverage::None
-                && matching::tls_holds(one, dial.client, dial.port.port.port)
+                && matching::tls_holds(one, dial.client, dial.port.port.port, namespace)
         });
         for one in holding {
             if matching::sni_takes(&one.sni_hosts, &dial.service.names()) {

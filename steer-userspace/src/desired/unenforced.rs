@@ -12,8 +12,12 @@ pub fn takes_requests(route: &HttpRoute) -> bool {
         || route.headers.is_some()
         || route.redirect.is_some()
         || route.direct_response.is_some()
-        || !route.copies().is_empty()
         || route.route.iter().any(|to| to.headers.is_some())
+}
+
+/// Whether copies of requests are made.
+pub fn is_copied(route: &HttpRoute) -> bool {
+    !route.copies().is_empty()
 }
 
 /// The fields of a rule that are not enforced, and what is done instead.

@@ -12,6 +12,7 @@ use super::{
     change::Difference,
     codes, delegate,
     export::Visibility,
+    gateway::{self, MESH},
     host::{self, HostIndex},
     report::Report,
 };
@@ -22,9 +23,6 @@ use crate::{
         istio::{HttpRoute, VirtualService},
     },
 };
-
-/// The gateway that stands for all clients in the mesh.
-pub const MESH: &str = "mesh";
 
 type Written = Arc<Object<VirtualService>>;
 
@@ -196,6 +194,21 @@ impl VirtualServices {
                 gateways.iter().any(|name| name == gateway)
             };
             bound && prepared.visibility.includes(Some(namespace))
+        })
+    }
+
+    /// Those that the gateway `NAMESPACE/NAME` has, at a door in `namespace`, the oldest first.
+    pub(super) fn bound<'s>(
+        &'s self,
+        namespace: &'s str,
+        gateway: &'s str,
+    ) -> impl Iterator<Item = &'s Prepared> {
+        let all = self.all.iter().map(Arc::as_ref);
+        all.filter(move |prepared| {
+            let object = &prepared.object;
+            let mut names = object.spec.gateways.iter();
+            names.any(|name| gateway::full_name(name, &object.meta.namespace) == gateway)
+                && prepared.visibility.includes(Some(namespace))
         })
     }
 

@@ -33,10 +33,16 @@ pub const PORT_NAME: &str = "IST0118";
 pub const RULE_UNREACHABLE: &str = "IST0130";
 /// A match is never used: an earlier rule has the same.
 pub const INEFFECTIVE_MATCH: &str = "IST0131";
+/// A host of a VirtualService is not one of its gateway.
+pub const HOST_NOT_AT_GATEWAY: &str = "IST0132";
 /// A field is unknown, deprecated, or has no effect.
 pub const SCHEMA_WARNING: &str = "IST0133";
 /// A ServiceEntry for TCP has no addresses.
 pub const ADDRESSES_REQUIRED: &str = "IST0134";
+/// Several Gateways want the same port, or the same name.
+pub const GATEWAYS_CONFLICT: &str = "IST0145";
+/// A port of a Gateway is none of its Service.
+pub const GATEWAY_PORT: &str = "IST0162";
 /// A Telemetry names no provider.
 pub const NO_PROVIDER: &str = "IST0157";
 /// Telemetries select the same workloads.
@@ -79,8 +85,6 @@ pub const WEIGHTS_TOO_LARGE: &str = "STR0304";
 pub const HEADLESS: &str = "STR0305";
 /// A way to reach a service is not steered.
 pub const NOT_STEERED: &str = "STR0306";
-/// Gateways are not enforced yet.
-pub const GATEWAY_ONLY: &str = "STR0307";
 /// An address cannot be read, or another service has it.
 pub const UNREADABLE: &str = "STR0308";
 /// No rule takes everything that is sent to a port.
@@ -95,6 +99,12 @@ pub const DESTINATION_HIDDEN: &str = "STR0312";
 pub const PORT_PROTOCOL: &str = "STR0313";
 /// A port, an endpoint or an endpoint slice cannot be used.
 pub const ENDPOINT: &str = "STR0314";
+/// No node listens for a gateway.
+pub const GATEWAY_DOOR: &str = "STR0315";
+/// A gateway is left to its own pods.
+pub const GATEWAY_LEFT: &str = "STR0316";
+/// A server of a gateway has no certificate that can be used.
+pub const GATEWAY_CERTIFICATE: &str = "STR0317";
 /// A ServiceEntry is enforced in part, or otherwise than Istio does.
 pub const ENTRY_IN_PART: &str = "STR0401";
 /// The annotation steer.dev/egress is not understood.
@@ -117,6 +127,8 @@ pub const POD_NOT_FOUND: &str = "STR0604";
 pub const SIDECAR_BESIDE: &str = "STR0605";
 /// Programs of others decide where sockets connect.
 pub const PROGRAMS_BESIDE: &str = "STR0606";
+/// A port that a gateway needs cannot be opened.
+pub const PORT_NOT_OPEN: &str = "STR0607";
 /// The configuration does not fit into the maps.
 pub const DOES_NOT_FIT: &str = "STR0701";
 /// The kernel refused a change.
@@ -131,7 +143,7 @@ pub const ROLLED_BACK: &str = "STR0705";
 pub const NO_TCX: &str = "STR0801";
 
 /// All of them, in order.
-pub const ALL: [Code; 57] = [
+pub const ALL: [Code; 63] = [
     Code {
         id: REFERENCED_NOT_FOUND,
         severity: Severity::Warning,
@@ -187,6 +199,12 @@ pub const ALL: [Code; 57] = [
         help: "Remove it.",
     },
     Code {
+        id: HOST_NOT_AT_GATEWAY,
+        severity: Severity::Warning,
+        title: "A host of a VirtualService is not one of its gateway.",
+        help: "Requests for it are answered with 404. Name it in hosts of a server of the Gateway, for the VirtualService's namespace.",
+    },
+    Code {
         id: SCHEMA_WARNING,
         severity: Severity::Warning,
         title: "A field is unknown, deprecated, or has no effect.",
@@ -197,6 +215,18 @@ pub const ALL: [Code; 57] = [
         severity: Severity::Warning,
         title: "A ServiceEntry for TCP has no addresses.",
         help: "Istio lets such a port through to every address; steer to those that DNS gives the host. Name addresses.",
+    },
+    Code {
+        id: GATEWAYS_CONFLICT,
+        severity: Severity::Warning,
+        title: "Several servers of Gateways want the same port, or the same name.",
+        help: "The oldest Gateway's has it. Servers of HTTP share a port; TLS and TCP do not share it with them.",
+    },
+    Code {
+        id: GATEWAY_PORT,
+        severity: Severity::Warning,
+        title: "A port of a Gateway is none of its Service.",
+        help: "No node listens for it. The number is that of a port of the Service, not of its pods.",
     },
     Code {
         id: NO_PROVIDER,
@@ -326,12 +356,6 @@ pub const ALL: [Code; 57] = [
         help: "Connections that come that way go where they were dialled.",
     },
     Code {
-        id: GATEWAY_ONLY,
-        severity: Severity::Info,
-        title: "Gateways are not enforced yet.",
-        help: "A rule that is bound to gateways alone has no effect on the clients of the mesh.",
-    },
-    Code {
         id: UNREADABLE,
         severity: Severity::Warning,
         title: "An address cannot be read, or another service has it.",
@@ -372,6 +396,24 @@ pub const ALL: [Code; 57] = [
         severity: Severity::Warning,
         title: "A port, an endpoint or an endpoint slice cannot be used.",
         help: "It is left out; the rest is used.",
+    },
+    Code {
+        id: GATEWAY_DOOR,
+        severity: Severity::Warning,
+        title: "No node listens for a gateway.",
+        help: "Create a Service of type NodePort that has every label of the Gateway's selector in its own; it needs no pods.",
+    },
+    Code {
+        id: GATEWAY_LEFT,
+        severity: Severity::Info,
+        title: "A gateway is left to its own pods.",
+        help: "Its Service has endpoints that are ready. Nodes are the gateway once it has none.",
+    },
+    Code {
+        id: GATEWAY_CERTIFICATE,
+        severity: Severity::Warning,
+        title: "A server of a gateway has no certificate that can be used.",
+        help: "Its connections are refused; other servers are not concerned. The Secret stands in the namespace of the gateway's Service.",
     },
     Code {
         id: ENTRY_IN_PART,
@@ -441,6 +483,12 @@ pub const ALL: [Code; 57] = [
         title: "Programs of others decide where sockets of pods connect, too.",
         help: "One that runs before steer's may put an endpoint where steer looks for a service. Turn the \
                other's socket load balancing off for pods.",
+    },
+    Code {
+        id: PORT_NOT_OPEN,
+        severity: Severity::Warning,
+        title: "A port that a gateway needs cannot be opened.",
+        help: "Something else listens there. It is tried again every few seconds.",
     },
     Code {
         id: DOES_NOT_FIT,

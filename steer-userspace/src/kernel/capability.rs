@@ -19,7 +19,12 @@ pub struct Capability {
 
 /// Those that a running agent keeps. Without `CAP_PERFMON` and the others no program can be loaded any
 /// more, which is done once, at the start.
-pub const KEPT: [Capability; 4] = [
+pub const KEPT: [Capability; 5] = [
+    Capability {
+        bit: 10,
+        name: "CAP_NET_BIND_SERVICE",
+        reason: "listens at ports below 1024 where a gateway has one by hostPort",
+    },
     Capability {
         bit: 12,
         name: "CAP_NET_ADMIN",

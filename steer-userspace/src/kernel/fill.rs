@@ -10,8 +10,8 @@ use steer_common::{
 
 use super::{
     EgressMaps, KernelError, MAPS, Maps, PROGRAMS, Pins, cgroup, maps,
-    object::{OBSERVING_PROGRAM, PACKET_PROGRAMS},
-    sys,
+    object::{OBSERVING_PROGRAM, PACKET_PROGRAMS, TAP_PROGRAM},
+    sys, tap,
 };
 use crate::plan::Capacity;
 
@@ -84,10 +84,13 @@ pub fn attached(pins: &Pins, target: &Path) -> Result<Vec<Attached>, KernelError
         }
     };
     let judges = EgressMaps::open(pins)?.meta()?.egress != 0;
-    let rests = |found: &Attached| {
-        let packets = !judges && PACKET_PROGRAMS.contains(&found.name);
-        found.program.is_none() && (packets || found.name == OBSERVING_PROGRAM)
+    let copies = tap::is_open(pins)?;
+    let needed = |name: &str| match name {
+        TAP_PROGRAM => copies,
+        OBSERVING_PROGRAM => false,
+        _ => judges || !PACKET_PROGRAMS.contains(&name),
     };
+    let rests = |found: &Attached| found.program.is_none() && !needed(found.name);
     let all = PROGRAMS.into_iter().map(look);
     Ok(all.filter(|found| !rests(found)).collect())
 }

@@ -135,20 +135,21 @@ impl Kernel {
         if judge {
             self.follow_other()?;
         }
-        for name in PACKET_PROGRAMS {
-            let path = self.pins.link(name);
-            match (judge, path.exists()) {
-                (true, false) => {
-                    let program = program(self.ports.loaded_mut(), name)?;
-                    attach::attach(name, program, &self.target, &self.pins)?;
-                }
-                (false, true) => {
-                    fs::remove_file(&path).map_err(KernelError::io("removing", &path))?;
-                }
-                (true, true) | (false, false) => {}
+        let mut programs = PACKET_PROGRAMS.into_iter();
+        programs.try_for_each(|name| self.put_in_force(name, judge))
+    }
+
+    /// Puts a program in force that may rest, or takes it away.
+    pub(super) fn put_in_force(&mut self, name: &'static str, on: bool) -> Result<(), KernelError> {
+        let path = self.pins.link(name);
+        match (on, path.exists()) {
+            (true, false) => {
+                let program = program(self.ports.loaded_mut(), name)?;
+                attach::attach(name, program, &self.target, &self.pins)
             }
+            (false, true) => fs::remove_file(&path).map_err(KernelError::io("removing", &path)),
+            (true, true) | (false, false) => Ok(()),
         }
-        Ok(())
     }
 
     /// Puts rows of the egress guard in force without a plan: for tests and benches.

@@ -12,13 +12,14 @@ use super::{
 };
 
 /// The layouts whose rows this one can take over, the latest first.
-const READABLE: [u32; 1] = [5];
+const READABLE: [u32; 2] = [6, 5];
 
 /// Maps that are not taken over: what is on its way in a ring, what hangs on sockets, and what
 /// programs need for a moment.
-const LEFT: [&str; 6] = [
+const LEFT: [&str; 7] = [
     "EVENTS",
     "CONNECTIONS",
+    "TAP",
     "ORIGIN",
     "OPENED",
     "SCRATCH",

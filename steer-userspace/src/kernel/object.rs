@@ -6,7 +6,7 @@ use aya::programs::TcAttachType;
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("STEER_EBPF_OBJECT"));
 
 /// Every map. All of them are pinned: one that is not would come back empty at the next start.
-pub const MAPS: [&str; 32] = [
+pub const MAPS: [&str; 34] = [
     "SERVICES",
     "ROUTES",
     "ENDPOINTS",
@@ -39,23 +39,26 @@ pub const MAPS: [&str; 32] = [
     "CONNECTIONS",
     "EVENT_BUDGET",
     "SCRATCH",
+    "TAPPED",
+    "TAP",
 ];
 
 /// Maps whose size is no number of rows that one may choose: socket storage has none, a ring has
 /// bytes, a single row is one.
-pub(super) const FIXED_SIZE: [&str; 8] = [
+pub(super) const FIXED_SIZE: [&str; 9] = [
     "SCRATCH",
     "ORIGIN",
     "OPENED",
     "CONNECTIONS",
     "EVENTS",
+    "TAP",
     "META",
     "EVENT_BUDGET",
     "HELLO_TURN",
 ];
 
 /// Every program, by its name in the object.
-pub const PROGRAMS: [&str; 12] = [
+pub const PROGRAMS: [&str; 13] = [
     "steer_connect4",
     "steer_connect6",
     "steer_sendmsg4",
@@ -68,6 +71,7 @@ pub const PROGRAMS: [&str; 12] = [
     "steer_skb_egress",
     "steer_skb_ingress",
     "steer_sockops",
+    TAP_PROGRAM,
 ];
 
 /// The hooks at which it is decided where sockets connect or send, and the kernel's numbers of them
@@ -85,9 +89,12 @@ pub(super) const PACKET_PROGRAMS: [&str; 2] = ["steer_skb_egress", "steer_skb_in
 /// The one that sees connections open and close: in force only while somebody observes a pod.
 pub(super) const OBSERVING_PROGRAM: &str = "steer_sockops";
 
-/// Whether a program is in force only while it is needed.
+/// The one that hands over what is to be copied: in force only while something is.
+pub(super) const TAP_PROGRAM: &str = "steer_tap";
+
+/// Those that are in force only while something needs them.
 pub(super) fn may_rest(name: &str) -> bool {
-    PACKET_PROGRAMS.contains(&name) || name == OBSERVING_PROGRAM
+    PACKET_PROGRAMS.contains(&name) || [OBSERVING_PROGRAM, TAP_PROGRAM].contains(&name)
 }
 
 /// The programs at the host's side of each pod's veth, in the order in which they are attached: what

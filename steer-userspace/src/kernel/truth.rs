@@ -6,8 +6,8 @@ use aya::programs::TcAttachType;
 
 use super::{
     Kernel, KernelError, PROGRAMS, Pins, attach, cgroup, filters,
-    object::{OBSERVING_PROGRAM, PACKET_PROGRAMS, PORT_PROGRAMS},
-    sys,
+    object::{OBSERVING_PROGRAM, PACKET_PROGRAMS, PORT_PROGRAMS, TAP_PROGRAM},
+    sys, tap,
 };
 
 impl Kernel {
@@ -21,10 +21,15 @@ impl Kernel {
         let mut missing = Vec::new();
         let wanted =
             cgroup::id(self.target()).map_err(KernelError::io("looking at", "the cgroup"))?;
+        let copies = tap::is_open(self.pins())?;
+        let observes = self.observes;
+        let rests = |name| match name {
+            TAP_PROGRAM => !copies,
+            OBSERVING_PROGRAM => !observes,
+            _ => !judges && PACKET_PROGRAMS.contains(&name),
+        };
         for name in PROGRAMS {
-            let rests = (!judges && PACKET_PROGRAMS.contains(&name))
-                || (!self.observes && name == OBSERVING_PROGRAM);
-            if rests || leads_to(self.pins(), name, wanted) {
+            if rests(name) || leads_to(self.pins(), name, wanted) {
                 continue;
             }
             let (program, target, pins) = self.program_and_place(name)?;

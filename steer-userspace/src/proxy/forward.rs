@@ -33,7 +33,13 @@ use crate::requests::{Action, Failure, Forward, HeaderChange, Matched, Rule, See
 pub(super) struct Pod {
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) mirrors: Arc<Mirrors>,
+    /// Whether these come from outside: then the endpoint decides which HTTP it is spoken to with.
+    pub(super) edge: bool,
 }
+
+/// The scheme of a connection, where it is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scheme(pub(super) &'static str);
 
 impl Pod {
     /// Answers a request.
@@ -47,7 +53,7 @@ impl Pod {
         let client = hyper::upgrade::on(&mut request);
         let (parts, body) = request.into_parts();
         let note = Note::of(&parts.extensions);
-        let Some(authority) = authority(&parts, &ready.served.host) else {
+        let Some(authority) = authority(&parts, &ready.host) else {
             note.flag(Flag::DownstreamProtocolError);
             return bad(StatusCode::BAD_REQUEST);
         };
@@ -59,11 +65,11 @@ impl Pod {
             method: &parts.method,
             path: parts.uri.path(),
             query: parts.uri.query(),
-            scheme: parts.uri.scheme_str().unwrap_or("http"),
+            scheme: scheme(&parts),
             authority: &authority,
             headers: &parts.headers,
         };
-        let found = ready.served.route.find(&seen);
+        let found = ready.route.find(&seen);
         let Some((matched, tickets)) =
             found.and_then(|found| Some((found, ready.tickets(&found)?)))
         else {
@@ -122,7 +128,12 @@ impl Pod {
         let rule = asked.matched.rule;
         let forward = asked.forward;
         let deadline = rule.timeout.map(|most| Instant::now() + most);
-        let Some((template, upgrade)) = asked.template(to) else {
+        let http2 = if self.edge {
+            to.http2
+        } else {
+            asked.parts.version == Version::HTTP_2
+        };
+        let Some((template, upgrade)) = asked.template(to, http2) else {
             return local::answer(&headers, StatusCode::BAD_REQUEST, "");
         };
         note.cluster(&to.cluster);
@@ -179,7 +190,7 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// The request as the endpoint gets it, and whether it asks for an upgrade. `None` if a rewrite
     /// makes it none.
-    fn template(mut self, to: &To) -> Option<(Request<()>, bool)> {
+    fn template(mut self, to: &To, http2: bool) -> Option<(Request<()>, bool)> {
         let rule = self.matched.rule;
         let headers = &mut self.parts.headers;
         let upgrade = headers::hop(headers);
@@ -190,12 +201,15 @@ impl Asked<'_> {
         let target = target(&self.parts.uri, path)?;
         let mut request = Request::new(());
         *request.method_mut() = self.parts.method;
-        if self.parts.version == Version::HTTP_2 {
+        if http2 {
             *request.version_mut() = Version::HTTP_2;
             headers.remove(HOST);
             let uri = Uri::builder().scheme("http").authority(authority);
             *request.uri_mut() = uri.path_and_query(target).build().ok()?;
         } else {
+            if self.parts.version == Version::HTTP_2 {
+                headers::join_cookies(headers);
+            }
             headers.insert(HOST, HeaderValue::from_str(authority).ok()?);
             *request.uri_mut() = Uri::from(target);
         }
@@ -398,8 +412,14 @@ async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> 
     }
 }
 
+fn scheme(parts: &Parts) -> &str {
+    let known = parts.extensions.get::<Scheme>();
+    let known = known.map(|scheme| scheme.0);
+    known.or_else(|| parts.uri.scheme_str()).unwrap_or("http")
+}
+
 /// Whom a request is for: as it names them; HTTP/1.0 need not.
-fn authority(parts: &Parts, host: &str) -> Option<String> {
+pub(super) fn authority(parts: &Parts, host: &str) -> Option<String> {
     if let Some(named) = parts.uri.authority() {
         return Some(named.as_str().to_owned());
     }

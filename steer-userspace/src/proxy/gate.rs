@@ -6,10 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::framing::Framing;
 
@@ -17,8 +14,8 @@ use super::framing::Framing;
 const PIECE: usize = 16 * 1024;
 
 /// The connection.
-pub(super) struct Gate {
-    stream: TcpStream,
+pub(super) struct Gate<S> {
+    stream: S,
     framing: Framing,
     piece: Box<[u8]>,
     /// What may be read, and how much of it was.
@@ -26,8 +23,8 @@ pub(super) struct Gate {
     read: usize,
 }
 
-impl Gate {
-    pub(super) fn new(stream: TcpStream) -> Self {
+impl<S> Gate<S> {
+    pub(super) fn new(stream: S) -> Self {
         Self {
             stream,
             framing: Framing::default(),
@@ -38,7 +35,7 @@ impl Gate {
     }
 }
 
-impl AsyncRead for Gate {
+impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -69,7 +66,7 @@ impl AsyncRead for Gate {
     }
 }
 
-impl AsyncWrite for Gate {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Gate<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{CONNECTION, EXPECT, TE, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, COOKIE, EXPECT, TE, TRANSFER_ENCODING, UPGRADE},
 };
 
 /// Removes them. An upgrade that is asked for, or agreed to, is said again; returns whether there is one.
@@ -42,6 +42,21 @@ pub(super) fn hop(headers: &mut HeaderMap) -> bool {
     true
 }
 
+/// HTTP/2 may send each cookie alone, HTTP/1 may not.
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
+    let all: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if all.len() < 2 {
+        return;
+    }
+    if let Ok(joined) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
 fn takes_trailers(value: &HeaderValue) -> bool {
     let text = value.to_str().unwrap_or_default();
     let mut words = text.split(',');
@@ -64,6 +79,17 @@ mod tests {
             .collect();
         left.sort();
         (left, upgrade)
+    }
+
+    #[test]
+    fn cookies_stand_in_one_line() {
+        let mut headers = HeaderMap::new();
+        for value in ["a=1", "b=2; c=3"] {
+            headers.append(COOKIE, HeaderValue::from_static(value));
+        }
+        join_cookies(&mut headers);
+        let joined: Vec<_> = headers.get_all(COOKIE).iter().collect();
+        assert_eq!(joined, ["a=1; b=2; c=3"]);
     }
 
     #[test]

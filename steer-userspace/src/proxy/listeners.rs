@@ -11,10 +11,6 @@ use std::{
 
 use http::{HeaderValue, Request, StatusCode, Version, header::CONNECTION};
 use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
-};
 use steer_common::{
     addr::Peer,
     service::{REQUEST_PORT, SplitId, request_address},
@@ -22,17 +18,19 @@ use steer_common::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, oneshot, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
     Orders, Place,
+    connection::{self, ended},
     door::Door,
+    edge::{Closed, Edge},
     forward::Pod,
-    gate::Gate,
     mirror::Mirrors,
     note::Note,
-    table::{Ready, Table},
+    table::{Known, Table},
+    tap::{self, Replay},
     upstream::Upstreams,
 };
 
@@ -51,6 +49,10 @@ type Stop = oneshot::Sender<Infallible>;
 pub(super) struct Listeners {
     door: Door,
     mirrors: Arc<Mirrors>,
+    edge: Edge,
+    replay: Replay,
+    /// When it was last tried again.
+    tidied: Instant,
     table: watch::Sender<Arc<Table>>,
     wanted: Vec<Place>,
     pods: BTreeMap<u64, Arc<Pod>>,
@@ -65,17 +67,27 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    pub(super) fn new(door: Door, mirrors: Arc<Mirrors>) -> Self {
+    pub(super) fn new(door: Door, mirrors: Arc<Mirrors>, tap: tap::Source, closed: Closed) -> Self {
         let (alive, gone) = mpsc::channel(1);
+        let ends = watch::Sender::new(false);
+        let node = Pod {
+            upstreams: Arc::new(Upstreams::new(door.clone(), None)),
+            mirrors: Arc::clone(&mirrors),
+            edge: true,
+        };
+        let edge = Edge::new(door.clone(), Arc::new(node), closed, ends.subscribe());
         Self {
             door,
+            replay: Replay::new(tap, Arc::clone(&mirrors)),
+            tidied: Instant::now(),
             mirrors,
+            edge,
             table: watch::Sender::new(Arc::default()),
             wanted: Vec::new(),
             pods: BTreeMap::new(),
             open: BTreeMap::new(),
             failed: BTreeSet::new(),
-            ends: watch::Sender::new(false),
+            ends,
             alive,
             gone,
         }
@@ -83,6 +95,7 @@ impl Listeners {
 
     /// Serves what is ordered.
     pub(super) async fn follow(&mut self, orders: Orders) {
+        self.replay.follow(&orders.routes);
         let mut next = self.table.borrow().next(orders.routes);
         next.logs = orders.logs;
         self.table.send_replace(Arc::new(next));
@@ -97,12 +110,14 @@ impl Listeners {
         let cookies: BTreeSet<u64> = self.wanted.iter().map(|place| place.cookie).collect();
         self.pods.retain(|cookie, _| cookies.contains(cookie));
         self.open_missing().await;
+        self.edge.follow(orders.edge, &self.alive).await;
     }
 
     /// Takes no more connections, and waits until requests that are under way are answered.
     pub(super) async fn end(self) {
         let Self {
             open,
+            edge,
             ends,
             alive,
             mut gone,
@@ -111,15 +126,22 @@ impl Listeners {
         // Those that the kernel has sent already come in.
         sleep(ON_THE_WAY).await;
         ends.send_replace(true);
-        drop((open, alive));
+        drop((open, edge, alive));
         let _none_left = gone.recv().await;
     }
 
-    /// Waits, and tries again.
-    pub(super) async fn retry(&mut self) {
-        sleep(RETRY_EVERY).await;
+    /// Waits, copies what was tapped meanwhile, and tries again what could not be done.
+    pub(super) async fn idle(&mut self) {
+        sleep(self.replay.rest().unwrap_or(RETRY_EVERY)).await;
+        self.replay.read(&self.pods, &self.table);
+        if self.tidied.elapsed() < RETRY_EVERY {
+            return;
+        }
+        self.tidied = Instant::now();
+        self.replay.tidy();
         self.pods.values().for_each(|pod| pod.upstreams.tidy());
         self.open_missing().await;
+        self.edge.open_missing(&self.alive).await;
     }
 
     async fn open_missing(&mut self) {
@@ -129,6 +151,7 @@ impl Listeners {
                 Arc::new(Pod {
                     upstreams: upstreams(),
                     mirrors: Arc::clone(&self.mirrors),
+                    edge: false,
                 })
             });
             for &split in &place.splits {
@@ -184,7 +207,7 @@ struct Entrance {
 
 impl Entrance {
     /// The route, once it is known.
-    async fn first(&mut self) -> Option<Arc<Ready>> {
+    async fn first(&mut self) -> Option<Arc<Known>> {
         let split = self.split;
         let known = |table: &Arc<Table>| table.route(split).is_some();
         let table = timeout(ROUTE_MAX, self.table.wait_for(known)).await;
@@ -193,10 +216,10 @@ impl Entrance {
 
     /// The same route as it is now, or as it was last; and whether it is gone, even if another one has
     /// its number.
-    fn now(&self, last: &Mutex<Arc<Ready>>) -> (Arc<Ready>, bool) {
+    fn now(&self, last: &Mutex<Arc<Known>>) -> (Arc<Known>, bool) {
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
         let found = self.table.borrow().route(self.split);
-        let found = found.filter(|found| found.served.key == last.served.key);
+        let found = found.filter(|found| found.key == last.key);
         let gone = found.is_none();
         if let Some(found) = found {
             *last = found;
@@ -207,7 +230,7 @@ impl Entrance {
     /// What is noted of a request for the access log.
     fn note(
         &self,
-        ready: &Ready,
+        known: &Known,
         request: &mut Request<Incoming>,
         from: Option<SocketAddr>,
     ) -> Note {
@@ -215,9 +238,9 @@ impl Entrance {
         let Some(logs) = logs else {
             return Note::default();
         };
-        let key = &ready.served.key;
+        let key = &known.key;
         let dialled = Peer::new(key.addr, key.port).to_socket_addr();
-        logs.begin(self.cookie, request, &ready.served.host, dialled, from)
+        logs.begin(self.cookie, request, &known.ready.host, dialled, from)
     }
 }
 
@@ -261,10 +284,10 @@ async fn serve(stream: TcpStream, entrance: Entrance) {
     let answer = service_fn(move |mut request: Request<Incoming>| {
         let (entrance, last) = (entrance.clone(), Arc::clone(&last));
         async move {
-            let (ready, gone) = entrance.now(&last);
+            let (known, gone) = entrance.now(&last);
             let gone = gone && request.version() != Version::HTTP_2;
-            let note = entrance.note(&ready, &mut request, from);
-            let mut response = entrance.pod.answer(&ready, request).await;
+            let note = entrance.note(&known, &mut request, from);
+            let mut response = entrance.pod.answer(&known.ready, request).await;
             if gone && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 // The next request finds its way by the rules of then.
                 let headers = response.headers_mut();
@@ -273,24 +296,5 @@ async fn serve(stream: TcpStream, entrance: Entrance) {
             Ok::<_, Infallible>(note.sent(response))
         }
     });
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().half_close(true);
-    let connection = server.serve_connection_with_upgrades(TokioIo::new(Gate::new(stream)), answer);
-    tokio::pin!(connection);
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = ended(&mut ends) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = served {
-        tracing::debug!(%error, "a connection of a client broke");
-    }
-}
-
-/// Waits until all of it ends.
-async fn ended(ends: &mut watch::Receiver<bool>) {
-    // If the sender is gone, so is the thread.
-    let _gone = ends.wait_for(|ends| *ends).await;
+    connection::serve(stream, &mut ends, answer).await;
 }

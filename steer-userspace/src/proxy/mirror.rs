@@ -2,6 +2,7 @@
 //! off, and one too many is not begun; both are counted.
 
 use std::{
+    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -48,6 +49,13 @@ pub struct Mirrored {
     pub slow: u64,
     /// They were not begun, because too many were under way.
     pub busy: u64,
+    /// They were not begun, because the request was too long to be kept until it was whole.
+    pub too_long: u64,
+    /// They were not begun, because bytes of the request are missing: too many at once, or the connection
+    /// broke.
+    pub cut: u64,
+    /// Connections of which nothing is copied: TLS, HTTP/2, another protocol.
+    pub other_protocol: u64,
 }
 
 /// Makes copies, for all pods together.
@@ -62,6 +70,18 @@ struct Counts {
     failed: AtomicU64,
     slow: AtomicU64,
     busy: AtomicU64,
+    too_long: AtomicU64,
+    cut: AtomicU64,
+    other_protocol: AtomicU64,
+}
+
+/// Why no copy is made of something that was tapped.
+#[derive(Clone, Copy)]
+pub(super) enum Lost {
+    TooLong,
+    Cut,
+    OtherProtocol,
+    Busy,
 }
 
 impl Mirrors {
@@ -80,6 +100,35 @@ impl Mirrors {
             failed: counted(&self.counts.failed),
             slow: counted(&self.counts.slow),
             busy: counted(&self.counts.busy),
+            too_long: counted(&self.counts.too_long),
+            cut: counted(&self.counts.cut),
+            other_protocol: counted(&self.counts.other_protocol),
+        }
+    }
+
+    /// Counts what is not copied.
+    pub(super) fn lose(&self, why: Lost) {
+        count(match why {
+            Lost::TooLong => &self.counts.too_long,
+            Lost::Cut => &self.counts.cut,
+            Lost::OtherProtocol => &self.counts.other_protocol,
+            Lost::Busy => &self.counts.busy,
+        });
+    }
+
+    /// Begins copies of a request that is here as a whole.
+    pub(super) fn repeat<'a>(
+        self: &Arc<Self>,
+        upstreams: &Arc<Upstreams>,
+        template: &Request<()>,
+        to: impl Iterator<Item = (&'a To, u64)>,
+        body: &Bytes,
+    ) {
+        for (to, turn) in to {
+            if let Some(mut begun) = self.begin(template, to, turn) {
+                *begun.request.body_mut() = body::whole(body.clone());
+                self.spawn(upstreams, begun);
+            }
         }
     }
 
@@ -93,21 +142,15 @@ impl Mirrors {
     ) -> Body {
         let mut copies = Vec::new();
         for (to, turn) in to {
-            let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
-                count(&self.counts.busy);
-                continue;
-            };
-            let (Some(endpoint), Some(mut request)) = (to.endpoint(turn), copied(template)) else {
-                count(&self.counts.failed);
+            let Some(mut begun) = self.begin(template, to, turn) else {
                 continue;
             };
             if !body.is_end_stream() {
                 let (copy, own) = tail();
-                *request.body_mut() = own;
+                *begun.request.body_mut() = own;
                 copies.push(copy);
             }
-            let (mirrors, upstreams) = (Arc::clone(self), Arc::clone(upstreams));
-            tokio::spawn(async move { mirrors.send(&upstreams, endpoint, request, slot).await });
+            self.spawn(upstreams, begun);
         }
         if copies.is_empty() {
             return body::handed_on(body);
@@ -120,15 +163,33 @@ impl Mirrors {
         .boxed_unsync()
     }
 
-    async fn send(
-        &self,
-        upstreams: &Arc<Upstreams>,
-        to: std::net::SocketAddr,
-        request: Request<Body>,
-        _slot: OwnedSemaphorePermit,
-    ) {
+    fn begin(&self, template: &Request<()>, to: &To, turn: u64) -> Option<Begun> {
+        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+            count(&self.counts.busy);
+            return None;
+        };
+        let begun = to
+            .endpoint(turn)
+            .zip(copied(template))
+            .map(|(to, request)| Begun {
+                to,
+                request,
+                _slot: slot,
+            });
+        if begun.is_none() {
+            count(&self.counts.failed);
+        }
+        begun
+    }
+
+    fn spawn(self: &Arc<Self>, upstreams: &Arc<Upstreams>, begun: Begun) {
+        let (mirrors, upstreams) = (Arc::clone(self), Arc::clone(upstreams));
+        tokio::spawn(async move { mirrors.send(&upstreams, begun).await });
+    }
+
+    async fn send(&self, upstreams: &Arc<Upstreams>, begun: Begun) {
         let answered = async {
-            let response = upstreams.send(to, request).await.ok()?;
+            let response = upstreams.send(begun.to, begun.request).await.ok()?;
             let mut body = response.into_body();
             // Nobody reads it; the connection may be used again once it is here.
             while let Some(piece) = body.frame().await {
@@ -141,6 +202,13 @@ impl Mirrors {
             Ok(None) | Err(_) => count(&self.counts.failed),
         }
     }
+}
+
+/// A copy that is sent.
+struct Begun {
+    to: SocketAddr,
+    request: Request<Body>,
+    _slot: OwnedSemaphorePermit,
 }
 
 fn count(counter: &AtomicU64) {

@@ -7,14 +7,18 @@
 //! forward     which rule, which endpoint, what is tried again            (headers, body, local)
 //! mirror      copies, beside the live requests
 //! note        what is noted of a request for the access log
+//! tap         copies of what clients send directly, with nobody in between
 //! upstream    connections to endpoints, from the pod's own namespace
+//! edge        the node's own ports, where traffic of outside comes in
 //! ```
 //!
 //! Fails open or closed in the kernel: a pod whose listener is not there, or whose agent does not
 //! live, is never sent here (`steer_common::logic::decide`).
 
 mod body;
+mod connection;
 mod door;
+mod edge;
 mod forward;
 mod framing;
 mod gate;
@@ -24,6 +28,7 @@ mod local;
 mod mirror;
 mod note;
 mod table;
+mod tap;
 mod told;
 mod upstream;
 
@@ -36,7 +41,7 @@ use std::{
     io,
     os::fd::BorrowedFd,
     sync::{
-        Arc,
+        Arc, PoisonError,
         mpsc::{SyncSender, sync_channel},
     },
     thread,
@@ -46,12 +51,14 @@ use std::{
 use steer_common::service::{ServiceKey, SplitId};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use crate::requests::Route;
+use crate::requests::{Entrance, Route};
 use door::Door;
+use edge::Closed;
 use listeners::Listeners;
 pub use mirror::Mirrored;
 use mirror::Mirrors;
 pub use note::{LoggedClient, Logs};
+pub use tap::{Source as Tap, Take};
 pub use told::Told;
 
 /// How long to wait for listeners.
@@ -72,6 +79,8 @@ pub struct Orders {
     pub pods: Vec<Place>,
     /// Whose requests have a line written; nobody's, if there is none.
     pub logs: Option<Arc<Logs>>,
+    /// What comes in at the node's own ports.
+    pub edge: BTreeMap<u16, Entrance>,
 }
 
 /// One route.
@@ -83,6 +92,8 @@ pub struct Served {
     pub host: String,
     /// Its rules.
     pub route: Arc<Route>,
+    /// Clients send directly, and the tap hands over what they send.
+    pub tapped: bool,
 }
 
 /// One pod.
@@ -106,21 +117,24 @@ enum Order {
 pub struct Proxy {
     orders: UnboundedSender<(Order, SyncSender<()>)>,
     mirrors: Arc<Mirrors>,
+    closed: Closed,
 }
 
 impl Proxy {
     /// Starts it, with nothing to serve.
-    pub fn start(mark: Arc<Mark>) -> io::Result<Self> {
+    pub fn start(mark: Arc<Mark>, tap: Tap) -> io::Result<Self> {
         let door = Door::start(mark)?;
         let mirrors = Arc::new(Mirrors::new());
         let copier = Arc::clone(&mirrors);
+        let closed = Closed::default();
+        let missing = Arc::clone(&closed);
         let (orders, mut wanted) = unbounded_channel::<(Order, SyncSender<()>)>();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let run = move || {
             runtime.block_on(async move {
-                let mut listeners = Listeners::new(door, copier);
+                let mut listeners = Listeners::new(door, copier, tap, missing);
                 loop {
                     tokio::select! {
                         next = wanted.recv() => match next {
@@ -136,7 +150,7 @@ impl Proxy {
                             }
                             None => return,
                         },
-                        () = listeners.retry() => {}
+                        () = listeners.idle() => {}
                     }
                 }
             });
@@ -144,12 +158,22 @@ impl Proxy {
         thread::Builder::new()
             .name("steer-proxy".to_owned())
             .spawn(run)?;
-        Ok(Self { orders, mirrors })
+        Ok(Self {
+            orders,
+            mirrors,
+            closed,
+        })
     }
 
     /// What became of copies so far.
     pub fn mirrored(&self) -> Mirrored {
         self.mirrors.counted()
+    }
+
+    /// The node's own ports that could not be opened, and why.
+    pub fn closed(&self) -> BTreeMap<u16, String> {
+        let closed = self.closed.lock();
+        closed.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Serves this from now on, and waits a moment until listeners are open. What is under way ends as

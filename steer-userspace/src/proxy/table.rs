@@ -8,14 +8,19 @@ use std::{
     },
 };
 
-use steer_common::service::SplitId;
+use steer_common::service::{ServiceKey, SplitId};
 
 use super::{Logs, Served};
-use crate::{desired::model::Rule, requests::Matched};
+use crate::{
+    desired::model::Rule,
+    requests::{Matched, Route},
+};
 
-/// A route, ready for requests.
+/// Rules, ready for requests.
 pub(super) struct Ready {
-    pub(super) served: Served,
+    /// What the service is called, for requests that name no host.
+    pub(super) host: String,
+    pub(super) route: Arc<Route>,
     /// In the order of its rules.
     tickets: Vec<Arc<Tickets>>,
 }
@@ -45,11 +50,41 @@ impl Tickets {
     }
 }
 
+/// The counters of all rules, by what they are rules of.
+pub(super) struct Counters<K> {
+    by_rule: BTreeMap<(K, Rule), Arc<Tickets>>,
+}
+
+impl<K> Default for Counters<K> {
+    fn default() -> Self {
+        Self {
+            by_rule: BTreeMap::new(),
+        }
+    }
+}
+
+impl<K: Ord + Clone> Counters<K> {
+    /// Those of a rule: as they were before, if it was there.
+    pub(super) fn of(&mut self, before: &Self, whose: &K, rule: &Rule) -> Arc<Tickets> {
+        let key = (whose.clone(), identity(rule));
+        let known = self.by_rule.get(&key).or_else(|| before.by_rule.get(&key));
+        let own = known.cloned().unwrap_or_default();
+        self.by_rule.insert(key, Arc::clone(&own));
+        own
+    }
+}
+
+/// A route, and whose it is: its split may be given to another one once it is gone.
+pub(super) struct Known {
+    pub(super) key: ServiceKey,
+    pub(super) ready: Ready,
+}
+
 /// All routes.
 #[derive(Default)]
 pub(super) struct Table {
-    routes: BTreeMap<SplitId, Arc<Ready>>,
-    tickets: BTreeMap<(SplitId, Rule), Arc<Tickets>>,
+    routes: BTreeMap<SplitId, Arc<Known>>,
+    counters: Counters<SplitId>,
     pub(super) logs: Option<Arc<Logs>>,
 }
 
@@ -58,30 +93,47 @@ impl Table {
     pub(super) fn next(&self, served: BTreeMap<SplitId, Served>) -> Self {
         let mut next = Self::default();
         for (split, served) in served {
-            let mut tickets = Vec::with_capacity(served.route.rules.len());
-            for rule in &served.route.rules {
-                let key = (split, identity(&rule.origin));
-                let known = next.tickets.get(&key).or_else(|| self.tickets.get(&key));
-                let own = known.cloned().unwrap_or_default();
-                next.tickets.insert(key, Arc::clone(&own));
-                tickets.push(own);
-            }
-            next.routes
-                .insert(split, Arc::new(Ready { served, tickets }));
+            let Served {
+                key, host, route, ..
+            } = served;
+            let ready = Ready::new(host, route, |rule| {
+                next.counters.of(&self.counters, &split, rule)
+            });
+            next.routes.insert(split, Arc::new(Known { key, ready }));
         }
         next
     }
 
     /// The route of a split.
-    pub(super) fn route(&self, split: SplitId) -> Option<Arc<Ready>> {
+    pub(super) fn route(&self, split: SplitId) -> Option<Arc<Known>> {
         self.routes.get(&split).cloned()
     }
 }
 
 impl Ready {
+    /// The rules, with their counters.
+    pub(super) fn rules(&self) -> impl Iterator<Item = (&crate::requests::Rule, &Tickets)> {
+        let tickets = self.tickets.iter().map(|tickets| &**tickets);
+        self.route.rules.iter().zip(tickets)
+    }
+
+    /// Rules with the counters that `of` finds for each.
+    pub(super) fn new(
+        host: String,
+        route: Arc<Route>,
+        mut of: impl FnMut(&Rule) -> Arc<Tickets>,
+    ) -> Self {
+        let tickets = route.rules.iter().map(|rule| of(&rule.origin)).collect();
+        Self {
+            host,
+            route,
+            tickets,
+        }
+    }
+
     /// The counters of a rule.
     pub(super) fn tickets(&self, matched: &Matched<'_>) -> Option<&Tickets> {
-        let mut rules = self.served.route.rules.iter().zip(&self.tickets);
+        let mut rules = self.route.rules.iter().zip(&self.tickets);
         let own = rules.find(|(rule, _)| std::ptr::eq(*rule, matched.rule));
         own.map(|(_, tickets)| &**tickets)
     }

@@ -198,7 +198,8 @@ impl Upstreams {
         Ok(shared)
     }
 
-    async fn connect(&self, to: SocketAddr) -> io::Result<tokio::net::TcpStream> {
+    /// Connects to an endpoint.
+    pub(super) async fn connect(&self, to: SocketAddr) -> io::Result<tokio::net::TcpStream> {
         let connected = timeout(CONNECT_MAX, self.door.connect(&self.namespace, to)).await;
         connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }

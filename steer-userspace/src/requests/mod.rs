@@ -4,7 +4,9 @@
 
 mod answer;
 mod change;
+mod entrance;
 mod fault;
+mod listed;
 mod matching;
 mod mirror;
 mod path;
@@ -16,7 +18,9 @@ mod text;
 
 pub use answer::{Answer, Redirect};
 pub use change::HeaderChange;
+pub use entrance::{ByName, Entrance, Inside, Site, Stream};
 pub use fault::{Abort, Fault};
+pub use listed::{Listed, listed};
 pub use matching::Seen;
 pub use mirror::{Mirror, shadow};
 pub use path::Rewrite;

@@ -83,6 +83,8 @@ pub struct Forward {
 pub struct To {
     /// As Envoy's clusters are named.
     pub cluster: String,
+    /// Whether they are to be spoken to with HTTP/2, where that is not the client's choice.
+    pub http2: bool,
     /// Its endpoints.
     pub endpoints: Arc<[SocketAddr]>,
     /// What becomes of the headers of requests that go there.
@@ -180,6 +182,7 @@ impl To {
     pub(super) fn new(found: &Destination, headers: Option<&Headers>) -> Result<Self, Error> {
         Ok(Self {
             cluster: cluster_name(&found.host, found.port, found.subset.as_deref()),
+            http2: found.http2,
             endpoints: addresses(found),
             request: HeaderChange::new(headers.and_then(|found| found.request.as_ref()))?,
             response: HeaderChange::new(headers.and_then(|found| found.response.as_ref()))?,

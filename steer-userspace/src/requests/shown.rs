@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     desired::{
+        gateway::model::Stream,
         matching::RESERVED_HEADERS,
         model::{Destination, Mirror, RequestRule, Rule, cluster_name},
     },
@@ -17,8 +18,10 @@ pub struct Shown {
     pub rule: Rule,
     /// What it takes: any of these.
     pub matches: Vec<String>,
-    /// Where to, with weights as written, or what it answers; then where copies go.
+    /// Where to, with weights as written, or what it answers.
     pub leads_to: Vec<String>,
+    /// Where copies go.
+    pub mirrors: Vec<String>,
 }
 
 impl Shown {
@@ -32,11 +35,19 @@ impl Shown {
         Self {
             rule: rule.rule.clone(),
             matches,
-            leads_to: leads_to(&rule.written, &rule.destinations)
-                .into_iter()
-                .chain(rule.mirrors.iter().map(mirror))
-                .collect(),
+            leads_to: leads_to(&rule.written, &rule.destinations),
+            mirrors: rule.mirrors.iter().map(mirror).collect(),
         }
+    }
+}
+
+/// A rule for bytes.
+pub(super) fn of_stream(stream: &Stream) -> Shown {
+    Shown {
+        rule: stream.rule.clone(),
+        matches: vec!["-".to_owned()],
+        leads_to: destinations(&stream.destinations),
+        mirrors: Vec::new(),
     }
 }
 
@@ -49,7 +60,7 @@ fn mirror(mirror: &Mirror) -> String {
     )
 }
 
-fn leads_to(rule: &HttpRoute, destinations: &[Destination]) -> Vec<String> {
+fn leads_to(rule: &HttpRoute, to: &[Destination]) -> Vec<String> {
     if let Some(redirect) = &rule.redirect {
         return vec![format!(
             "redirect {}",
@@ -59,11 +70,15 @@ fn leads_to(rule: &HttpRoute, destinations: &[Destination]) -> Vec<String> {
     if let Some(answer) = &rule.direct_response {
         return vec![format!("answer {}", answer.status)];
     }
+    destinations(to)
+}
+
+fn destinations(to: &[Destination]) -> Vec<String> {
     let one = |to: &Destination| {
         let cluster = cluster_name(&to.host, to.port, to.subset.as_deref());
         format!("{cluster} {}", to.weight)
     };
-    destinations.iter().map(one).collect()
+    to.iter().map(one).collect()
 }
 
 fn one(found: &HttpMatch) -> String {

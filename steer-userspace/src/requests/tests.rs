@@ -16,6 +16,7 @@ fn rule(value: &Value) -> RequestRule {
     let destinations = written.route.iter().map(|to| Destination {
         host: to.destination.host.clone(),
         port: 80,
+        http2: false,
         subset: to.destination.subset.clone(),
         weight: u32::try_from(to.weight)
             .unwrap()

@@ -28,7 +28,6 @@ const GROUPS: [(&str, &[&str], &[&str]); 11] = [
             "PodTemplate",
             "ReplicationController",
             "ResourceQuota",
-            "Secret",
             "ServiceAccount",
         ],
     ),
@@ -69,7 +68,7 @@ const GROUPS: [(&str, &[&str], &[&str]); 11] = [
     ),
     (
         "networking.istio.io",
-        &["EnvoyFilter", "Gateway", "ProxyConfig", "WorkloadGroup"],
+        &["EnvoyFilter", "ProxyConfig", "WorkloadGroup"],
         &[],
     ),
     (
@@ -96,13 +95,15 @@ const GROUPS: [(&str, &[&str], &[&str]); 11] = [
 ];
 
 /// The kinds that are read, and their groups.
-const READ: [(&str, &str); 12] = [
+const READ: [(&str, &str); 14] = [
     ("", "Namespace"),
     ("", "Node"),
     ("", "Pod"),
+    ("", "Secret"),
     ("", "Service"),
     ("discovery.k8s.io", "EndpointSlice"),
     ("networking.istio.io", "DestinationRule"),
+    ("networking.istio.io", "Gateway"),
     ("networking.istio.io", "VirtualService"),
     ("networking.istio.io", "ServiceEntry"),
     ("networking.istio.io", "Sidecar"),
@@ -150,7 +151,10 @@ mod tests {
 
     #[test]
     fn kinds_are_known_by_group() {
-        assert_eq!(fate("networking.istio.io", "Gateway"), Fate::NotEnforced);
+        assert_eq!(
+            fate("networking.istio.io", "EnvoyFilter"),
+            Fate::NotEnforced
+        );
         assert_eq!(
             fate("gateway.networking.k8s.io", "Gateway"),
             Fate::NotEnforced

@@ -44,6 +44,8 @@ pub struct ClusterSettings {
     pub root_namespace: String,
     /// The ConfigMap there that holds it.
     pub mesh_config: String,
+    /// The namespace whose Secrets are read; none reads none.
+    pub secrets: Option<String>,
     /// Whether the cluster is told how far rules are enforced.
     pub feedback: bool,
 }

@@ -6,10 +6,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    core::{EndpointSlice, Namespace, Node, Pod, Service},
+    core::{EndpointSlice, Namespace, Node, Pod, Secret, Service},
     istio::{
-        DestinationRule, MeshConfig, MeshOrigin, ServiceEntry, Sidecar, Telemetry, VirtualService,
-        WorkloadEntry,
+        DestinationRule, Gateway, MeshConfig, MeshOrigin, ServiceEntry, Sidecar, Telemetry,
+        VirtualService, WorkloadEntry,
     },
     kinds::{self, Fate},
     metadata,
@@ -49,6 +49,10 @@ pub enum Parsed {
     Sidecar(Arc<Object<Sidecar>>),
     /// A telemetry.
     Telemetry(Arc<Object<Telemetry>>),
+    /// A gateway.
+    Gateway(Arc<Object<Gateway>>),
+    /// A secret.
+    Secret(Arc<Object<Secret>>),
     /// The mesh's configuration.
     MeshConfig(Arc<Object<MeshConfig>>),
 }
@@ -68,6 +72,8 @@ impl Parsed {
             Self::WorkloadEntry(object) => object.reference(),
             Self::Sidecar(object) => object.reference(),
             Self::Telemetry(object) => object.reference(),
+            Self::Gateway(object) => object.reference(),
+            Self::Secret(object) => object.reference(),
             Self::MeshConfig(object) => object.reference(),
         }
     }
@@ -86,6 +92,8 @@ impl Parsed {
             Self::WorkloadEntry(object) => &object.place,
             Self::Sidecar(object) => &object.place,
             Self::Telemetry(object) => &object.place,
+            Self::Gateway(object) => &object.place,
+            Self::Secret(object) => &object.place,
             Self::MeshConfig(object) => &object.place,
         }
     }
@@ -154,6 +162,13 @@ pub fn parse_value(value: Value, place: &Place, findings: &mut Vec<Finding>) -> 
                 .object(value, true, validate::telemetry)
                 .map(Parsed::Telemetry)
         }
+        ("networking.istio.io", "Gateway") => {
+            reader.istio_version(&version)?;
+            reader
+                .object(value, true, validate::gateway)
+                .map(Parsed::Gateway)
+        }
+        ("", "Secret") => reader.secret(value).map(Parsed::Secret),
         ("", "ConfigMap") if mesh::is_config_map(&value) => {
             reader.config_map(value).map(Parsed::MeshConfig)
         }
@@ -318,6 +333,25 @@ impl Reader<'_> {
         let mut pod: Pod = self.typed("spec", spec, false)?;
         pod.status = self.typed("status", status, false)?;
         self.accept(pod, |_, _| Checks::default())
+    }
+
+    /// What is in it is neither kept beyond need nor said.
+    fn secret(&mut self, mut value: Value) -> Option<Arc<Object<Secret>>> {
+        self.read_meta(&mut value)?;
+        // `kubectl apply` keeps the whole object there once more.
+        self.meta.annotations.clear();
+        match Secret::new(&value) {
+            Ok(secret) => self.accept(secret, |_, _| Checks::default()),
+            Err(field) => {
+                let message = format!("{field}: it is not what a Secret has there");
+                self.wrong(WrongField {
+                    field,
+                    message,
+                    help: "write data in base64, or stringData as it is",
+                });
+                None
+            }
+        }
     }
 
     fn node(&mut self, mut value: Value) -> Option<Arc<Object<Node>>> {

@@ -29,12 +29,14 @@ impl Parsed {
             | Self::ServiceEntry(_)
             | Self::Sidecar(_)
             | Self::Telemetry(_)
+            | Self::Gateway(_)
             | Self::MeshConfig(_) => true,
             Self::Namespace(_)
             | Self::Node(_)
             | Self::Service(_)
             | Self::EndpointSlice(_)
             | Self::Pod(_)
+            | Self::Secret(_)
             | Self::WorkloadEntry(_) => false,
         }
     }
@@ -58,6 +60,7 @@ pub fn with_rules(now: &Snapshot, rules: &[Document]) -> Result<Snapshot, Vec<Fi
         service_entries: then.service_entries,
         sidecars: then.sidecars,
         telemetries: then.telemetries,
+        gateways: then.gateways,
         mesh_configs: then.mesh_configs,
         findings: then.findings,
         ..now.clone()

@@ -7,9 +7,9 @@ use std::{
 };
 
 use super::{
-    core::{EndpointSlice, Namespace, Node, Pod, Service},
+    core::{EndpointSlice, Namespace, Node, Pod, Secret, Service},
     istio::{
-        DestinationRule, MeshConfig, ServiceEntry, Sidecar, Telemetry, VirtualService,
+        DestinationRule, Gateway, MeshConfig, ServiceEntry, Sidecar, Telemetry, VirtualService,
         WorkloadEntry,
     },
     object::{Kind, Object, PodRef},
@@ -42,6 +42,10 @@ pub struct Snapshot {
     pub sidecars: Vec<Arc<Object<Sidecar>>>,
     /// Telemetries, in Istio's order: oldest first.
     pub telemetries: Vec<Arc<Object<Telemetry>>>,
+    /// Gateways, in Istio's order: oldest first.
+    pub gateways: Vec<Arc<Object<Gateway>>>,
+    /// Secrets, by namespace and name.
+    pub secrets: Vec<Arc<Object<Secret>>>,
     /// The mesh's configuration, wherever it stands, by namespace and name.
     pub mesh_configs: Vec<Arc<Object<MeshConfig>>>,
     /// What was found while reading.
@@ -122,6 +126,13 @@ impl Snapshot {
                 added.telemetries,
                 &mut found,
             ),
+            gateways: merged(
+                &self.gateways,
+                &removed.gateways,
+                added.gateways,
+                &mut found,
+            ),
+            secrets: merged(&self.secrets, &removed.secrets, added.secrets, &mut found),
             mesh_configs: merged(
                 &self.mesh_configs,
                 &removed.mesh_configs,
@@ -136,6 +147,7 @@ impl Snapshot {
             .sort_by(|a, b| a.age_key().cmp(&b.age_key()));
         new.service_entries
             .sort_by(|a, b| a.age_key().cmp(&b.age_key()));
+        new.gateways.sort_by(|a, b| a.age_key().cmp(&b.age_key()));
         new.sidecars.sort_by(|a, b| a.age_key().cmp(&b.age_key()));
         new.telemetries
             .sort_by(|a, b| a.age_key().cmp(&b.age_key()));
@@ -196,6 +208,8 @@ fn grouped(objects: impl IntoIterator<Item = Parsed>) -> Snapshot {
             Parsed::WorkloadEntry(object) => groups.workload_entries.push(object),
             Parsed::Sidecar(object) => groups.sidecars.push(object),
             Parsed::Telemetry(object) => groups.telemetries.push(object),
+            Parsed::Gateway(object) => groups.gateways.push(object),
+            Parsed::Secret(object) => groups.secrets.push(object),
             Parsed::MeshConfig(object) => groups.mesh_configs.push(object),
         }
     }

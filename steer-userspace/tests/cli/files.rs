@@ -37,7 +37,7 @@ fn rule(host: &str) -> String {
 
 const UNREAD: &str = "\
 apiVersion: networking.istio.io/v1
-kind: Gateway
+kind: EnvoyFilter
 metadata: {name: gate, namespace: shop}
 spec: {}
 ";
@@ -79,7 +79,7 @@ fn check_fails_at_its_threshold() -> Result<()> {
     let warned = Stage::new(&[SERVICE, POD, &rule("catalog"), UNREAD])?;
     let ended = warned.run("check -f .")?;
     assert_eq!(ended.code, 0, "{}", ended.out);
-    let expected = "Warning [STR0201] (Gateway shop/gate ./a.yaml:";
+    let expected = "Warning [STR0201] (EnvoyFilter shop/gate ./a.yaml:";
     assert!(ended.out.starts_with(expected), "{}", ended.out);
     assert_eq!(ended.out.lines().count(), 1, "{}", ended.out);
     for threshold in ["warning", "info"] {

@@ -10,7 +10,7 @@ use steer::{
     finding::Finding,
     image::DestinationName,
     plan::{Change, EgressStep, Name, Names, Plan, Step},
-    requests::Shown,
+    requests::{Listed, Shown, listed},
 };
 use steer_common::{
     Proto,
@@ -50,7 +50,25 @@ pub(crate) fn desired(desired: &Desired) -> String {
         );
     }
     egress(&mut text, &desired.egress);
+    listed(&desired.listeners)
+        .iter()
+        .for_each(|found| door(&mut text, found));
     text + &findings(&desired.findings)
+}
+
+/// A virtual host of a gateway.
+fn door(out: &mut String, found: &Listed) {
+    let (port, protocol, name, vhost) =
+        (found.port, &found.protocol, &found.name, &found.vhost_name);
+    let refused = if found.refused { "  refused" } else { "" };
+    let domains = found.domains.join(" ");
+    let text = format!("listener {port} {protocol} {name}  {vhost}  {domains}{refused}");
+    line(out, 0, &text);
+    for shown in &found.rules {
+        let (takes, leads_to) = (shown.matches.join(" or "), shown.leads_to.join(" "));
+        let text = format!("{takes} -> {leads_to} by {}", rule(&shown.rule));
+        line(out, 1, &text);
+    }
 }
 
 /// What pods may reach, if that is not everything.
@@ -178,7 +196,8 @@ fn route(out: &mut String, class: &str, route: &Route) {
     }
     for found in &route.requests {
         let shown = Shown::new(found);
-        let (takes, leads_to) = (shown.matches.join(" or "), shown.leads_to.join(", "));
+        let leads_to = [shown.leads_to, shown.mirrors].concat();
+        let (takes, leads_to) = (shown.matches.join(" or "), leads_to.join(", "));
         let rule = self::rule(&shown.rule);
         line(out, 3, &format!("requests {takes} -> {leads_to} by {rule}"));
     }

@@ -20,6 +20,7 @@ pub(crate) fn edits(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<
         2 => slice(),
         5 => virtual_service(),
         4 => destination_rule(),
+        2 => gateway(),
     ];
     let edit = (one, prop::bool::weighted(0.2)).prop_map(|(object, gone)| {
         let kind = &object["kind"];
@@ -107,7 +108,7 @@ fn object(group: &str, kind: &str, namespace: &str, name: &str, spec: &Value) ->
 
 fn service() -> impl Strategy<Value = Value> {
     let ports = select(vec![
-        json!([{"name": "http", "port": 80, "targetPort": 3000}]),
+        json!([{"name": "http", "port": 80, "targetPort": 3000, "nodePort": 30000}]),
         json!([{"name": "http", "port": 80}, {"name": "tcp", "port": 81, "targetPort": "web"}]),
         json!([{"name": "x", "port": 80}, {"name": "dns", "port": 80, "protocol": "UDP"}]),
         json!([{"name": "https", "port": 443}]),
@@ -137,6 +138,30 @@ fn service() -> impl Strategy<Value = Value> {
                 service
             },
         )
+}
+
+/// Named as VirtualServices do; some Services are its doors.
+fn gateway() -> impl Strategy<Value = Value> {
+    let protocol = select(vec!["HTTP", "TCP"]);
+    (
+        namespace(),
+        app(),
+        protocol,
+        pattern(),
+        any::<bool>(),
+        age(),
+    )
+        .prop_map(|(namespace, app, protocol, host, everyone, age)| {
+            let host = if everyone { "*" } else { host };
+            let server = json!({
+                "port": {"number": 80, "name": "p", "protocol": protocol}, "hosts": [host],
+            });
+            let spec = json!({"selector": {"app": app}, "servers": [server]});
+            let group = "networking.istio.io/v1";
+            let mut found = object(group, "Gateway", namespace, "g", &spec);
+            found["metadata"]["creationTimestamp"] = json!(age);
+            found
+        })
 }
 
 fn pod() -> impl Strategy<Value = Value> {

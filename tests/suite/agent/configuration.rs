@@ -169,7 +169,7 @@ fn taken() -> Result<()> {
         ),
         (
             "a kind that is not enforced yet",
-            istio("Gateway", "entrance", "selector: {istio: ingressgateway}"),
+            istio("EnvoyFilter", "entrance", "configPatches: []"),
         ),
         // Of the same age, so the names decide: catalog comes before young.
         ("a host in two VirtualServices", young),

@@ -4,6 +4,7 @@
 mod crowd;
 mod elsewhere;
 mod feedback;
+mod gateway;
 mod install;
 mod life;
 mod rights;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         elsewhere::tests(),
         install::tests(),
         feedback::tests(),
+        gateway::tests(),
         crowd::tests(),
         life::tests(),
         rights::tests(),

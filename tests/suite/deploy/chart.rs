@@ -15,6 +15,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("chart::wrong_values_are_refused", refused),
         test("chart::values_arrive", values),
         test("chart::agents_write_only_what_is_asked_for", feedback),
+        test("chart::secrets_are_read_only_where_it_is_said", secrets),
         test("chart::nothing_is_made_that_is_there", optional),
         plain("chart::it_has_the_version_of_the_agent", version),
     ]
@@ -34,6 +35,7 @@ fn refused() -> Result<()> {
         ("--set=cgroup.path=sys/fs/cgroup", "path"),
         ("--set=istio.meshConfig=mesh", "meshConfig"),
         ("--set=istio.rootNamespace=Istio", "rootNamespace"),
+        ("--set=gateway.secrets=*", "secrets"),
         ("--set=extraArgs={agent}", "extraArgs"),
         ("--set=serviceAccount.create=false", "serviceAccount"),
         (
@@ -207,6 +209,32 @@ fn feedback() -> Result<()> {
         "/spec/template/spec/containers/0/args/6",
         "--feedback",
     )
+}
+
+/// Nowhere, or in one namespace.
+fn secrets() -> Result<()> {
+    let of = |values: &[&str]| -> Result<Vec<Value>> {
+        let objects = render(values)?.into_iter();
+        let role = |object: &Value| {
+            let rules = object["rules"].as_array().into_iter().flatten();
+            rules
+                .filter_map(|rule| rule["resources"].as_array())
+                .flatten()
+                .any(|resource| resource == "secrets")
+        };
+        Ok(objects.filter(role).collect())
+    };
+    ensure!(of(&[])?.is_empty(), "without a word Secrets may be read");
+    let set = "--set=gateway.secrets=edge";
+    let roles = of(&[set])?;
+    ensure!(
+        roles.len() == 1
+            && roles[0]["kind"] == "Role"
+            && roles[0]["metadata"]["namespace"] == "edge",
+        "{roles:?}"
+    );
+    let field = "/spec/template/spec/containers/0/args/6";
+    holds(set, field, "--gateway-secrets=edge")
 }
 
 /// Roles and the account can be somebody else's, and the namespace is by default.

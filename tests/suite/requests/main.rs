@@ -5,8 +5,10 @@ mod access_log;
 mod away;
 mod clients;
 mod cohort;
+mod gateway;
 mod place;
 mod stage;
+mod tap;
 
 use std::process::ExitCode;
 
@@ -18,6 +20,8 @@ fn main() -> ExitCode {
         away::tests(),
         place::tests(),
         access_log::tests(),
+        gateway::tests(),
+        tap::tests(),
     ];
     harness::main(tests.into_iter().flatten().collect())
 }

@@ -15,7 +15,7 @@ use steer_tests::{agent::Agent, lab::Lab, pod::Pod, topology};
 /// Where the rules stand.
 const ROUTE: &str = "route.yaml";
 /// How long the agent may take to notice something.
-const NOTICE_MAX: Duration = Duration::from_secs(10);
+const NOTICE_MAX: Duration = Duration::from_secs(30);
 
 /// Who says that they are of the house gets version 2, everybody else version 1.
 pub(crate) const COHORT: &str = "\

@@ -1,6 +1,7 @@
 //! `steer get`: what the kernel holds, read from its maps.
 
 mod clusters;
+mod edge;
 mod egress;
 mod endpoints;
 mod names;

@@ -8,7 +8,7 @@ use steer_common::{
     service::{ROUTE_AFFINITY, ROUTE_HIDDEN},
 };
 
-use super::Filter;
+use super::{Filter, edge};
 use crate::{
     cli::{
         instance::{InForce, Reached, Seen, transport},
@@ -21,32 +21,35 @@ use crate::{
 
 #[derive(Serialize)]
 pub(super) struct Route {
-    name: String,
-    vhost_name: String,
-    domains: Vec<String>,
+    pub(super) name: String,
+    pub(super) vhost_name: String,
+    pub(super) domains: Vec<String>,
     #[serde(rename = "match")]
-    matches: String,
-    virtual_service: Option<String>,
+    pub(super) matches: String,
+    pub(super) virtual_service: Option<String>,
     /// The rule's field, e.g. `spec.http[0]`.
-    field: Option<String>,
-    position: Option<String>,
-    address: String,
-    transport: &'static str,
-    client: String,
-    depth: &'static str,
-    visible: bool,
-    destinations: Vec<Share>,
+    pub(super) field: Option<String>,
+    pub(super) position: Option<String>,
+    pub(super) address: String,
+    pub(super) transport: &'static str,
+    pub(super) client: String,
+    pub(super) depth: &'static str,
+    pub(super) visible: bool,
+    pub(super) destinations: Vec<Share>,
     /// Of a rule that looks at requests: where it leads, or what it answers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    leads_to: Vec<String>,
+    pub(super) leads_to: Vec<String>,
+    /// Where copies of requests go.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) mirrors: Vec<String>,
     /// Since these weights took effect.
-    connections: u64,
+    pub(super) connections: u64,
     /// Largest distance of a destination's count from its exact share, in connections, since these
     /// weights took effect; none if clients are remembered or there is no destination.
-    split_error: Option<f64>,
+    pub(super) split_error: Option<f64>,
     /// How many the split has given out in its whole life.
-    tickets: u64,
-    generation: u32,
+    pub(super) tickets: u64,
+    pub(super) generation: u32,
 }
 
 /// What one destination got.
@@ -60,7 +63,7 @@ pub(in crate::cli) struct Share {
 }
 
 /// One row for each address, port and class of client; before it, one for each rule that looks at its
-/// requests.
+/// requests. Then what gateways serve.
 pub(super) fn rows(seen: &Seen, filter: &Filter<'_>) -> Vec<Route> {
     let routes = seen.routes();
     let listed = routes.iter().filter(|found| filter.takes(found));
@@ -70,6 +73,7 @@ pub(super) fn rows(seen: &Seen, filter: &Filter<'_>) -> Vec<Route> {
             let looking = looking.map(|rule| of_requests(seen, found, rule));
             looking.chain([row(seen, found)])
         })
+        .chain(edge::rows(seen, filter))
         .collect()
 }
 
@@ -82,6 +86,7 @@ fn of_requests(seen: &Seen, found: &InForce<'_>, rule: &Shown) -> Route {
         position: position(&rule.rule),
         destinations: Vec::new(),
         leads_to: rule.leads_to.clone(),
+        mirrors: rule.mirrors.clone(),
         connections: 0,
         split_error: None,
         ..row(seen, found)
@@ -115,6 +120,7 @@ fn row(seen: &Seen, found: &InForce<'_>) -> Route {
         split_error: split_error(route, &shares),
         destinations: shares,
         leads_to: Vec::new(),
+        mirrors: seen.copies(route).cloned().collect(),
         tickets: seen.tickets(route),
         generation: route.generation,
     }
@@ -210,6 +216,12 @@ fn leading(to: &str) -> String {
     format!("{}={weight}", short(cluster))
 }
 
+/// `mirror version-v2=100%`.
+fn copied(to: &str) -> String {
+    let to = to.strip_prefix("mirror ").unwrap_or(to);
+    format!("mirror {}", leading(to))
+}
+
 /// `version-v1=90:9`: destination, weight as written, connections.
 fn share(share: &Share) -> String {
     let name = short(&share.cluster);
@@ -256,6 +268,7 @@ impl Row for Route {
         let own = self.destinations.iter().map(share);
         let shares: Vec<String> = own
             .chain(self.leads_to.iter().map(|to| leading(to)))
+            .chain(self.mirrors.iter().map(|to| copied(to)))
             .collect();
         let shares = match (self.visible, shares.is_empty()) {
             (false, _) => "not visible".to_owned(),

@@ -40,6 +40,13 @@ pub(super) fn text(told: &Told, wide: bool) -> String {
         ("canary", canary(told)),
     ];
     lines.extend(access_log(told).map(|text| ("access log", text)));
+    if !told.mirrored.is_empty() {
+        let counts = told.mirrored.iter();
+        let counts: Vec<String> = counts
+            .map(|(what, count)| format!("{count} {}", what.replace('_', " ")))
+            .collect();
+        lines.push(("mirrored", counts.join(", ")));
+    }
     if wide {
         lines.push(("reads", told.agent.paths.join(", ")));
         lines.push(("cgroup", told.agent.cgroup.clone().unwrap_or_default()));

@@ -6,7 +6,7 @@ use steer_common::egress::LearnedKey;
 
 use super::{
     super::{
-        EngineError, company, features, refusals,
+        EngineError, company, edge, features, refusals,
         status::{AccessLog, State, Status},
     },
     Agent, AgentError, Outcome,
@@ -118,6 +118,7 @@ impl Agent {
             self.found.workloads.keys(),
         ));
         findings.extend(company::programs(&self.beside));
+        findings.extend(edge::closed(&self.closed, &self.desired.listeners));
         findings.extend(self.refused.iter().cloned());
         findings.extend(features::findings(self.engine.kernel().features()));
         findings.sort();

@@ -8,23 +8,26 @@ fn http(text: &str) -> HttpMatch {
 #[test]
 fn gateways_of_an_entry_hide_its_source_from_http_but_not_from_tcp() {
     let text = r#"{"gateways": ["mesh"], "sourceLabels": {"app": "x"}, "sourceNamespace": "m"}"#;
-    assert!(http_holds(&http(text), &client("n"), 80));
+    assert!(http_holds(&http(text), &client("n"), 80, "n"));
     assert!(!tcp_holds(
         &serde_json::from_str(text).unwrap(),
         &client("n"),
-        80
+        80,
+        "n"
     ));
     assert!(!tls_holds(
         &serde_json::from_str(text).unwrap(),
         &client("n"),
-        80
+        80,
+        "n"
     ));
     let other = r#"{"gateways": ["g"]}"#;
-    assert!(!http_holds(&http(other), &client("n"), 80));
+    assert!(!http_holds(&http(other), &client("n"), 80, "n"));
     assert!(!tcp_holds(
         &serde_json::from_str(other).unwrap(),
         &client("n"),
-        80
+        80,
+        "n"
     ));
 }
 
@@ -32,11 +35,11 @@ fn gateways_of_an_entry_hide_its_source_from_http_but_not_from_tcp() {
 fn source_and_port_must_hold() {
     let labels = Labels::from([("app".to_owned(), "x".to_owned())]);
     let one = http(r#"{"sourceLabels": {"app": "x"}, "sourceNamespace": "n", "port": 80}"#);
-    assert!(http_holds(&one, &Client::new(Some("n"), &labels), 80));
-    assert!(!http_holds(&one, &Client::new(Some("n"), &labels), 81));
-    assert!(!http_holds(&one, &Client::new(Some("m"), &labels), 80));
-    assert!(!http_holds(&one, &client("n"), 80));
-    assert!(!http_holds(&one, &Client::unknown(), 80));
+    assert!(http_holds(&one, &Client::new(Some("n"), &labels), 80, "n"));
+    assert!(!http_holds(&one, &Client::new(Some("n"), &labels), 81, "n"));
+    assert!(!http_holds(&one, &Client::new(Some("m"), &labels), 80, "n"));
+    assert!(!http_holds(&one, &client("n"), 80, "n"));
+    assert!(!http_holds(&one, &Client::unknown(), 80, "n"));
 }
 
 #[test]

@@ -8,13 +8,14 @@ use super::{http, l4};
 use crate::{
     desired::{
         codes::{self, Code},
+        destinations::subset_name,
         host,
         protocol::{Protocol, RuleList},
         registry::{Host, Origin},
         report::Report,
-        route::{World, subset_name},
+        route::World,
         settings::SplitMode,
-        virtual_services::{MESH, Prepared},
+        virtual_services::Prepared,
     },
     source::{
         Object,
@@ -42,38 +43,18 @@ pub(super) fn review(
         consulted,
         report,
     };
-    about.gateways();
     // The hosts are looked at also where nothing is said of them: a rule for one of them that
     // comes or goes may be a delegate's.
     about.consulted.extend(prepared.hosts.iter().cloned());
     if prepared.mesh {
         about.hosts();
         about.split_mode();
-        http::review(&mut about);
-        l4::review(&mut about);
     }
+    http::review(&mut about);
+    l4::review(&mut about);
 }
 
 impl About<'_, '_> {
-    fn gateways(&mut self) {
-        let object = &*self.prepared.object;
-        if !self.prepared.mesh {
-            let message = "it is bound to gateways only, which are not enforced yet: no client of the mesh is concerned";
-            let help = "add mesh to its gateways, or leave them out, to steer clients of the mesh";
-            let field = "spec.gateways";
-            self.report
-                .add(object, field, codes::GATEWAY_ONLY, message, help);
-            return;
-        }
-        let gateways = object.spec.gateways.iter().enumerate();
-        for (index, name) in gateways.filter(|(_, name)| *name != MESH) {
-            let message =
-                format!("the gateway {name} is not enforced yet; clients of the mesh are steered");
-            let field = format!("spec.gateways[{index}]");
-            self.report.add(object, &field, codes::GATEWAY, message, "");
-        }
-    }
-
     /// Hosts that nobody has, or that have nothing to steer by.
     fn hosts(&mut self) {
         for (index, name) in self.prepared.hosts.iter().enumerate() {

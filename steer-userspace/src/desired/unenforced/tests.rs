@@ -14,12 +14,6 @@ fn what_is_switched_off_asks_for_nothing() {
     for (text, expected) in [
         (r#"{"timeout": "0s", "retries": {"attempts": 0}}"#, false),
         (r#"{"corsPolicy": {}}"#, false),
-        (
-            r#"{"mirror": {"host": "a"}, "mirrorPercentage": {"value": 0}}"#,
-            false,
-        ),
-        (r#"{"mirror": {"host": "a"}}"#, true),
-        (r#"{"mirrors": [{"destination": {"host": "a"}}]}"#, true),
         (r#"{"timeout": "0.5s"}"#, true),
         (r#"{"retries": {"attempts": 1}}"#, true),
         (r#"{"redirect": {}}"#, true),
@@ -30,6 +24,21 @@ fn what_is_switched_off_asks_for_nothing() {
         ),
     ] {
         assert_eq!(takes_requests(&route(text)), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_copy_of_none_is_no_copy() {
+    for (text, expected) in [
+        (
+            r#"{"mirror": {"host": "a"}, "mirrorPercentage": {"value": 0}}"#,
+            false,
+        ),
+        (r#"{"mirror": {"host": "a"}}"#, true),
+        (r#"{"mirrors": [{"destination": {"host": "a"}}]}"#, true),
+    ] {
+        assert_eq!(is_copied(&route(text)), expected, "{text}");
+        assert!(!takes_requests(&route(text)), "nothing else is asked for");
     }
 }
 

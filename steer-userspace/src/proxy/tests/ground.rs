@@ -1,11 +1,11 @@
 //! A proxy with rules, servers behind it, and a client that sees every byte.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, VecDeque},
     convert::Infallible,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -20,14 +20,17 @@ use hyper_util::{
     server::conn::auto,
 };
 use serde_json::Value;
-use steer_common::service::{REQUEST_PORT, ServiceKey, SplitId, request_address};
+use steer_common::{
+    service::{REQUEST_PORT, ServiceKey, SplitId, request_address},
+    tap::TapHead,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
 };
 
-use super::super::{LoggedClient, Logs, Mirrored, Orders, Place, Proxy, Served, Told};
+use super::super::{LoggedClient, Logs, Mirrored, Orders, Place, Proxy, Served, Tap, Told};
 use crate::{
     access_log::{Format, Writer},
     desired::model::{Destination, Endpoint, Mirror, PodRef, RequestRule, Rule},
@@ -47,12 +50,19 @@ pub(super) struct Ground {
     split: SplitId,
     endpoints: BTreeMap<String, Vec<SocketAddr>>,
     logs: Option<Arc<Logs>>,
+    /// What the tap hands over.
+    pieces: Pieces,
 }
+
+type Pieces = Arc<Mutex<VecDeque<(TapHead, Vec<u8>)>>>;
 
 impl Ground {
     /// Rules as written; subsets are names of servers.
     pub(super) async fn new(rules: Value, endpoints: &[(&str, &[SocketAddr])]) -> Self {
-        Self::raise(rules, endpoints, None).await
+        let this = Self::silent(endpoints);
+        this.serve(rules);
+        this.connect().await;
+        this
     }
 
     /// The same, with an access log.
@@ -77,32 +87,61 @@ impl Ground {
             servers: BTreeMap::new(),
             told: Told::default(),
         };
-        Self::raise(rules, endpoints, Some(Arc::new(logs))).await
-    }
-
-    async fn raise(
-        rules: Value,
-        endpoints: &[(&str, &[SocketAddr])],
-        logs: Option<Arc<Logs>>,
-    ) -> Self {
         let this = Self {
-            logs,
-            proxy: Proxy::start(Arc::new(|_| Ok(()))).unwrap(),
-            // Of other processes on this machine too.
-            split: NEXT.fetch_add(1, Ordering::Relaxed) ^ (std::process::id() & 0xfff) << 4,
-            endpoints: endpoints
-                .iter()
-                .map(|(name, at)| ((*name).to_owned(), at.to_vec()))
-                .collect(),
+            logs: Some(Arc::new(logs)),
+            ..Self::silent(endpoints)
         };
         this.serve(rules);
         this.connect().await;
         this
     }
 
+    /// The same, where clients send directly, and the tap hands over what they send.
+    pub(super) fn tapped(rules: Value, endpoints: &[(&str, &[SocketAddr])]) -> Self {
+        let this = Self::silent(endpoints);
+        this.serve_as(ServiceKey::default(), rules, true);
+        this
+    }
+
+    fn silent(endpoints: &[(&str, &[SocketAddr])]) -> Self {
+        let pieces = Pieces::default();
+        let tap = Arc::clone(&pieces);
+        let tap: Tap = Box::new(move |take| {
+            let next = tap.lock().unwrap().pop_front();
+            next.inspect(|(head, bytes)| take(*head, bytes)).is_some()
+        });
+        Self {
+            logs: None,
+            proxy: Proxy::start(Arc::new(|_| Ok(())), tap).unwrap(),
+            pieces,
+            // Of other processes on this machine too.
+            split: NEXT.fetch_add(1, Ordering::Relaxed) ^ (std::process::id() & 0xfff) << 4,
+            endpoints: endpoints
+                .iter()
+                .map(|(name, at)| ((*name).to_owned(), at.to_vec()))
+                .collect(),
+        }
+    }
+
+    /// A client sends this on a connection, from the byte of this number on.
+    pub(super) fn sends(&self, socket: u64, seq: u32, bytes: &[u8]) {
+        let head = TapHead {
+            socket,
+            client: 1,
+            split: self.split,
+            seq,
+            len: 0,
+            pad: 0,
+        };
+        self.pieces
+            .lock()
+            .unwrap()
+            .push_back((head, bytes.to_vec()));
+    }
+
     /// Other rules.
     pub(super) fn serve(&self, rules: Value) {
-        self.serve_as(ServiceKey::default(), rules);
+        self.serve_as(ServiceKey::default(), rules, false);
     }
 
     /// Those of another service, whose route has the same number.
@@ -114,6 +153,7 @@ impl Ground {
                 ..ServiceKey::default()
             },
             rules,
+            false,
         );
     }
 
@@ -122,22 +162,25 @@ impl Ground {
         self.proxy.end();
     }
 
-    fn serve_as(&self, key: ServiceKey, rules: Value) {
+    fn serve_as(&self, key: ServiceKey, rules: Value, tapped: bool) {
         let rules: Vec<HttpRoute> = serde_json::from_value(rules).unwrap();
         let rules: Vec<RequestRule> = rules.into_iter().map(|rule| self.rule(rule)).collect();
         let served = Served {
             key,
             host: "catalog.shop.svc.cluster.local".to_owned(),
             route: Arc::new(Route::new(&rules).unwrap()),
+            tapped,
         };
+        let listens = (!tapped).then_some(self.split);
         self.proxy.serve(Orders {
             routes: BTreeMap::from([(self.split, served)]),
             pods: vec![Place {
                 cookie: 1,
                 namespace: None,
-                splits: BTreeSet::from([self.split]),
+                splits: listens.into_iter().collect(),
             }],
             logs: self.logs.clone(),
+            edge: BTreeMap::new(),
         });
     }
 
@@ -168,6 +211,7 @@ impl Ground {
         Destination {
             host: "catalog".to_owned(),
             port: 80,
+            http2: false,
             subset: subset.map(str::to_owned),
             weight,
             destination_rules: Vec::new(),

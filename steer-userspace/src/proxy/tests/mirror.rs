@@ -18,7 +18,7 @@ const PLAIN: &str = "GET /items HTTP/1.1\r\nHost: catalog.shop:80\r\n\r\n";
 type Heard = Arc<Mutex<Vec<String>>>;
 
 /// A server that notes what it is asked.
-async fn listener() -> (SocketAddr, Heard) {
+pub(super) async fn listener() -> (SocketAddr, Heard) {
     let heard = Heard::default();
     let notes = Arc::clone(&heard);
     let at = server(move |request: Request<Incoming>| {
@@ -39,7 +39,7 @@ async fn listener() -> (SocketAddr, Heard) {
     (at, heard)
 }
 
-async fn until(what: impl Fn() -> bool) {
+pub(super) async fn until(what: impl Fn() -> bool) {
     for _ in 0..2_000 {
         if what() {
             return;
@@ -49,7 +49,7 @@ async fn until(what: impl Fn() -> bool) {
     panic!("it does not come");
 }
 
-fn mirrored(percentage: f64) -> serde_json::Value {
+pub(super) fn mirrored(percentage: f64) -> serde_json::Value {
     json!([{
         "route": [{"destination": {"host": "catalog", "subset": "v1"}}],
         "mirror": {"host": "catalog", "subset": "v2"},
@@ -128,6 +128,7 @@ async fn a_mirror_that_fails_is_in_nobodys_way() {
             failed,
             slow,
             busy,
+            ..
         } = ground.mirrored();
         (answered, busy) == (0, 0) && slow >= 1 && failed >= 2
     })

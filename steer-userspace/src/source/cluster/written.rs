@@ -16,8 +16,15 @@ const METADATA: [&str; 5] = [
     "annotations",
     "creationTimestamp",
 ];
-/// Kinds that are no rules, and are many.
-const FACTS: [&str; 5] = ["Pod", "EndpointSlice", "Service", "Namespace", "Node"];
+/// Kinds that are no rules, and are many, or are not to be written down.
+const FACTS: [&str; 6] = [
+    "Pod",
+    "EndpointSlice",
+    "Service",
+    "Secret",
+    "Namespace",
+    "Node",
+];
 /// What `kubectl apply` keeps for itself: the whole object once more.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 

@@ -4,6 +4,7 @@ mod endpoint_slice;
 mod namespace;
 mod node;
 mod pod;
+mod secret;
 mod service;
 
 pub use endpoint_slice::{
@@ -12,4 +13,5 @@ pub use endpoint_slice::{
 pub use namespace::Namespace;
 pub use node::{Node, NodeAddress, NodeStatus};
 pub use pod::{Container, ContainerPort, Pod, PodCondition, PodIp, PodStatus};
+pub use secret::Secret;
 pub use service::{ClientIpConfig, Service, ServicePort, SessionAffinityConfig, TargetPort};

@@ -45,6 +45,8 @@ pub struct ContainerPort {
     pub name: Option<String>,
     /// Its number.
     pub container_port: u16,
+    /// The node's port that leads to it.
+    pub host_port: Option<u16>,
     /// TCP (default), UDP, SCTP.
     pub protocol: Option<String>,
 }

@@ -22,7 +22,7 @@ pub(super) struct Part {
     key: Key,
     pub(super) objects: Vec<Parsed>,
     pub(super) findings: Vec<Finding>,
-    /// The text, if there is a rule in it.
+    /// The text, if there is a rule in it, and no Secret.
     pub(super) rules: Option<Document>,
 }
 
@@ -49,7 +49,9 @@ pub(super) fn parts(
             Some(part) => parts.push(Arc::clone(part)),
             None => match parse_chunk(file, chunk) {
                 Ok((objects, findings)) => {
-                    let rules = objects.iter().any(Parsed::is_rule);
+                    let secret = |object: &Parsed| matches!(object, Parsed::Secret(_));
+                    // What is kept of rules must not hold secrets: a list may hold both.
+                    let rules = objects.iter().any(Parsed::is_rule) && !objects.iter().any(secret);
                     let rules = rules.then(|| Document {
                         file: Arc::clone(file),
                         line: chunk.line,

@@ -3,7 +3,9 @@
 
 mod destination_rule;
 mod duration;
+mod gateway;
 mod http_policy;
+mod listener;
 pub mod mesh_config;
 mod service_entry;
 mod sidecar;
@@ -14,16 +16,15 @@ mod virtual_service;
 
 pub use destination_rule::{DestinationRule, Subset, WorkloadSelector};
 pub use duration::Duration;
+pub use gateway::{Gateway, Server};
 pub use http_policy::{
     Abort, Body, CorsPolicy, Delay, DirectResponse, Fault, GRPC_STATUS, HeaderOperations, Headers,
     Mirror, Percent, Redirect, RegexRewrite, Retries, Rewrite, share,
 };
+pub use listener::{ListenerPort, ServerTls, TlsCertificate};
 pub use mesh_config::{DefaultProviders, MeshConfig, MeshOrigin};
 pub use service_entry::{EntryPort, EntrySelector, Resolution, ServiceEntry, WorkloadEntry};
-pub use sidecar::{
-    Egress, Ingress, Outbound, OutboundTrafficPolicy, ServerTls, Sidecar, SidecarPort,
-    SidecarSelector,
-};
+pub use sidecar::{Egress, Ingress, Outbound, OutboundTrafficPolicy, Sidecar, SidecarSelector};
 pub use string_match::StringMatch;
 pub use telemetry::{
     AccessLogging, LogFilter, LogMatch, Provider, TargetRef, Telemetry, TelemetrySelector, Tracing,

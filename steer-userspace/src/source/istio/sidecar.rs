@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{ConnectionPool, Destination};
+use super::{ConnectionPool, Destination, ListenerPort, ServerTls};
 use crate::source::object::Kind;
 
 /// `Sidecar.spec`.
@@ -40,7 +40,7 @@ pub struct SidecarSelector {
 #[serde(rename_all = "camelCase", default)]
 pub struct Ingress {
     /// Where it listens.
-    pub port: Option<SidecarPort>,
+    pub port: Option<ListenerPort>,
     /// On which address.
     pub bind: Option<String>,
     /// How traffic gets there.
@@ -58,61 +58,13 @@ pub struct Ingress {
 #[serde(rename_all = "camelCase", default)]
 pub struct Egress {
     /// The only port it is for.
-    pub port: Option<SidecarPort>,
+    pub port: Option<ListenerPort>,
     /// On which address.
     pub bind: Option<String>,
     /// How traffic gets there.
     pub capture_mode: Option<String>,
     /// `NAMESPACE/HOST`: what is seen.
     pub hosts: Vec<String>,
-}
-
-/// A port of a listener.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct SidecarPort {
-    /// Its number.
-    pub number: u32,
-    /// What is spoken on it.
-    pub protocol: String,
-    /// Its name.
-    pub name: String,
-    /// Not used here.
-    pub target_port: Option<u32>,
-}
-
-/// `ingress[].tls`.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ServerTls {
-    /// `SIMPLE`, `MUTUAL` and others.
-    pub mode: Option<String>,
-    /// Answers plain HTTP with a redirect.
-    pub https_redirect: bool,
-    /// A file.
-    pub server_certificate: Option<String>,
-    /// A file.
-    pub private_key: Option<String>,
-    /// A file.
-    pub ca_certificates: Option<String>,
-    /// A file.
-    pub ca_crl: Option<String>,
-    /// A secret, instead of files.
-    pub credential_name: Option<String>,
-    /// Several of them.
-    pub credential_names: Vec<String>,
-    /// Names that clients must have one of.
-    pub subject_alt_names: Vec<String>,
-    /// Hashes of certificates.
-    pub verify_certificate_spki: Vec<String>,
-    /// Hashes of certificates.
-    pub verify_certificate_hash: Vec<String>,
-    /// `TLSV1_2` and others.
-    pub min_protocol_version: Option<String>,
-    /// `TLSV1_3` and others.
-    pub max_protocol_version: Option<String>,
-    /// Their names.
-    pub cipher_suites: Vec<String>,
 }
 
 /// `outboundTrafficPolicy`, of a Sidecar and of the mesh.

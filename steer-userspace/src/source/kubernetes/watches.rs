@@ -1,7 +1,7 @@
 //! What is watched, and how it is asked for.
 
 use k8s_openapi::api::{
-    core::v1::{ConfigMap, Namespace, Node, Pod, Service},
+    core::v1::{ConfigMap, Namespace, Node, Pod, Secret, Service},
     discovery::v1::EndpointSlice,
 };
 use kube::api::ApiResource;
@@ -168,6 +168,10 @@ pub(super) fn watches(settings: &ClusterSettings) -> Vec<Watch> {
     if settings.node.is_some() {
         all.push(own::<Pod>(Depth::Metadata));
     }
+    all.extend(settings.secrets.as_ref().map(|namespace| Watch {
+        namespace: Some(namespace.clone()),
+        ..own::<Secret>(Depth::Whole)
+    }));
     all.extend(DEFINED.iter().flat_map(Defined::watches));
     all
 }

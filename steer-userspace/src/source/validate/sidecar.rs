@@ -9,7 +9,7 @@ use super::{
     traffic_policy::connection_pool,
 };
 use crate::source::{
-    istio::{Egress, Ingress, OutboundTrafficPolicy, ServerTls, Sidecar, SidecarPort},
+    istio::{Egress, Ingress, ListenerPort, OutboundTrafficPolicy, ServerTls, Sidecar},
     object::Meta,
 };
 
@@ -81,7 +81,7 @@ fn is_socket(bind: &str) -> bool {
     bind.starts_with("unix://")
 }
 
-fn bind(checks: &mut Checks, field: &str, bind: Option<&str>) {
+pub(super) fn bind(checks: &mut Checks, field: &str, bind: Option<&str>) {
     let Some(bind) = bind.filter(|bind| !bind.is_empty()) else {
         return;
     };
@@ -121,7 +121,7 @@ fn ingress(checks: &mut Checks, field: &str, found: &Ingress) {
     }
 }
 
-fn speaks_tcp(port: &SidecarPort) -> bool {
+fn speaks_tcp(port: &ListenerPort) -> bool {
     port.protocol.eq_ignore_ascii_case("tcp")
 }
 
@@ -145,6 +145,7 @@ fn server_tls(checks: &mut Checks, field: &str, tls: &ServerTls) {
         ("subjectAltNames", !tls.subject_alt_names.is_empty()),
         ("credentialName", tls.credential_name.is_some()),
         ("credentialNames", !tls.credential_names.is_empty()),
+        ("tlsCertificates", !tls.tls_certificates.is_empty()),
     ];
     for (name, _) in asked.into_iter().filter(|(_, asked)| *asked) {
         let message = "a Sidecar does not have it";

@@ -1,4 +1,4 @@
-//! Requests that are looked at: by steer, with a header match and with a mirror, and by Envoy with the same
+//! Requests that are looked at: by steer, with a header match, and tapped for a mirror, and by Envoy with the same
 //! routes, beside clients that dial the server.
 
 use std::{
@@ -104,7 +104,7 @@ fn tell(report: &mut Report, kind: &str, ratios: &BTreeMap<&str, Vec<f64>>) {
     let direct = median(HEADER).unwrap_or_default();
     report.figure(&format!("l7.header_ratio_to_direct.{kind}"), direct);
     report.figure(
-        &format!("l7.mirror_ratio_to_direct.{kind}"),
+        &format!("l7.tap_ratio_to_direct.{kind}"),
         median(MIRROR).unwrap_or_default(),
     );
     let name = format!("l7.header_ratio_to_envoy.{kind}");

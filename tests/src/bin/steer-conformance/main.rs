@@ -2,6 +2,7 @@
 //!
 //! One line per table: how many cases passed, failed, and need something that steer refuses.
 
+mod gateway;
 mod names;
 mod outbound;
 mod resources;
@@ -102,6 +103,7 @@ fn judge(table: &str) -> fn(&Table, &table::Case) -> Result<Outcome> {
         "routing/outbound-traffic-policy-matrix" => outbound::matrix,
         "samples/cases" => samples::judge,
         table if table.starts_with("validation/") => validation::judge,
+        "routing/simulation-gateway" => gateway::simulation,
         table if table.starts_with("routing/simulation-") => routes::simulation,
         _ => unread::judge,
     }

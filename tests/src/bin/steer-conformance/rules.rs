@@ -28,8 +28,12 @@ pub(crate) fn l4_match(_: &Table, case: &Case) -> Result<Outcome> {
     let namespace = case["namespace"].as_str().context("namespace")?;
     let client = client(namespace);
     let got = match case["op"].as_str() {
-        Some("tcp") => matching::tcp_holds(&L4Match::deserialize(&case["match"])?, &client, PORT),
-        Some("tls") => matching::tls_holds(&TlsMatch::deserialize(&case["match"])?, &client, PORT),
+        Some("tcp") => {
+            matching::tcp_holds(&L4Match::deserialize(&case["match"])?, &client, PORT, "")
+        }
+        Some("tls") => {
+            matching::tls_holds(&TlsMatch::deserialize(&case["match"])?, &client, PORT, "")
+        }
         op => bail!("unknown op {op:?}"),
     };
     Ok(Outcome::compare(got, &case["expect"]))

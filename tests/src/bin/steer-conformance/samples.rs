@@ -71,12 +71,29 @@ fn failed(messages: &[String]) -> Outcome {
 }
 
 /// Fields that steer enforces, `[]` for each index and `*` for each key.
-const ENFORCED: [(&str, &[&str]); 2] = [
+const ENFORCED: [(&str, &[&str]); 3] = [
+    (
+        "Gateway",
+        &[
+            "spec.selector.*",
+            "spec.servers[].name",
+            "spec.servers[].hosts[]",
+            "spec.servers[].port.number",
+            "spec.servers[].port.name",
+            "spec.servers[].port.protocol",
+            "spec.servers[].tls.mode",
+            "spec.servers[].tls.httpsRedirect",
+            "spec.servers[].tls.credentialName",
+            "spec.servers[].tls.minProtocolVersion",
+            "spec.servers[].tls.maxProtocolVersion",
+        ],
+    ),
     (
         "VirtualService",
         &[
             "spec.hosts[]",
             "spec.exportTo[]",
+            "spec.gateways[]",
             "spec.http[].name",
             "spec.http[].match[].name",
             "spec.http[].match[].port",
@@ -136,10 +153,8 @@ const ENFORCED: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// Values that need nothing to be done: the mesh is what steer enforces, these balance as it does,
-/// this encrypts nothing, and this is every path.
-const HARMLESS: [(&str, &[&str]); 4] = [
-    (".gateways[]", &["mesh"]),
+/// Values that need nothing to be done: these balance as steer does, this encrypts nothing, and this is every path.
+const HARMLESS: [(&str, &[&str]); 3] = [
     (
         ".loadBalancer.simple",
         &[
@@ -158,6 +173,10 @@ const HARMLESS: [(&str, &[&str]); 4] = [
 fn unnamed(document: &Value, findings: &[Finding]) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let kind = text(&document["kind"]);
+    // The Gateway API has kinds of the same names, which are not read.
+    if !text(&document["apiVersion"]).starts_with("networking.istio.io/") {
+        return Vec::new();
+    }
     let Some((_, enforced)) = ENFORCED.iter().find(|(known, _)| *known == kind) else {
         return Vec::new();
     };

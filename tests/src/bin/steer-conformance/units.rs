@@ -6,9 +6,13 @@ use serde_json::{Value, json};
 use steer::{
     finding::Severity,
     source::{
-        istio::{ClientTls, ConnectionPool, LocalityLb, OutlierDetection, ZoneAwareLb},
+        istio::{
+            ClientTls, ConnectionPool, ListenerPort, LocalityLb, OutlierDetection, ZoneAwareLb,
+        },
         subnet::Subnet,
-        validate::{Checks, client_tls, connection_pool, locality, names, outlier_detection},
+        validate::{
+            Checks, client_tls, connection_pool, locality, names, outlier_detection, server_port,
+        },
     },
 };
 
@@ -90,6 +94,10 @@ fn parts(test: &str, input: &Value) -> Result<Option<Checks>> {
         "TestValidateTLS" => {
             let tls: ClientTls = read(&input["tls"])?.unwrap_or_default();
             client_tls(&mut checks, "tls", &tls);
+        }
+        "TestValidateServerPort" => {
+            let port: ListenerPort = read(&input["in"])?.unwrap_or_default();
+            server_port(&mut checks, "port", &port, input["bind"].as_str());
         }
         "TestValidateLocalities" => {
             locality::localities(&mut checks, "localities", &texts(&input["localities"]));

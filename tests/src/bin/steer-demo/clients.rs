@@ -29,12 +29,24 @@ pub(crate) enum Connections {
 
 /// Fetches `url` with curl; says which version answered each time.
 pub(crate) fn curl(pod: &Pod, url: &str, count: usize, manner: Connections) -> Result<Vec<String>> {
+    curl_as(pod, url, count, manner, &[])
+}
+
+/// The same with options.
+pub(crate) fn curl_as(
+    pod: &Pod,
+    url: &str,
+    count: usize,
+    manner: Connections,
+    options: &[&str],
+) -> Result<Vec<String>> {
     let mut arguments = vec!["-sS", "--fail", "--max-time", "5"];
     // On a slow machine curl would also try the service's other address: a connection too many.
     arguments.extend(["--happy-eyeballs-timeout-ms", "5000"]);
     if manner == Connections::Fresh {
         arguments.extend(["-H", "Connection: close"]);
     }
+    arguments.extend(options);
     arguments.extend(vec![url; count]);
     versions(&pod.run("curl", &arguments)?)
 }

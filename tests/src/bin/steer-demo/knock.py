@@ -1,6 +1,7 @@
 """Resolves a name and connects at once, over and over, until a connection is let through.
 
-Arguments: NAME, PORT. Prints JSON: how often it was refused, and when it got through.
+Arguments: NAME, PORT. Prints JSON: that it was refused for the first time; how often it was, and when it
+got through.
 """
 
 import json
@@ -10,7 +11,6 @@ import time
 
 name, port = sys.argv[1], int(sys.argv[2])
 refused, end = 0, time.monotonic() + 20
-print(json.dumps("ready"), flush=True)
 while time.monotonic() < end:
     try:
         socket.create_connection((name, port), timeout=1).close()
@@ -18,3 +18,5 @@ while time.monotonic() < end:
         break
     except OSError:
         refused += 1
+        if refused == 1:
+            print(json.dumps("refused"), flush=True)

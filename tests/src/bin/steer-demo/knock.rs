@@ -27,7 +27,7 @@ pub(crate) struct Through {
 }
 
 impl Knock {
-    /// Starts it in `pod`: it resolves `name` anew each time.
+    /// Starts it in `pod`: it resolves `name` anew each time. Waits until it is refused.
     pub(crate) fn start(pod: &Pod, name: &str, port: u16) -> Result<Self> {
         let mut command = pod.command(need::find("python3")?)?;
         command.args(["-c", SCRIPT, name, &port.to_string()]);
@@ -38,8 +38,8 @@ impl Knock {
             child,
             stdout: BufReader::new(stdout),
         };
-        let mut ready = String::new();
-        knock.stdout.read_line(&mut ready)?;
+        let mut refused = String::new();
+        knock.stdout.read_line(&mut refused)?;
         Ok(knock)
     }
 

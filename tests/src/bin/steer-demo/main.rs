@@ -3,6 +3,7 @@
 mod change;
 mod clients;
 mod egress;
+mod gateway;
 mod knock;
 mod play;
 mod report;

@@ -26,6 +26,7 @@ pub(crate) struct Walk<'a> {
 impl Walk<'_> {
     /// All steps.
     pub(crate) fn go(&mut self) -> Result<()> {
+        self.clients_outside()?;
         self.without_rules()?;
         self.destination_rule()?;
         self.one_version()?;

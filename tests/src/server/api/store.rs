@@ -91,6 +91,7 @@ impl Default for Store {
                 Resource::new("", "v1", "services", "Service"),
                 Resource::new("", "v1", "pods", "Pod"),
                 Resource::new("", "v1", "configmaps", "ConfigMap"),
+                Resource::new("", "v1", "secrets", "Secret"),
                 Resource::new("", "v1", "serviceaccounts", "ServiceAccount"),
                 Resource::new("apps", "v1", "daemonsets", "DaemonSet"),
                 Resource::new(RBAC, "v1", "clusterroles", "ClusterRole"),

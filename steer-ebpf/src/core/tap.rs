@@ -1,0 +1,91 @@
+//! What a segment carries, handed to the agent.
+
+use core::ptr::{addr_of_mut, null_mut};
+
+use aya_ebpf::helpers::generated::{
+    bpf_ringbuf_discard, bpf_ringbuf_reserve, bpf_ringbuf_submit,
+};
+use steer_common::{
+    flow::DESTINATION_BY_REQUEST,
+    parse::packet::{Packet, TCP},
+    reason::Reason,
+    tap::{TAP_LARGE, TAP_RECORDS, TAP_SMALL, TapHead, TapRecord},
+};
+
+use super::{
+    count, namespace, origin,
+    skb::{Skb, read},
+};
+use crate::maps::{TAP, TAPPED};
+
+/// The agent looks by itself, so that nobody is woken for each segment.
+const NO_WAKEUP: u64 = aya_ebpf::bindings::BPF_RB_NO_WAKEUP as u64;
+
+/// Hands over what a segment carries, if it is of a route whose requests are copied.
+#[inline(always)]
+pub(crate) fn segment(skb: Skb) {
+    let socket = skb.socket();
+    let Some(origin) = origin::of_cookie(socket) else {
+        return;
+    };
+    if origin.destination == DESTINATION_BY_REQUEST || TAPPED.get_ptr(origin.split).is_none() {
+        return;
+    }
+    let mut packet = Packet::default();
+    if read(skb, 0, &mut packet).is_err() || packet.proto != TCP {
+        return;
+    }
+    let mut head = TapHead {
+        socket,
+        client: namespace::of(skb),
+        split: origin.split,
+        seq: packet.seq,
+        len: 0,
+        pad: 0,
+    };
+    let mut at = packet.payload;
+    let mut records = 0;
+    while records < TAP_RECORDS {
+        let left = packet.end.saturating_sub(at);
+        if left == 0 {
+            return;
+        }
+        let copied = if left > TAP_SMALL as u32 {
+            record::<TAP_LARGE>(skb, &head, at, packet.end)
+        } else {
+            record::<TAP_SMALL>(skb, &head, at, packet.end)
+        };
+        if copied == 0 {
+            count::reason(Reason::TapFull);
+            return;
+        }
+        at = at.wrapping_add(copied);
+        head.seq = head.seq.wrapping_add(copied);
+        records += 1;
+    }
+}
+
+/// One record; says how many bytes it holds.
+#[inline(always)]
+fn record<const N: usize>(skb: Skb, head: &TapHead, at: u32, end: u32) -> u32 {
+    let size = size_of::<TapRecord<N>>() as u64;
+    // SAFETY: the map's own address.
+    let room = unsafe { bpf_ringbuf_reserve((&raw const TAP).cast_mut().cast(), size, 0) };
+    if room == null_mut() {
+        return 0;
+    }
+    let room: *mut TapRecord<N> = room.cast();
+    // SAFETY: room for a record, until it is submitted or discarded, which is once.
+    unsafe {
+        let Some(len) = skb.copy(at, end, 1, addr_of_mut!((*room).bytes)) else {
+            bpf_ringbuf_discard(room.cast(), NO_WAKEUP);
+            return 0;
+        };
+        (*room).head = TapHead {
+            len: len as u32,
+            ..*head
+        };
+        bpf_ringbuf_submit(room.cast(), NO_WAKEUP);
+        len as u32
+    }
+}

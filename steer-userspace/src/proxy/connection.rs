@@ -1,0 +1,49 @@
+//! One connection of a client: its requests are answered until it ends, or all of it does.
+
+use std::convert::Infallible;
+
+use http::{Request, Response};
+use hyper::{body::Incoming, service::Service};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+};
+
+use super::{body::Body, gate::Gate};
+
+/// What a connection is made of.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
+
+/// Answers what comes over `stream`.
+pub(super) async fn serve<A>(stream: impl Stream, ends: &mut watch::Receiver<bool>, answer: A)
+where
+    A: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+    A::Future: Send + 'static,
+{
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server.http1().half_close(true);
+    let connection = server.serve_connection_with_upgrades(TokioIo::new(Gate::new(stream)), answer);
+    tokio::pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = ended(ends) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection of a client broke");
+    }
+}
+
+/// Waits until all of it ends.
+pub(super) async fn ended(ends: &mut watch::Receiver<bool>) {
+    // If the sender is gone, so is the thread.
+    let _gone = ends.wait_for(|ends| *ends).await;
+}

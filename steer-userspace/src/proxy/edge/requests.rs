@@ -1,0 +1,87 @@
+//! Requests of outside: the host that they name chooses the virtual host, and its rules go on as those
+//! of pods do.
+
+use std::{convert::Infallible, net::IpAddr, sync::Arc};
+
+use http::{Request, Response, StatusCode};
+use hyper::{body::Incoming, service::service_fn};
+use tokio::sync::watch;
+
+use super::{
+    Way, forwarded,
+    ready::{Inside, Ready},
+};
+use crate::proxy::{
+    body::Body,
+    connection::{self, Stream},
+    forward::{self, Scheme},
+    local, table,
+};
+
+/// Virtual hosts of a port, as they are when a request comes.
+#[derive(Clone)]
+pub(super) struct Site {
+    way: Way,
+    client: IpAddr,
+    /// The name that was asked for in TLS, if it ended here.
+    name: Option<Arc<str>>,
+}
+
+impl Site {
+    /// Of a port that speaks HTTP.
+    pub(super) fn plain(way: &Way, client: IpAddr) -> Self {
+        Self {
+            way: way.clone(),
+            client,
+            name: None,
+        }
+    }
+
+    /// Behind a name of TLS.
+    pub(super) fn named(way: &Way, client: IpAddr, name: String) -> Self {
+        Self {
+            name: Some(name.into()),
+            ..Self::plain(way, client)
+        }
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.name.is_some() { "https" } else { "http" }
+    }
+
+    /// The rules for a host.
+    fn find(&self, authority: &str) -> Option<Arc<table::Ready>> {
+        let ready = self.way.ready()?;
+        let found = match (&*ready, &self.name) {
+            (Ready::Requests(site), None) => site.find(authority),
+            (Ready::Names(names), Some(name)) => match names.find(name)? {
+                Inside::Requests(Some(_), site) => site.find(authority),
+                _ => None,
+            },
+            _ => None,
+        };
+        found.cloned()
+    }
+
+    async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
+        let scheme = self.scheme();
+        forwarded::note(request.headers_mut(), self.client, scheme);
+        request.extensions_mut().insert(Scheme(scheme));
+        let (parts, body) = request.into_parts();
+        let authority = forward::authority(&parts, "").unwrap_or_default();
+        let Some(ready) = self.find(&authority) else {
+            return local::answer(&parts.headers, StatusCode::NOT_FOUND, "");
+        };
+        let request = Request::from_parts(parts, body);
+        self.way.pod.answer(&ready, request).await
+    }
+}
+
+/// Answers what comes over a connection.
+pub(super) async fn serve(stream: impl Stream, site: Site, ends: &mut watch::Receiver<bool>) {
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let site = site.clone();
+        async move { Ok::<_, Infallible>(site.answer(request).await) }
+    });
+    connection::serve(stream, ends, answer).await;
+}

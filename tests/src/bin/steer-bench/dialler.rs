@@ -60,7 +60,7 @@ impl Dialler {
             .map(drop)
     }
 
-    fn ask(&mut self, command: &str) -> Result<String> {
+    pub(crate) fn ask(&mut self, command: &str) -> Result<String> {
         let input = self.input.as_mut().context("the worker has ended")?;
         writeln!(input, "{command}")?;
         let mut line = String::new();

@@ -22,7 +22,7 @@ use crate::{
     web::{self, Load},
 };
 
-const PORT: u16 = 8080;
+pub(crate) const PORT: u16 = 8080;
 /// Where Envoy listens in its client's pod.
 const PROXY: u16 = 15_001;
 /// The header that leads to the second version.
@@ -33,7 +33,7 @@ const BEGUN_MAX: Duration = Duration::from_secs(10);
 /// The clients, and what each dials. The first two are what the others are compared with.
 const DIRECT: &str = "direct";
 const AGAIN: &str = "direct-again";
-const HEADER: &str = "steer-header";
+pub(crate) const HEADER: &str = "steer-header";
 const MIRROR: &str = "steer-mirror";
 const CLIENTS: [&str; 5] = [DIRECT, AGAIN, HEADER, MIRROR, "envoy"];
 
@@ -118,7 +118,7 @@ fn tell(report: &mut Report, kind: &str, ratios: &BTreeMap<&str, Vec<f64>>) {
     }
 }
 
-fn targets(second: SocketAddr) -> BTreeMap<&'static str, SocketAddr> {
+pub(crate) fn targets(second: SocketAddr) -> BTreeMap<&'static str, SocketAddr> {
     let service = |last: u8| SocketAddr::from(([10, 200, 0, last], 80));
     BTreeMap::from([
         (DIRECT, second),
@@ -130,7 +130,7 @@ fn targets(second: SocketAddr) -> BTreeMap<&'static str, SocketAddr> {
 }
 
 /// Two services of the same pods: one whose requests take a version by a header, one that is mirrored.
-fn configuration(first: SocketAddr, second: SocketAddr) -> String {
+pub(crate) fn configuration(first: SocketAddr, second: SocketAddr) -> String {
     let mut text = String::new();
     for (number, at) in [(1, first), (2, second)] {
         let ip = at.ip();
@@ -171,7 +171,7 @@ fn configuration(first: SocketAddr, second: SocketAddr) -> String {
 }
 
 /// Until the header match is seen to work: its answer comes through the agent.
-fn await_hand_over(lab: &Lab, service: SocketAddr) -> Result<()> {
+pub(crate) fn await_hand_over(lab: &Lab, service: SocketAddr) -> Result<()> {
     let pod = lab.pod(HEADER)?;
     let begun = Instant::now();
     loop {

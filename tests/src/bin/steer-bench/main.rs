@@ -23,6 +23,7 @@ mod paths;
 mod picks;
 mod program;
 mod report;
+mod requests;
 mod rules;
 mod split;
 mod supervise;
@@ -69,6 +70,8 @@ enum Bench {
     Egress,
     /// Requests a second where requests are looked at
     L7,
+    /// Whether requests that are looked at are all answered, rightly and whole
+    Requests,
     /// What a large cluster costs an agent, and its API server
     Cluster,
     /// Dials on command, for `connect`
@@ -106,6 +109,7 @@ fn measure(args: &Args) -> Result<()> {
         }
         Bench::Egress => egress::run(args.full, &mut report)?,
         Bench::L7 => l7::run(args.full, &mut report)?,
+        Bench::Requests => requests::run(args.full, &mut report)?,
         Bench::Cluster => churn::run(args.full, &mut report)?,
         Bench::Worker => {}
     }

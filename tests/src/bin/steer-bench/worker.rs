@@ -2,6 +2,9 @@
 //!
 //! `tcp TARGET COUNT`: the medians of connect, and of connect with the first byte, in ns.
 //! `dns RESOLVER COUNT`: the median from question to answer, in ns.
+//! `serve NAME PORT`: serves HTTP from then on; `ready`.
+//! `requests TARGET COUNT CLIENTS`: what came of so many requests, as JSON.
+//! `silent TARGET COUNT`: asks on so many connections, and reads no answer until this ends; `done`.
 //! `udp COUNT FIRST SERVICES STEP`: connects a UDP socket to `SERVICES` services from the `FIRST` on,
 //! each time to one `STEP` further.
 
@@ -14,10 +17,11 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::{egress, images, report::median};
+use crate::{egress, images, report::median, requests};
 
 pub(crate) fn run() -> Result<()> {
     let mut out = io::stdout().lock();
+    let mut silent = Vec::new();
     for line in io::stdin().lock().lines() {
         let line = line?;
         let words: Vec<&str> = line.split(' ').collect();
@@ -30,6 +34,19 @@ pub(crate) fn run() -> Result<()> {
             ["udp", count, first, services, step] => {
                 let (first, services) = (first.parse()?, services.parse()?);
                 udp(count.parse()?, first, services, step.parse()?)?;
+                "done".to_owned()
+            }
+            ["serve", name, port] => {
+                requests::server::start(name, port.parse()?)?;
+                "ready".to_owned()
+            }
+            ["requests", target, count, clients] => {
+                let (count, clients) = (count.parse()?, clients.parse()?);
+                let found = requests::client::run(target.parse()?, count, clients)?;
+                serde_json::to_string(&found)?
+            }
+            ["silent", target, count] => {
+                silent.extend(requests::client::silent(target.parse()?, count.parse()?)?);
                 "done".to_owned()
             }
             _ => bail!("an unknown command: {line}"),

@@ -41,14 +41,14 @@ pub const SCHEMA_WARNING: &str = "IST0133";
 pub const ADDRESSES_REQUIRED: &str = "IST0134";
 /// Several Gateways want the same port, or the same name.
 pub const GATEWAYS_CONFLICT: &str = "IST0145";
-/// A port of a Gateway is none of its Service.
-pub const GATEWAY_PORT: &str = "IST0162";
 /// A Telemetry names no provider.
 pub const NO_PROVIDER: &str = "IST0157";
 /// Telemetries select the same workloads.
 pub const TELEMETRIES_SELECT_ALIKE: &str = "IST0159";
 /// Several Telemetries select all workloads of a namespace.
 pub const TELEMETRIES_WITHOUT_SELECTOR: &str = "IST0160";
+/// A port of a Gateway is none of its Service.
+pub const GATEWAY_PORT: &str = "IST0162";
 /// A subset selects no endpoint.
 pub const SUBSET_SELECTS_NOTHING: &str = "IST0173";
 /// The host of a DestinationRule does not exist.
@@ -223,12 +223,6 @@ pub const ALL: [Code; 63] = [
         help: "The oldest Gateway's has it. Servers of HTTP share a port; TLS and TCP do not share it with them.",
     },
     Code {
-        id: GATEWAY_PORT,
-        severity: Severity::Warning,
-        title: "A port of a Gateway is none of its Service.",
-        help: "No node listens for it. The number is that of a port of the Service, not of its pods.",
-    },
-    Code {
         id: NO_PROVIDER,
         severity: Severity::Warning,
         title: "accessLogging names no provider, and neither does what it belongs to.",
@@ -245,6 +239,12 @@ pub const ALL: [Code; 63] = [
         severity: Severity::Warning,
         title: "Several Telemetries of a namespace select all of its workloads.",
         help: "The oldest decides alone. Join them.",
+    },
+    Code {
+        id: GATEWAY_PORT,
+        severity: Severity::Warning,
+        title: "A port of a Gateway is none of its Service.",
+        help: "No node listens for it. The number is that of a port of the Service, not of its pods.",
     },
     Code {
         id: SUBSET_SELECTS_NOTHING,

@@ -7,6 +7,7 @@ use steer_common::{
     index::{Bucket, buckets},
     limits as bounds,
     reason::Reason,
+    tap::Tapped,
 };
 
 mod egress;
@@ -70,7 +71,7 @@ struct Sized {
 }
 
 /// Maps that the agent writes, for an agent with the default size.
-fn written() -> [Sized; 8] {
+fn written() -> [Sized; 9] {
     let capacity = Capacity::for_services(bounds::SERVICES_MAX);
     let sized = |name, rows, bytes, what| Sized {
         name,
@@ -124,6 +125,15 @@ fn written() -> [Sized; 8] {
                 bounds::SOURCES_MAX,
                 size_of::<u64>() + size_of::<u32>(),
                 "pods of this node that have an access log; takes memory as it fills",
+            )
+        },
+        Sized {
+            full: "the agent's log says how many are not copied",
+            ..sized(
+                "TAPPED",
+                bounds::TAPPED_MAX,
+                size_of::<u32>() + size_of::<Tapped>(),
+                "routes whose requests are copied without a proxy; takes memory as it fills",
             )
         },
     ]
@@ -234,6 +244,7 @@ mod tests {
             "OPENED",
             "EVENTS",
             "CONNECTIONS",
+            "TAP",
             "META",
             "EVENT_BUDGET",
             "HELLO_TURN",

@@ -122,7 +122,8 @@ fn what_asks_for_requests_makes_a_route_deep() {
         ("timeout: 1s", Depth::Request),
         ("retries: {attempts: 0}", Depth::Connect),
         ("retries: {attempts: 3}", Depth::Request),
-        ("mirror: {host: catalog}", Depth::Request),
+        ("mirror: {host: catalog}", Depth::Connect),
+        ("mirror: {host: catalog}, timeout: 1s", Depth::Request),
     ] {
         let http = format!(
             "  http: [{{route: [{{destination: {{host: catalog, subset: v1}}}}], {rest}}}]\n"
@@ -132,6 +133,12 @@ fn what_asks_for_requests_makes_a_route_deep() {
             rule("spec.http[0]", depth, "v1"),
             "{rest}"
         );
+    }
+    // HTTP/2 cannot be read on its way.
+    let mirrored = "  http: [{route: [{destination: {host: catalog, subset: v1}}], mirror: {host: catalog}}]\n";
+    for port in ["http2", "grpc"] {
+        let chosen = chosen(&with(port, mirrored));
+        assert_eq!(chosen, rule("spec.http[0]", Depth::Request, "v1"), "{port}");
     }
     let redirect = "  http: [{redirect: {uri: /a}}]\n";
     let (field, depth, subset) = chosen(&with("http", redirect));

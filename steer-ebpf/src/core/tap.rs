@@ -1,10 +1,8 @@
 //! What a segment carries, handed to the agent.
 
-use core::ptr::{addr_of_mut, null_mut};
+use core::ptr::addr_of_mut;
 
-use aya_ebpf::helpers::generated::{
-    bpf_ringbuf_discard, bpf_ringbuf_reserve, bpf_ringbuf_submit,
-};
+use aya_ebpf::helpers::generated::{bpf_ringbuf_discard, bpf_ringbuf_reserve, bpf_ringbuf_submit};
 use steer_common::{
     flow::DESTINATION_BY_REQUEST,
     parse::packet::{Packet, TCP},
@@ -71,7 +69,7 @@ fn record<const N: usize>(skb: Skb, head: &TapHead, at: u32, end: u32) -> u32 {
     let size = size_of::<TapRecord<N>>() as u64;
     // SAFETY: the map's own address.
     let room = unsafe { bpf_ringbuf_reserve((&raw const TAP).cast_mut().cast(), size, 0) };
-    if room == null_mut() {
+    if room.is_null() {
         return 0;
     }
     let room: *mut TapRecord<N> = room.cast();

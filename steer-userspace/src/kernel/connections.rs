@@ -1,12 +1,12 @@
 //! Which namespaces are observed, and CONNECTIONS, read as it fills.
 
-use std::{collections::BTreeMap, fs};
+use std::collections::BTreeMap;
 
 use aya::maps::{HashMap, Map, MapData, RingBuf};
 use steer_common::connection::Connection;
 
 use super::{
-    Kernel, KernelError, Pins, attach,
+    Kernel, KernelError, Pins,
     maps::{data, hash},
     object::OBSERVING_PROGRAM,
 };
@@ -17,20 +17,9 @@ impl Kernel {
     pub fn observe(&mut self, wanted: &BTreeMap<u64, u32>) -> Result<(), KernelError> {
         let name = "OBSERVED";
         let mut rows = hash::<u64, u32>(self.pins(), name, Map::HashMap)?;
+        put(&mut rows, wanted).map_err(KernelError::map(name))?;
         self.observes = !wanted.is_empty();
-        if self.observes {
-            put(&mut rows, wanted).map_err(KernelError::map(name))?;
-            let (program, target, pins) = self.program_and_place(OBSERVING_PROGRAM)?;
-            if !pins.link(OBSERVING_PROGRAM).exists() {
-                attach::attach(OBSERVING_PROGRAM, program, target, &pins)?;
-            }
-            return Ok(());
-        }
-        let path = self.pins().link(OBSERVING_PROGRAM);
-        if path.exists() {
-            fs::remove_file(&path).map_err(KernelError::io("removing", &path))?;
-        }
-        put(&mut rows, wanted).map_err(KernelError::map(name))
+        self.put_in_force(OBSERVING_PROGRAM, self.observes)
     }
 }
 

@@ -84,12 +84,17 @@ fn pinned() -> Result<()> {
         names(&version.join("maps"))?,
         names(&version.join("links"))?,
     ];
-    // Those that see packets come with the first policy that judges.
-    let sockets = PROGRAMS
+    // Those that see packets, or what becomes of connections, come with the first rule that needs them.
+    let rests = |name: &&str| {
+        ["skb", "sockops", "tap"]
+            .iter()
+            .any(|part| name.contains(part))
+    };
+    let sockets: Vec<_> = PROGRAMS
         .iter()
         .copied()
-        .filter(|name| !name.contains("skb"));
-    let sockets: Vec<_> = sockets.collect();
+        .filter(|name| !rests(name))
+        .collect();
     ensure!(found == [wanted(&MAPS), wanted(&sockets)], "{found:?}");
     hooks::ensure_one_each(&stage.lab)
 }

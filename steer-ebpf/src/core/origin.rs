@@ -56,9 +56,8 @@ pub(crate) fn load(sock: &impl Sock) -> Option<&'static Origin> {
 /// What was noted of a TCP socket, in a hook that has no socket address.
 #[inline(always)]
 pub(crate) fn of_socket(cookie: u64, socket: *mut bpf_sock) -> Option<&'static Origin> {
-    if let Some(row) = own(cookie) {
-        // SAFETY: a valid row of the map, which is the socket's until it closes.
-        return Some(unsafe { &(*row).origin });
+    if let Some(origin) = of_cookie(cookie) {
+        return Some(origin);
     }
     let kept = kept_beside(socket, ptr::null_mut(), 0);
     // SAFETY: null or a valid value of the map, which lives as long as the socket.

@@ -22,15 +22,7 @@ impl Authority {
         let this = Self { directory };
         let (key, certificate) = (this.path("ca.key"), this.path("ca.crt"));
         openssl(|command| {
-            command.args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-            ]);
-            command.args(["-nodes", "-days", "2", "-subj", "/CN=steer lab"]);
+            command.args(["-subj", "/CN=steer lab"]);
             command.arg("-keyout").arg(key).arg("-out").arg(certificate);
         })?;
         Ok(this)
@@ -50,15 +42,6 @@ impl Authority {
     pub fn issue(&self, name: &str) -> Result<(PathBuf, PathBuf)> {
         let (key, certificate) = (self.key_of(name), self.path(&format!("{name}.crt")));
         openssl(|command| {
-            command.args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-            ]);
-            command.args(["-nodes", "-days", "2"]);
             command.arg("-subj").arg(format!("/CN={name}"));
             command
                 .arg("-addext")
@@ -98,8 +81,11 @@ impl Authority {
     }
 }
 
+/// A key and a certificate of it, as `words` say.
 fn openssl(words: impl FnOnce(&mut Command)) -> Result<()> {
     let mut command = Command::new(need::find("openssl")?);
+    command.args(["req", "-x509", "-nodes", "-days", "2"]);
+    command.args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
     words(&mut command);
     let output = command.output()?;
     let told = String::from_utf8_lossy(&output.stderr);

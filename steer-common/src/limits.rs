@@ -113,3 +113,7 @@ pub const TAPPED_MAX: u32 = 4_096;
 
 /// Bytes of the ring of what they carry: some milliseconds of 1 GB/s.
 pub const TAP_BYTES: u32 = 8 * 1_048_576;
+
+/// Routes whose requests are counted, to tell whether their shares are as the weights say. About 200
+/// bytes each, taken when needed.
+pub const COUNTED_MAX: u32 = 4_096;

@@ -4,6 +4,7 @@
 use crate::{
     addr::Addr,
     connection::{Connection, Opened},
+    counted::Counted,
     egress::{
         Allowed, Event, Flow, FlowKey, Grant, HostKey, HostRule, Learned, LearnedKey, Meta,
         NameKey, NameRule, NetKey, NetRule, Policy, PortRow, Query, QueryKey, Resolver, SeenName,
@@ -23,6 +24,8 @@ unsafe impl aya::Pod for Route {}
 unsafe impl aya::Pod for Source {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Tapped {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Counted {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Endpoint {}
 // SAFETY: as above.

@@ -78,6 +78,9 @@ pub const ROUTE_VARIES: u32 = 1 << 0;
 pub const ROUTE_HIDDEN: u32 = 1 << 1;
 /// `sessionAffinity: ClientIP`: look for what the client was given before.
 pub const ROUTE_AFFINITY: u32 = 1 << 2;
+/// Only its weights need requests: while nobody looks at them, connections are split, whatever the node
+/// says of rules that need more.
+pub const ROUTE_AUTO: u32 = 1 << 3;
 /// Where `Depth` is kept in the flags.
 const DEPTH_SHIFT: u32 = 8;
 

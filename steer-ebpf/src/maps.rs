@@ -10,6 +10,7 @@ use aya_ebpf::{
 use steer_common::{
     addr::{Addr, Peer},
     connection::{Connection, Opened},
+    counted::Counted,
     egress::{
         AllowedSocket, Event, Flow, FlowKey, HostKey, HostRule, Learned, LearnedKey, Meta, NameKey,
         NameRule, NetKey, NetRule, Policy, PortRow, Query, QueryKey, Resolver, SeenName,
@@ -211,6 +212,7 @@ pub(crate) static OPENED: SkStorage<Opened> = SkStorage::new();
 #[btf_map]
 pub(crate) static CONNECTIONS: RingBuf<Connection, { limits::CONNECTIONS_BYTES as usize }> =
     RingBuf::new();
+
 /// Split -> its requests are copied. Writer: the agent. Full: the agent says which are not.
 #[btf_map]
 pub(crate) static TAPPED: HashMap<u32, Tapped, { limits::TAPPED_MAX as usize }, NO_PREALLOC> =
@@ -219,6 +221,12 @@ pub(crate) static TAPPED: HashMap<u32, Tapped, { limits::TAPPED_MAX as usize }, 
 /// What clients of these send. Full: counted, never waited for, and not copied.
 #[btf_map]
 pub(crate) static TAP: RingBuf<TapHead, { limits::TAP_BYTES as usize }> = RingBuf::new();
+
+/// Split -> requests that its clients sent. Writers: the agent adds and removes rows, these programs count.
+/// Full: the agent says which are not counted.
+#[btf_map]
+pub(crate) static COUNTED: HashMap<u32, Counted, { limits::COUNTED_MAX as usize }, NO_PREALLOC> =
+    HashMap::new();
 
 /// How many events this CPU reported in which second. Writer: these programs.
 #[btf_map]

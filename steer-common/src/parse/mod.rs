@@ -5,6 +5,7 @@ pub mod dns;
 pub mod hello;
 mod http;
 pub mod packet;
+pub mod requests;
 pub mod reset;
 pub mod reversed;
 mod tls;

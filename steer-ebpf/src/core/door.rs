@@ -1,7 +1,8 @@
 //! Who looks at the requests of a connection: the agent, if it listens in the client's network
 //! namespace and lives.
 //!
-//! Fails open, or closed if the node is told so: a connection is never sent where nobody listens.
+//! Fails open, or closed if the node is told so and more than weights is at stake: a connection is never
+//! sent where nobody listens.
 
 use core::ptr::{addr_of, addr_of_mut, read_volatile};
 
@@ -18,7 +19,7 @@ use steer_common::{
     addr::{Addr, Peer, Port},
     egress::meta::AWAY_CLOSED,
     logic::Door,
-    service::{REQUEST_PORT, Route, request_address},
+    service::{REQUEST_PORT, ROUTE_AUTO, Route, request_address},
 };
 
 use super::origin;
@@ -54,7 +55,7 @@ pub(crate) fn of(context: &SockAddrContext, route: &Route) -> Door {
             return Door::Listener(Peer::new(addr, Port::new(REQUEST_PORT)));
         }
     }
-    if meta.when_away == AWAY_CLOSED {
+    if meta.when_away == AWAY_CLOSED && !route.has(ROUTE_AUTO) {
         Door::Closed
     } else {
         Door::Open

@@ -1,11 +1,19 @@
-//! What a segment carries, handed to the agent.
+//! What a segment carries: requests in it are counted, and it is handed to the agent.
 
-use core::ptr::addr_of_mut;
+use core::{
+    intrinsics::{AtomicOrdering, atomic_xadd},
+    ptr::{addr_of_mut, read_volatile},
+};
 
 use aya_ebpf::helpers::generated::{bpf_ringbuf_discard, bpf_ringbuf_reserve, bpf_ringbuf_submit};
 use steer_common::{
-    flow::DESTINATION_BY_REQUEST,
-    parse::packet::{Packet, TCP},
+    counted::Counted,
+    flow::{DESTINATION_BY_REQUEST, Origin},
+    limits::DESTINATIONS_MAX,
+    parse::{
+        packet::{Packet, TCP},
+        requests::{FRAMES_MAX, Walk},
+    },
     reason::Reason,
     tap::{TAP_LARGE, TAP_RECORDS, TAP_SMALL, TapHead, TapRecord},
 };
@@ -14,25 +22,72 @@ use super::{
     count, namespace, origin,
     skb::{Skb, read},
 };
-use crate::maps::{TAP, TAPPED};
+use crate::maps::{COUNTED, TAP, TAPPED};
 
 /// The agent looks by itself, so that nobody is woken for each segment.
 const NO_WAKEUP: u64 = aya_ebpf::bindings::BPF_RB_NO_WAKEUP as u64;
 
-/// Hands over what a segment carries, if it is of a route whose requests are copied.
+/// Looks at a segment, if it is of a route whose requests are counted or copied.
 #[inline(always)]
 pub(crate) fn segment(skb: Skb) {
     let socket = skb.socket();
     let Some(origin) = origin::of_cookie(socket) else {
         return;
     };
-    if origin.destination == DESTINATION_BY_REQUEST || TAPPED.get_ptr(origin.split).is_none() {
+    if origin.destination == DESTINATION_BY_REQUEST {
+        return;
+    }
+    let is_tapped = TAPPED.get_ptr(origin.split).is_some();
+    // SAFETY: a local. Volatile: LLVM would or two pointers to test both at once, and the verifier
+    // prohibits that ("pointer |= pointer").
+    let is_tapped = unsafe { read_volatile(&raw const is_tapped) };
+    let row = COUNTED.get_ptr_mut(origin.split);
+    if !is_tapped && row.is_none() {
         return;
     }
     let mut packet = Packet::default();
     if read(skb, 0, &mut packet).is_err() || packet.proto != TCP {
         return;
     }
+    if let Some(row) = row {
+        requests(skb, origin, row, &packet);
+    }
+    if is_tapped {
+        hand_over(skb, socket, origin, &packet);
+    }
+}
+
+/// Counts requests that begin in it, for the destination that the connection has.
+#[inline(always)]
+fn requests(skb: Skb, origin: &Origin, row: *mut Counted, packet: &Packet) {
+    // SAFETY: a valid row of the map.
+    let (split, since) = unsafe { ((*row).split, (*row).since) };
+    // Its destinations were others then; or the row was given to another route meanwhile.
+    if split != origin.split || origin.generation < since {
+        return;
+    }
+    let mut walk = Walk::new(&skb, packet.payload, packet.end);
+    let mut frame = 0;
+    while frame < FRAMES_MAX {
+        if walk.step(&skb) {
+            break;
+        }
+        frame += 1;
+    }
+    if walk.requests > 0 {
+        let index = origin.destination as usize & (DESTINATIONS_MAX - 1);
+        let more = u64::from(walk.requests);
+        // SAFETY: a word of the row: the index is below their number.
+        unsafe {
+            let count = addr_of_mut!((*row).requests[index]);
+            atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(count, more);
+        }
+    }
+}
+
+/// Hands over what it carries.
+#[inline(always)]
+fn hand_over(skb: Skb, socket: u64, origin: &Origin, packet: &Packet) {
     let mut head = TapHead {
         socket,
         client: namespace::of(skb),

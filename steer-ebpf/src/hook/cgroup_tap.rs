@@ -1,4 +1,5 @@
-//! `cgroup_skb`/egress, once more: what sockets send on routes whose requests are copied.
+//! `cgroup_skb`/egress, once more: what sockets send on routes whose requests are copied or
+//! counted.
 //!
 //! Never refuses. Attached only while there are such routes.
 

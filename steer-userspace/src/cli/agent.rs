@@ -32,9 +32,12 @@ pub(super) fn run(args: args::Agent, instance: &args::Instance) -> anyhow::Resul
     };
     let settings = AgentSettings {
         origin,
-        desired: args.egress.settings(args.naming.into()),
+        desired: args
+            .split
+            .settings(args.egress.settings(args.naming.into())),
         limits: args.egress.limits(),
         heartbeat: args.away.heartbeat(),
+        auto: args.split.bounds(),
         engine: EngineSettings {
             kernel: KernelSettings {
                 pins: Pins::new(&instance.pins),

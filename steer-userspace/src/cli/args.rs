@@ -7,10 +7,12 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub(super) use away::Away;
 pub(super) use egress::Egress;
 pub(super) use install::{Install, Target, Uninstall};
+pub(super) use split::Split;
 
 mod away;
 mod egress;
 mod install;
+mod split;
 
 use crate::{control::DEFAULT_STATE, desired::Settings, kernel::DEFAULT_PINS};
 
@@ -150,7 +152,8 @@ pub enum Get {
         after_help = "\
 VIRTUAL SERVICE  the rule's, empty if the service itself decides; -o wide adds its file and line
 CLIENT           whose routes they are: * is everyone for whom no rule says otherwise
-DEPTH            how deep one must look to enforce the rule in full: connect, hello or request
+DEPTH            how deep one must look to enforce the rule in full: connect, hello or request; (auto)
+                 becomes request where requests stray from the weights, and -o wide says how far they did
 SHARES           DESTINATION=WEIGHT:CONNECTIONS, since these weights took effect
 SPLIT ERROR      the largest distance of a destination's connections from its exact share; below 1
                  while a period of the weights is under way, 0 at its end"
@@ -494,6 +497,9 @@ pub struct Agent {
     /// When the agent is away.
     #[command(flatten)]
     pub away: Away,
+    /// What weights are kept for.
+    #[command(flatten)]
+    pub split: Split,
     /// Log lines as JSON
     #[arg(long)]
     pub log_json: bool,

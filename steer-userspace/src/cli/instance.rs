@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use steer_common::{
     Depth, Destination, Endpoint, Proto, Route,
-    service::{CLASS_ANYONE, ClassId, ServiceKey, SplitId},
+    service::{CLASS_ANYONE, ClassId, ROUTE_AUTO, ServiceKey, SplitId},
 };
 
 use super::args::Instance;
 use crate::{
-    control::{read_clusters, read_edge, read_names, read_requests, read_status},
+    control::{Kept, read_clusters, read_edge, read_kept, read_names, read_requests, read_status},
     desired::model::Cluster,
     image::{DestinationName, ServiceName, canary},
     kernel::{Maps, Pins, now_secs},
@@ -30,6 +30,8 @@ pub(super) struct Seen {
     pub(super) clusters: Vec<Cluster>,
     /// The rules that look at requests, by split.
     pub(super) requests: BTreeMap<SplitId, Vec<Shown>>,
+    /// How the weights of splits are kept that are neither of connections nor of requests for good.
+    pub(super) kept: BTreeMap<SplitId, Kept>,
     /// What gateways serve.
     pub(super) edge: Vec<Listed>,
     /// What the agent says.
@@ -55,11 +57,14 @@ impl Instance {
             .with_context(|| format!("reading the rules in {}", self.state.display()))?;
         let edge = read_edge(&self.state)
             .with_context(|| format!("reading what gateways serve in {}", self.state.display()))?;
+        let kept = read_kept(&self.state)
+            .with_context(|| format!("reading how weights are kept in {}", self.state.display()))?;
         Ok(Seen {
             live,
             names,
             clusters,
             requests,
+            kept,
             edge,
             status: self.status()?.unwrap_or_default(),
             now_secs: now_secs(),
@@ -113,6 +118,12 @@ impl Seen {
             )
         });
         routes
+    }
+
+    /// How the weights of a route are kept, if that may change.
+    pub(super) fn kept(&self, route: &Route) -> Option<&Kept> {
+        let kept = self.kept.get(&route.split);
+        kept.filter(|_| route.has(ROUTE_AUTO))
     }
 
     /// The destinations of a route.

@@ -107,6 +107,7 @@ fn seen() -> Seen {
         clusters: clusters
             .flat_map(|service| service.clusters.clone())
             .collect(),
+        kept: BTreeMap::new(),
         requests: shown(&desired, &layout),
         edge: listed(&desired.listeners),
         status: serde_json::json!({

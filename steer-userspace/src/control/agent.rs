@@ -16,7 +16,9 @@ use tokio::{
 };
 
 use super::{
-    Engine, EngineError, EngineSettings, Lock, LockError, clusters_file,
+    Engine, EngineError, EngineSettings, Lock, LockError,
+    auto::{self, Auto},
+    clusters_file,
     connections::Connections,
     feed::{Feed, FeedError, Origin},
     refusals::Refusals,
@@ -60,6 +62,8 @@ pub struct AgentSettings {
     pub engine: EngineSettings,
     /// By what the kernel knows that the agent lives.
     pub heartbeat: Heartbeat,
+    /// When requests are split instead of connections.
+    pub auto: auto::Bounds,
 }
 
 /// Why the agent stopped.
@@ -94,6 +98,8 @@ pub enum AgentError {
 const READ_EVERY: Duration = Duration::from_secs(5);
 /// How often replaced rows are taken back.
 const SETTLE_EVERY: Duration = Duration::from_millis(100);
+/// How often it is looked how requests are shared.
+const JUDGE_EVERY: Duration = Duration::from_millis(500);
 
 /// What came of an apply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -131,6 +137,7 @@ pub struct Agent {
     outcome: Outcome,
     /// Whether pins of other versions were looked for.
     others_gone: bool,
+    auto: Auto,
     truth: Truth,
     strays: Strays,
     /// Programs of others at the hooks that steer decides at.
@@ -185,6 +192,7 @@ impl Agent {
             refused: Vec::new(),
             outcome: Outcome::DoesNotFit,
             others_gone: false,
+            auto: Auto::new(settings.auto),
             truth: Truth::default(),
             strays: Strays::default(),
             beside: Vec::new(),
@@ -216,6 +224,7 @@ impl Agent {
         read.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut settle = timer(SETTLE_EVERY);
         let mut look = timer(truth::LOOK_EVERY);
+        let mut judge = timer(JUDGE_EVERY);
         let mut beat = timer(self.settings.heartbeat.every());
         let mut resolver = Resolver::start();
         let first = loop {
@@ -257,6 +266,7 @@ impl Agent {
                 }
                 _ = settle.tick() => self.rest()?,
                 _ = look.tick() => self.look()?,
+                _ = judge.tick() => self.judge()?,
                 _ = beat.tick() => self.beat(now_ns())?,
             }
         }
@@ -415,6 +425,7 @@ impl Agent {
         let started = Instant::now();
         let local: BTreeSet<PodRef> = self.found.namespaces.values().cloned().collect();
         self.desired = self.lowering.lower(&self.snapshot, &local);
+        self.auto.deepen(&mut self.desired);
         self.clusters_changed = true;
         self.untold = true;
         let node = self.node();
@@ -436,6 +447,7 @@ impl Agent {
                 self.refused.clear();
                 self.note_rules(applied.generation);
                 self.serve();
+                self.count();
                 self.observe();
                 self.look_at_ports();
                 self.remove_others();
@@ -478,6 +490,52 @@ impl Agent {
                 "so many routes too many: their requests are not copied"
             ),
             Err(error) => tracing::warn!(%error, "requests are not copied"),
+        }
+    }
+
+    /// Counts requests where connections are split only as long as that keeps their weights.
+    fn count(&mut self) {
+        let (kernel, layout) = self.engine.kernel_and_layout();
+        let counted = kernel.requests().and_then(|counted| {
+            let wanted = self.auto.follow(layout, &counted);
+            kernel.count_requests(&wanted)
+        });
+        match counted {
+            Ok(0) => {}
+            Ok(more) => tracing::warn!(
+                more,
+                "so many routes too many: their connections are split whatever becomes of requests"
+            ),
+            Err(error) => tracing::warn!(%error, "requests are not counted"),
+        }
+        self.keep();
+    }
+
+    /// Looks how requests were shared meanwhile, and splits them where that is needed.
+    fn judge(&mut self) -> Result<(), AgentError> {
+        if self.auto.is_idle() || self.outcome != Outcome::InForce {
+            return Ok(());
+        }
+        let counted = match self.engine.kernel().requests() {
+            Ok(counted) => counted,
+            Err(error) => {
+                tracing::warn!(%error, "requests that were counted cannot be read");
+                return Ok(());
+            }
+        };
+        let used = self.requests.used();
+        if self.auto.look(&counted, &used, Instant::now()) {
+            self.apply();
+            return self.tell();
+        }
+        self.keep();
+        Ok(())
+    }
+
+    /// Writes down how weights are kept, for listings.
+    fn keep(&mut self) {
+        if let Err(error) = self.auto.write(&self.settings.engine.state) {
+            tracing::warn!(%error, "listings do not show how weights are kept");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Wires the pipeline: what was written comes in, the kernel changes, the state is told.
 
 mod agent;
+mod auto;
 mod clusters_file;
 mod company;
 mod connections;
@@ -26,6 +27,7 @@ mod truth;
 mod watch;
 
 pub use agent::{Agent, AgentError, AgentSettings};
+pub use auto::{Bounds as AutoBounds, Kept, read_kept};
 pub use clusters_file::read_clusters;
 pub use edge_file::read_edge;
 pub use engine::{Applied, Engine, EngineError, EngineSettings};
@@ -43,13 +45,14 @@ pub use watch::Watch;
 
 /// Every file that an agent keeps in its state directory; the lock last, so that whoever removes them in
 /// this order lets no agent start in between.
-pub const STATE_FILES: [&str; 9] = [
+pub const STATE_FILES: [&str; 10] = [
     history::HISTORY_FILE,
     history::ROLLBACK_FILE,
     names_file::NAME,
     clusters_file::NAME,
     requests_file::NAME,
     edge_file::NAME,
+    auto::NAME,
     refusals::FILE,
     status::NAME,
     lock::NAME,

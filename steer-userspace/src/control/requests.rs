@@ -22,7 +22,7 @@ use crate::{
     kernel::{OwnSockets, Pins, Tap},
     node::discover::Scan,
     plan::Layout,
-    proxy::{LoggedClient, Logs, Mirrored, Orders, Place, Proxy, Served, Take, Told},
+    proxy::{LoggedClient, Logs, Mirrored, Orders, Place, Proxy, Served, Take, Told, Used},
     requests::{Entrance, Route, Shown, listed},
 };
 
@@ -56,6 +56,11 @@ impl Requests {
     /// What became of copies so far.
     pub(super) fn mirrored(&self) -> Mirrored {
         self.proxy.mirrored()
+    }
+
+    /// How much came in on each route.
+    pub(super) fn used(&self) -> BTreeMap<SplitId, Used> {
+        self.proxy.used()
     }
 
     /// Where lines of the access log go, and which connections need none.
@@ -162,6 +167,7 @@ impl Wanted {
                 for (&class, view) in &port.views {
                     if let View::Route(route) = view
                         && !route.requests.is_empty()
+                        && (route.depth == Depth::Request || route.is_copied())
                     {
                         this.add(layout, service, port, class, route);
                     }
@@ -180,7 +186,7 @@ impl Wanted {
         view: &Decided,
     ) {
         let rules = &view.requests;
-        let tapped = view.depth != Depth::Request;
+        let tapped = view.is_copied();
         let route = match Route::new(rules) {
             Ok(route) => Arc::new(route),
             Err(error) => {

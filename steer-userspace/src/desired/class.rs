@@ -127,7 +127,7 @@ pub(super) fn same_effect(a: &View, b: &View) -> bool {
     match (a, b) {
         (View::Hidden, View::Hidden) => true,
         (View::Route(a), View::Route(b)) => {
-            a.depth == b.depth
+            (a.depth, a.auto) == (b.depth, b.auto)
                 && a.rule == b.rule
                 && same_destinations(&a.destinations, &b.destinations)
                 && a.requests.len() == b.requests.len()

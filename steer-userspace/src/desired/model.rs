@@ -138,8 +138,18 @@ pub struct Route {
     /// go whose requests cannot be.
     pub destinations: Vec<Destination>,
     /// The rules that look at requests, in order; what none of them takes is answered with 404. At a
-    /// lesser depth, the one whose requests are copied on their way.
+    /// lesser depth, the one whose requests are copied or counted on their way.
     pub requests: Vec<RequestRule>,
+    /// Split for connections for as long as that keeps the weights for requests, too
+    /// (`steer.dev/split: auto`).
+    pub auto: bool,
+}
+
+impl Route {
+    /// Whether requests are copied on their way.
+    pub fn is_copied(&self) -> bool {
+        self.depth != Depth::Request && self.requests.iter().any(|rule| !rule.mirrors.is_empty())
+    }
 }
 
 /// A rule that looks at requests.

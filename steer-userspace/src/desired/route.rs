@@ -119,10 +119,10 @@ impl<'w> Maker<'w> {
     /// Adds the rules that look at requests, if they can be looked at.
     fn with_requests(&mut self, mut route: Route, rules: &[&'w HttpRule]) -> Route {
         if route.depth != Depth::Request {
-            // Nothing but copies can be made of them on their way.
-            let copied = rules.first().filter(|rule| is_copied(rule.route()));
-            let copied = copied.filter(|_| route.depth == Depth::Connect);
-            route.requests = self.of_requests(copied);
+            // They can only be copied and counted on their way.
+            let read = |rule: &&&HttpRule| route.auto || is_copied(rule.route());
+            let read = rules.first().filter(read);
+            route.requests = self.of_requests(read.filter(|_| route.depth == Depth::Connect));
             return route;
         }
         let Dial { service, port, .. } = self.dial;
@@ -190,6 +190,7 @@ impl<'w> Maker<'w> {
                     .all(object, field, &chosen.destinations, weights),
                 rule,
                 requests: Vec::new(),
+                auto: chosen.depth == Depth::Connect && self.counts_requests(&chosen),
             },
         };
         self.with_requests(route, &chosen.requests)
@@ -197,8 +198,24 @@ impl<'w> Maker<'w> {
 
     /// Whether weights are to hold for requests, not for connections.
     fn splits_requests(&self, chosen: &Chosen<'_>) -> bool {
-        let mode = chosen.split.unwrap_or(self.world.settings.split);
-        mode == SplitMode::Request && chosen.destinations.len() > 1 && !chosen.requests.is_empty()
+        self.mode(chosen) == Some(SplitMode::Request)
+    }
+
+    /// Whether weights are to hold for requests if connections do not see to it. A client that is
+    /// remembered gets what it got before, whatever the weights.
+    fn counts_requests(&self, chosen: &Chosen<'_>) -> bool {
+        let port = self.dial.port;
+        let drawn = chosen.destinations.iter().filter(|(_, weight)| *weight > 0);
+        self.mode(chosen) == Some(SplitMode::Auto)
+            && drawn.count() > 1
+            && port.protocol.rule_list() == RuleList::Http
+            && port.affinity_secs.is_none()
+    }
+
+    /// What a split of requests is for; none if it is no such split.
+    fn mode(&self, chosen: &Chosen<'_>) -> Option<SplitMode> {
+        let splits = chosen.destinations.len() > 1 && !chosen.requests.is_empty();
+        splits.then(|| chosen.split.unwrap_or(self.world.settings.split))
     }
 }
 
@@ -224,5 +241,6 @@ fn own_route(world: World<'_>, dial: Dial<'_>, depth: Depth) -> Route {
             endpoints: Arc::clone(&port.usable),
         }],
         requests: Vec::new(),
+        auto: false,
     }
 }

@@ -65,6 +65,7 @@ pub(crate) fn row() -> (ServiceKey, Arc<Route>) {
         hidden: false,
         varies: false,
         depth: Depth::Connect,
+        auto: false,
         affinity_secs: 0,
         destinations: vec![Destination {
             name: Arc::new(name),

@@ -225,6 +225,7 @@ fn row(name: &Arc<ServiceName>, port: &desired::Port, view: &View, address: IpAd
         hidden: false,
         varies: false,
         depth: Depth::Connect,
+        auto: false,
         affinity_secs: port.affinity_secs.unwrap_or_default(),
         destinations: Vec::new(),
     };
@@ -233,6 +234,7 @@ fn row(name: &Arc<ServiceName>, port: &desired::Port, view: &View, address: IpAd
         View::Route(view) => {
             route.rule = Arc::new(view.rule.clone());
             route.depth = view.depth;
+            route.auto = view.auto;
             route.destinations = view
                 .destinations
                 .iter()

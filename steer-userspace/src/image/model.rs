@@ -37,6 +37,8 @@ pub struct Route {
     pub varies: bool,
     /// How deep one must look to enforce the rule in full.
     pub depth: Depth,
+    /// Only its weights ever need requests to be looked at.
+    pub auto: bool,
     /// Seconds of `sessionAffinity`; 0 for none.
     pub affinity_secs: u32,
     /// Where to.

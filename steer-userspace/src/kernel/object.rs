@@ -6,7 +6,7 @@ use aya::programs::TcAttachType;
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("STEER_EBPF_OBJECT"));
 
 /// Every map. All of them are pinned: one that is not would come back empty at the next start.
-pub const MAPS: [&str; 34] = [
+pub const MAPS: [&str; 35] = [
     "SERVICES",
     "ROUTES",
     "ENDPOINTS",
@@ -41,6 +41,7 @@ pub const MAPS: [&str; 34] = [
     "SCRATCH",
     "TAPPED",
     "TAP",
+    "COUNTED",
 ];
 
 /// Maps whose size is no number of rows that one may choose: socket storage has none, a ring has
@@ -89,7 +90,7 @@ pub(super) const PACKET_PROGRAMS: [&str; 2] = ["steer_skb_egress", "steer_skb_in
 /// The one that sees connections open and close: in force only while somebody observes a pod.
 pub(super) const OBSERVING_PROGRAM: &str = "steer_sockops";
 
-/// The one that hands over what is to be copied: in force only while something is.
+/// The one that counts requests, and hands over what is to be copied: in force only while something is.
 pub(super) const TAP_PROGRAM: &str = "steer_tap";
 
 /// Those that are in force only while something needs them.

@@ -9,7 +9,7 @@ use steer_common::{
     tap::{TapHead, Tapped},
 };
 
-use super::{Kernel, KernelError, Pins, maps, object::TAP_PROGRAM};
+use super::{Kernel, KernelError, Pins, counted, maps, object::TAP_PROGRAM};
 
 /// TAP. One reader at a time: what one has read is gone.
 pub struct Tap(RingBuf<MapData>);
@@ -56,13 +56,19 @@ impl Kernel {
             let row = Tapped { split, pad: 0 };
             tapped.insert(split, row, 0).map_err(&failed)?;
         }
-        self.put_in_force(TAP_PROGRAM, !wanted.is_empty())?;
+        self.look_at_what_is_sent()?;
         Ok(splits.len().saturating_sub(most))
+    }
+
+    /// Attaches the program while there is something to copy or to count, and no longer.
+    pub(super) fn look_at_what_is_sent(&mut self) -> Result<(), KernelError> {
+        let needed = is_open(self.pins())?;
+        self.put_in_force(TAP_PROGRAM, needed)
     }
 }
 
-/// Whether any route has the tap.
+/// Whether the requests of any route are copied or counted.
 pub(super) fn is_open(pins: &Pins) -> Result<bool, KernelError> {
     let tapped = maps::hash::<u32, Tapped>(pins, "TAPPED", Map::HashMap)?;
-    Ok(tapped.keys().next().is_some())
+    Ok(tapped.keys().next().is_some() || counted::any(pins)?)
 }

@@ -67,7 +67,13 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    pub(super) fn new(door: Door, mirrors: Arc<Mirrors>, tap: tap::Source, closed: Closed) -> Self {
+    pub(super) fn new(
+        door: Door,
+        mirrors: Arc<Mirrors>,
+        tap: tap::Source,
+        closed: Closed,
+        table: watch::Sender<Arc<Table>>,
+    ) -> Self {
         let (alive, gone) = mpsc::channel(1);
         let ends = watch::Sender::new(false);
         let node = Pod {
@@ -82,7 +88,7 @@ impl Listeners {
             tidied: Instant::now(),
             mirrors,
             edge,
-            table: watch::Sender::new(Arc::default()),
+            table,
             wanted: Vec::new(),
             pods: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -277,6 +283,7 @@ async fn serve(stream: TcpStream, entrance: Entrance) {
     let Some(first) = entrance.first().await else {
         return;
     };
+    first.traffic.connection();
     // The rules of the connection's own route, as they were last.
     let last = Arc::new(Mutex::new(first));
     let (mut ends, _alive) = (entrance.ends.clone(), entrance.alive.clone());
@@ -285,6 +292,7 @@ async fn serve(stream: TcpStream, entrance: Entrance) {
         let (entrance, last) = (entrance.clone(), Arc::clone(&last));
         async move {
             let (known, gone) = entrance.now(&last);
+            known.traffic.request();
             let gone = gone && request.version() != Version::HTTP_2;
             let note = entrance.note(&known, &mut request, from);
             let mut response = entrance.pod.answer(&known.ready, request).await;

@@ -49,7 +49,10 @@ use std::{
 };
 
 use steer_common::service::{ServiceKey, SplitId};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::{
+    mpsc::{UnboundedSender, unbounded_channel},
+    watch,
+};
 
 use crate::requests::{Entrance, Route};
 use door::Door;
@@ -58,6 +61,8 @@ use listeners::Listeners;
 pub use mirror::Mirrored;
 use mirror::Mirrors;
 pub use note::{LoggedClient, Logs};
+use table::Table;
+pub use table::Used;
 pub use tap::{Source as Tap, Take};
 pub use told::Told;
 
@@ -118,6 +123,7 @@ pub struct Proxy {
     orders: UnboundedSender<(Order, SyncSender<()>)>,
     mirrors: Arc<Mirrors>,
     closed: Closed,
+    table: watch::Receiver<Arc<Table>>,
 }
 
 impl Proxy {
@@ -128,13 +134,14 @@ impl Proxy {
         let copier = Arc::clone(&mirrors);
         let closed = Closed::default();
         let missing = Arc::clone(&closed);
+        let (routes, table) = watch::channel(Arc::default());
         let (orders, mut wanted) = unbounded_channel::<(Order, SyncSender<()>)>();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let run = move || {
             runtime.block_on(async move {
-                let mut listeners = Listeners::new(door, copier, tap, missing);
+                let mut listeners = Listeners::new(door, copier, tap, missing, routes);
                 loop {
                     tokio::select! {
                         next = wanted.recv() => match next {
@@ -162,12 +169,18 @@ impl Proxy {
             orders,
             mirrors,
             closed,
+            table,
         })
     }
 
     /// What became of copies so far.
     pub fn mirrored(&self) -> Mirrored {
         self.mirrors.counted()
+    }
+
+    /// How much came in on each route.
+    pub fn used(&self) -> BTreeMap<SplitId, Used> {
+        self.table.borrow().used()
     }
 
     /// The node's own ports that could not be opened, and why.

@@ -78,6 +78,35 @@ impl<K: Ord + Clone> Counters<K> {
 pub(super) struct Known {
     pub(super) key: ServiceKey,
     pub(super) ready: Ready,
+    pub(super) traffic: Arc<Traffic>,
+}
+
+/// What came in on a route.
+#[derive(Default)]
+pub(super) struct Traffic {
+    connections: AtomicU64,
+    requests: AtomicU64,
+}
+
+impl Traffic {
+    /// Counts a connection.
+    pub(super) fn connection(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request.
+    pub(super) fn request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// How much came in on a route since it is served.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Used {
+    /// Connections.
+    pub connections: u64,
+    /// Requests on them.
+    pub requests: u64,
 }
 
 /// All routes.
@@ -99,9 +128,31 @@ impl Table {
             let ready = Ready::new(host, route, |rule| {
                 next.counters.of(&self.counters, &split, rule)
             });
-            next.routes.insert(split, Arc::new(Known { key, ready }));
+            let before = self.routes.get(&split).filter(|before| before.key == key);
+            let traffic = before.map(|before| Arc::clone(&before.traffic));
+            let known = Known {
+                key,
+                ready,
+                traffic: traffic.unwrap_or_default(),
+            };
+            next.routes.insert(split, Arc::new(known));
         }
         next
+    }
+
+    /// How much came in on each route.
+    pub(super) fn used(&self) -> BTreeMap<SplitId, Used> {
+        let routes = self.routes.iter();
+        routes
+            .map(|(&split, known)| {
+                let traffic = &known.traffic;
+                let used = Used {
+                    connections: traffic.connections.load(Ordering::Relaxed),
+                    requests: traffic.requests.load(Ordering::Relaxed),
+                };
+                (split, used)
+            })
+            .collect()
     }
 
     /// The route of a split.

@@ -44,6 +44,7 @@ impl Service {
                 hidden: false,
                 varies: false,
                 depth: Depth::Connect,
+                auto: false,
                 affinity_secs: 0,
                 destinations: Vec::new(),
             },

@@ -44,11 +44,29 @@ pub(crate) fn curl(
         }
         arguments.push(url.to_owned());
     }
-    let text = pod.run("curl", &arguments)?;
-    serde_json::Deserializer::from_str(&text)
+    answers(&pod.run("curl", &arguments)?)
+}
+
+fn answers(text: &str) -> Result<Vec<String>> {
+    serde_json::Deserializer::from_str(text)
         .into_iter::<Answer>()
         .map(|answer| Ok(answer.context("understand the web server")?.version))
         .collect()
+}
+
+/// Asks with curl, each time over a connection of its own; says which version answered each time.
+pub(crate) fn fresh(pod: &Pod, host: &str, count: usize) -> Result<Vec<String>> {
+    let url = format!("http://{host}/items");
+    let mut arguments = vec![
+        "-sS",
+        "--fail",
+        "--max-time",
+        "10",
+        "-H",
+        "Connection: close",
+    ];
+    arguments.extend(vec![&*url; count]);
+    answers(&pod.run("curl", &arguments)?)
 }
 
 /// Asks with Python over one connection; says whom that is to, as the client is told, and which version

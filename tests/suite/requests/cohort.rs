@@ -57,8 +57,8 @@ fn by_header() -> Result<()> {
     ensure_same("curl in webapp", &got, &wanted)
 }
 
-/// A catalog that speaks HTTP/2 without TLS.
-const HTTP2: &str = "\
+/// A catalog that speaks HTTP/2 without TLS; the rules of its VirtualService follow.
+pub(crate) const HTTP2: &str = "\
 apiVersion: v1
 kind: Service
 metadata: {name: catalog2, namespace: istioinaction}
@@ -90,6 +90,10 @@ kind: VirtualService
 metadata: {name: catalog2, namespace: istioinaction}
 spec:
   hosts: [catalog2]
+";
+
+/// Requests of somebody inside go to its version 2.
+const HTTP2_COHORT: &str = "
   http:
     - match: [{headers: {x-istio-cohort: {exact: internal}}}]
       route: [{destination: {host: catalog2, subset: v2}}]
@@ -101,7 +105,7 @@ fn http2() -> Result<()> {
     for version in ["catalog-v1", "catalog-v2"] {
         serve_http2(stage.lab.pod(version)?)?;
     }
-    stage.configure("catalog2.yaml", HTTP2)?;
+    stage.configure("catalog2.yaml", &[HTTP2.trim_end(), HTTP2_COHORT].concat())?;
     let url = "http://10.200.1.77/items";
     // curl 7.88 cannot use such a connection twice.
     for (cohort, version) in [(INTERNAL, "v2"), (PUBLIC, "v1")] {
@@ -127,7 +131,7 @@ fn http2() -> Result<()> {
 }
 
 /// A second nginx in the pod, which speaks HTTP/2 only.
-fn serve_http2(pod: &Pod) -> Result<()> {
+pub(crate) fn serve_http2(pod: &Pod) -> Result<()> {
     let directory = pod.directory().display();
     let answer = serde_json::to_string(&Answer::of(pod))?;
     let text = format!(

@@ -2,6 +2,7 @@
 //! connection, with which client, and what becomes of it while the agent is away.
 
 mod access_log;
+mod auto;
 mod away;
 mod clients;
 mod cohort;
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
     let tests = [
         cohort::tests(),
         away::tests(),
+        auto::tests(),
         place::tests(),
         access_log::tests(),
         gateway::tests(),

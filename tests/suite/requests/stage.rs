@@ -77,13 +77,7 @@ impl Stage {
 
     /// How often the kernel gave this reason.
     pub(crate) fn reason(&self, name: &str) -> Result<u64> {
-        let pins = steer::kernel::Pins::new(self.lab.dirs().pins());
-        let live = steer::kernel::Maps::open(&pins)?.read()?;
-        let mut reasons = live.reasons.iter();
-        let found = reasons.find(|(reason, _)| reason.name() == name);
-        Ok(*found
-            .with_context(|| format!("there is no reason {name}"))?
-            .1)
+        reason(&self.lab, name)
     }
 
     fn status(&self) -> Result<Value> {
@@ -98,6 +92,17 @@ fn virtual_service(rules: &str, annotations: &str) -> String {
          spec:\n  hosts: [catalog]\n  {}\n",
         rules.trim_end().replace('\n', "\n  ")
     )
+}
+
+/// How often the kernel of a lab gave this reason.
+pub(crate) fn reason(lab: &Lab, name: &str) -> Result<u64> {
+    let pins = steer::kernel::Pins::new(lab.dirs().pins());
+    let live = steer::kernel::Maps::open(&pins)?.read()?;
+    let mut reasons = live.reasons.iter();
+    let found = reasons.find(|(reason, _)| reason.name() == name);
+    Ok(*found
+        .with_context(|| format!("there is no reason {name}"))?
+        .1)
 }
 
 /// Waits until it holds.

@@ -42,8 +42,8 @@ impl Away {
     }
 }
 
-/// A time that a heartbeat can be good for.
-fn time(text: &str) -> Result<Duration, String> {
+/// A time that a heartbeat can be good for, or a judgement waits.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     const BOUNDS: std::ops::RangeInclusive<Duration> =
         Duration::from_millis(100)..=Duration::from_hours(1);
     let wrong = || format!("{text:?} is not a time between 100ms and 1h, e.g. 2s");

@@ -46,6 +46,7 @@ fn row(host: &Listed, rule: Option<&Shown>) -> Route {
         address: format!("[::]:{}", host.port),
         transport: Proto::Tcp.name(),
         client: "outside".to_owned(),
+        auto: None,
         depth: match host.protocol.as_str() {
             "TCP" => Depth::Connect.name(),
             "TLS" => Depth::Hello.name(),

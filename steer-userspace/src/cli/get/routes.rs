@@ -14,6 +14,7 @@ use crate::{
         instance::{InForce, Reached, Seen, transport},
         output::Row,
     },
+    control::Kept,
     desired::model::Rule,
     image::ServiceName,
     requests::Shown,
@@ -34,6 +35,9 @@ pub(super) struct Route {
     pub(super) transport: &'static str,
     pub(super) client: String,
     pub(super) depth: &'static str,
+    /// Of a split of connections that becomes one of requests where that keeps the weights better.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) auto: Option<Kept>,
     pub(super) visible: bool,
     pub(super) destinations: Vec<Share>,
     /// Of a rule that looks at requests: where it leads, or what it answers.
@@ -115,6 +119,7 @@ fn row(seen: &Seen, found: &InForce<'_>) -> Route {
         transport: transport(found.key).map_or("?", Proto::name),
         client: seen.class(found.key.class),
         depth: route.depth().name(),
+        auto: seen.kept(route).cloned(),
         visible: !route.has(ROUTE_HIDDEN),
         connections: shares.iter().map(|share| share.connections).sum(),
         split_error: split_error(route, &shares),
@@ -222,6 +227,14 @@ fn copied(to: &str) -> String {
     format!("mirror {}", leading(to))
 }
 
+/// `10.0 points off in 200`: how far shares of requests were from the weights.
+fn measured(kept: &Kept) -> String {
+    match (kept.requests, kept.points) {
+        (Some(requests), Some(points)) => format!("{points:.1} points off in {requests}"),
+        _ => "not enough".to_owned(),
+    }
+}
+
 /// `version-v1=90:9`: destination, weight as written, connections.
 fn share(share: &Share) -> String {
     let name = short(&share.cluster);
@@ -256,6 +269,7 @@ impl Row for Route {
                 "TRANSPORT",
                 "TICKETS",
                 "GENERATION",
+                "REQUESTS",
                 "FIELD",
                 "POSITION",
             ]);
@@ -288,7 +302,10 @@ impl Row for Route {
             self.matches.clone(),
             self.virtual_service.clone().unwrap_or_default(),
             self.client.clone(),
-            self.depth.to_owned(),
+            match self.auto {
+                Some(_) => format!("{} (auto)", self.depth),
+                None => self.depth.to_owned(),
+            },
             shares,
             self.connections.to_string(),
             self.split_error
@@ -300,6 +317,7 @@ impl Row for Route {
                 self.transport.to_owned(),
                 self.tickets.to_string(),
                 self.generation.to_string(),
+                self.auto.as_ref().map_or_else(dash, measured),
                 self.field.clone().unwrap_or_else(dash),
                 self.position.clone().unwrap_or_else(dash),
             ]);

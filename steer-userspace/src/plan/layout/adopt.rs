@@ -11,7 +11,7 @@ use steer_common::{
     Addr,
     flow::{Member, MemberKey},
     service::{
-        Destination as DestinationRow, ROUTE_AFFINITY, ROUTE_HIDDEN, ROUTE_VARIES,
+        Destination as DestinationRow, ROUTE_AFFINITY, ROUTE_AUTO, ROUTE_HIDDEN, ROUTE_VARIES,
         Route as RouteRow, ServiceKey,
     },
 };
@@ -180,6 +180,7 @@ impl Layout {
             hidden: found.has(ROUTE_HIDDEN),
             varies: found.has(ROUTE_VARIES),
             depth: found.depth(),
+            auto: found.has(ROUTE_AUTO),
             affinity_secs: found.affinity_secs,
             destinations: destinations.into_iter().map(|(_, found)| found).collect(),
         })
@@ -279,6 +280,7 @@ fn unknown(found: &RouteRow) -> Route {
         hidden: true,
         varies: found.has(ROUTE_VARIES),
         depth: steer_common::Depth::Connect,
+        auto: false,
         affinity_secs: 0,
         destinations: Vec::new(),
     }

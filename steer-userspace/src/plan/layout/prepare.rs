@@ -7,7 +7,7 @@ use steer_common::{
     flow::{Member, MemberKey},
     limits::DESTINATIONS_MAX,
     service::{
-        Destination as DestinationRow, ROUTE_AFFINITY, ROUTE_HIDDEN, ROUTE_VARIES,
+        Destination as DestinationRow, ROUTE_AFFINITY, ROUTE_AUTO, ROUTE_HIDDEN, ROUTE_VARIES,
         Route as RouteRow, ServiceKey, SplitId,
     },
     weights::{self, Scale, WeightError},
@@ -307,6 +307,9 @@ pub(super) fn flags(route: &Route) -> u32 {
     }
     if route.affinity_secs > 0 {
         flags |= ROUTE_AFFINITY;
+    }
+    if route.auto {
+        flags |= ROUTE_AUTO;
     }
     flags
 }

@@ -196,6 +196,7 @@ fn route(name: &str, affinity_secs: u32, destinations: &[(u32, u8)]) -> Arc<Rout
         hidden: false,
         varies: false,
         depth: Depth::Connect,
+        auto: false,
         affinity_secs,
         destinations: destinations.iter().enumerate().map(destination).collect(),
     })

@@ -75,6 +75,7 @@ pub(crate) fn route(number: u32, destinations: &[(u32, Vec<SocketAddr>)]) -> Arc
         hidden: false,
         varies: false,
         depth: Depth::Connect,
+        auto: false,
         affinity_secs: 0,
         destinations: destinations.iter().enumerate().map(destination).collect(),
     })

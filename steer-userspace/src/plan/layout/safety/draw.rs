@@ -213,6 +213,7 @@ fn route(service: u8, class: u32, (drawn, affinity, hidden): &Drawn, varies: boo
         hidden: *hidden,
         varies,
         depth: Depth::Connect,
+        auto: false,
         affinity_secs: u32::from(*affinity) * 60,
         destinations: drawn.iter().enumerate().map(destination).collect(),
     })

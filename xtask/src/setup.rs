@@ -54,7 +54,7 @@ struct Need {
     found: fn() -> bool,
 }
 
-const NEEDS: [Need; 19] = [
+const NEEDS: [Need; 21] = [
     Need {
         group: Group::Build,
         name: "a Rust compiler with its library's sources",
@@ -106,6 +106,20 @@ const NEEDS: [Need; 19] = [
         why: "a real client with another resolver and HTTP stack",
         packages: &["python3"],
         found: || find("python3").is_some(),
+    },
+    Need {
+        group: Group::Test,
+        name: "python3's requests",
+        why: "a real client that keeps its connections",
+        packages: &["python3-requests"],
+        found: has_requests,
+    },
+    Need {
+        group: Group::Test,
+        name: "node",
+        why: "a real client with a pool of connections, and one of HTTP/2",
+        packages: &["nodejs"],
+        found: || find("node").is_some(),
     },
     Need {
         group: Group::Test,
@@ -199,6 +213,11 @@ const NEEDS: [Need; 19] = [
         found: || find("strip").is_some(),
     },
 ];
+
+/// Of the Python that packages of the distribution are for.
+fn has_requests() -> bool {
+    answer(Command::new("/usr/bin/python3").args(["-c", "import requests"])).is_some()
+}
 
 fn has_venv() -> bool {
     answer(Command::new("python3").args(["-c", "import ensurepip"])).is_some()

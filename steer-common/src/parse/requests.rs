@@ -8,8 +8,8 @@
 
 use super::packet::Bytes;
 
-/// How many frames of a segment are looked at.
-pub const FRAMES_MAX: u32 = 8;
+/// How many frames of a segment are looked at: as many streams as servers usually let begin at once.
+pub const FRAMES_MAX: u32 = 128;
 
 /// The longest frame (RFC 9113, SETTINGS_MAX_FRAME_SIZE, its initial value).
 const FRAME_MAX: u32 = 16_384;
@@ -91,6 +91,12 @@ impl Walk {
             this.end = at;
         }
         this
+    }
+
+    /// Whether frames may follow.
+    #[inline(always)]
+    pub const fn has_frames(&self) -> bool {
+        self.at < self.end
     }
 
     /// Looks at the next frame; true when there is none.

@@ -1,11 +1,15 @@
 //! What a segment carries: requests in it are counted, and it is handed to the agent.
 
 use core::{
+    ffi::c_void,
     intrinsics::{AtomicOrdering, atomic_xadd},
     ptr::{addr_of_mut, read_volatile},
 };
 
-use aya_ebpf::helpers::generated::{bpf_ringbuf_discard, bpf_ringbuf_reserve, bpf_ringbuf_submit};
+use aya_ebpf::{
+    bindings::__sk_buff,
+    helpers::generated::{bpf_loop, bpf_ringbuf_discard, bpf_ringbuf_reserve, bpf_ringbuf_submit},
+};
 use steer_common::{
     counted::Counted,
     flow::{DESTINATION_BY_REQUEST, Origin},
@@ -66,23 +70,46 @@ fn requests(skb: Skb, origin: &Origin, row: *mut Counted, packet: &Packet) {
     if split != origin.split || origin.generation < since {
         return;
     }
-    let mut walk = Walk::new(&skb, packet.payload, packet.end);
-    let mut frame = 0;
-    while frame < FRAMES_MAX {
-        if walk.step(&skb) {
-            break;
+    let mut look = Look {
+        skb: skb.0,
+        walk: Walk::new(&skb, packet.payload, packet.end),
+    };
+    if look.walk.has_frames() {
+        // SAFETY: the callback is of the kind that bpf_loop calls; its context is on the stack.
+        unsafe {
+            bpf_loop(
+                FRAMES_MAX,
+                frame_callback as *mut c_void,
+                (&raw mut look).cast(),
+                0,
+            );
         }
-        frame += 1;
     }
-    if walk.requests > 0 {
+    // SAFETY: a local. Volatile, because the callback wrote it.
+    let found = unsafe { read_volatile(&raw const look.walk.requests) };
+    if found > 0 {
         let index = origin.destination as usize & (DESTINATIONS_MAX - 1);
-        let more = u64::from(walk.requests);
+        let more = u64::from(found);
         // SAFETY: a word of the row: the index is below their number.
         unsafe {
             let count = addr_of_mut!((*row).requests[index]);
             atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(count, more);
         }
     }
+}
+
+/// What the callback works on.
+struct Look {
+    skb: *mut __sk_buff,
+    walk: Walk,
+}
+
+/// One frame; 1 stops.
+#[inline(never)]
+extern "C" fn frame_callback(_index: u64, context: *mut c_void) -> i64 {
+    // SAFETY: the stack slots that `requests` passes.
+    let look = unsafe { &mut *context.cast::<Look>() };
+    i64::from(look.walk.step(&Skb(look.skb)))
 }
 
 /// Hands over what it carries.

@@ -5,26 +5,20 @@
 mod file;
 mod watch;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
-    path::Path,
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::BTreeMap, io, path::Path, sync::Arc, time::Instant};
 
 pub use file::{Kept, read_kept};
 pub use watch::Bounds;
 use watch::{By, Seen, Watch};
 
-use steer_common::service::{Depth, ServiceKey, SplitId};
+use steer_common::service::{ClassId, Depth, ServiceKey, SplitId};
 
 use crate::{
     desired::{
         Desired,
         model::{Service, View},
     },
-    image::{Destination, DestinationName, key},
+    image::{Destination, DestinationName},
     kernel::Requests,
     plan::{Layout, Placed},
     proxy::Used,
@@ -36,47 +30,57 @@ pub(super) use file::NAME;
 #[derive(Debug, Default)]
 pub(super) struct Auto {
     bounds: Bounds,
-    watched: BTreeMap<ServiceKey, Watched>,
+    watched: BTreeMap<RouteId, Watched>,
     /// What was written down last.
     written: Option<BTreeMap<SplitId, Kept>>,
 }
 
-/// One of them.
-#[derive(Debug)]
+/// A port of a service, as a class of clients sees it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct RouteId {
+    host: String,
+    port: u16,
+    class: ClassId,
+}
+
+/// One of them: each address has a split of its own.
+#[derive(Debug, Default)]
 struct Watched {
-    split: SplitId,
-    /// Its destinations, and since which generation they are these.
-    names: Vec<Arc<DestinationName>>,
-    since: u32,
-    /// What is drawn, in the order of the destinations.
-    weights: Vec<u32>,
+    splits: BTreeMap<ServiceKey, Split>,
     /// None before anything was counted.
     watch: Option<Watch>,
     /// When it was decided what is split.
     decided: jiff::Timestamp,
 }
 
+#[derive(Debug)]
+struct Split {
+    id: SplitId,
+    /// Its destinations, and since which generation they are these.
+    names: Vec<Arc<DestinationName>>,
+    since: u32,
+    /// What is drawn, in the order of the destinations.
+    weights: Vec<u32>,
+}
+
 impl Auto {
     pub(super) fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
-            watched: BTreeMap::new(),
-            written: None,
+            ..Self::default()
         }
     }
 
     /// Looks at the requests of routes that stray.
     pub(super) fn deepen(&self, desired: &mut Desired) {
-        let all = self.watched.iter();
-        let strayed: BTreeSet<&ServiceKey> = all
-            .filter(|(_, found)| found.by() == By::Request)
-            .map(|(key, _)| key)
-            .collect();
-        if strayed.is_empty() {
-            return;
-        }
-        for service in &mut desired.services {
-            if let Some(deeper) = deeper(service, &strayed) {
+        for (id, found) in &self.watched {
+            if found.by() == By::Connection {
+                continue;
+            }
+            let mut services = desired.services.iter_mut();
+            if let Some(service) = services.find(|service| service.host == id.host)
+                && let Some(deeper) = deeper(service, id)
+            {
                 *service = Arc::new(deeper);
             }
         }
@@ -86,34 +90,45 @@ impl Auto {
     /// generation. `counted` is what the kernel has from an earlier agent.
     pub(super) fn follow(&mut self, layout: &Layout, counted: &Requests) -> BTreeMap<SplitId, u32> {
         let all = layout.placed().iter();
-        let wanted: BTreeMap<&ServiceKey, &Placed> =
-            all.filter(|(_, placed)| placed.route.auto).collect();
-        self.watched.retain(|key, found| {
-            wanted
-                .get(key)
-                .is_some_and(|placed| placed.split == found.split)
-        });
-        for (key, placed) in wanted {
-            let names: Vec<_> = placed
-                .route
-                .destinations
-                .iter()
-                .map(|to| Arc::clone(&to.name))
-                .collect();
-            let found = self.watched.entry(*key).or_insert_with(|| {
-                // What another agent saw of it holds, as far as anybody knows.
-                let since = counted.get(&placed.split).map_or(0, |row| row.since);
-                Watched::new(placed.split, names.clone(), since)
-            });
-            if found.names != names {
-                // Its clients are as they were; what they sent before went to other destinations.
-                found.names = names;
-                found.since = layout.generation();
-            }
-            found.weights = placed.route.destinations.iter().map(drawn).collect();
+        let mut wanted: BTreeMap<RouteId, BTreeMap<ServiceKey, &Placed>> = BTreeMap::new();
+        for (&key, placed) in all.filter(|(_, placed)| placed.route.auto) {
+            let id = RouteId {
+                host: placed.route.service.host.clone(),
+                port: key.port.number(),
+                class: key.class,
+            };
+            wanted.entry(id).or_default().insert(key, placed);
         }
-        let all = self.watched.values();
-        all.map(|found| (found.split, found.since)).collect()
+        self.watched.retain(|id, _| wanted.contains_key(id));
+        for (id, placed) in wanted {
+            let found = self.watched.entry(id).or_default();
+            let known = &mut found.splits;
+            known.retain(|key, split| {
+                placed
+                    .get(key)
+                    .is_some_and(|placed| placed.split == split.id)
+            });
+            for (key, placed) in placed {
+                let split = known.entry(key).or_insert_with(|| {
+                    // What another agent saw of it holds, as far as anybody knows.
+                    let since = counted.get(&placed.split).map_or(0, |row| row.since);
+                    Split::new(placed, since)
+                });
+                // What clients sent before went to other destinations.
+                let same = split.names == Split::new(placed, 0).names;
+                let since = if same {
+                    split.since
+                } else {
+                    layout.generation()
+                };
+                *split = Split::new(placed, since);
+            }
+        }
+        let splits = self
+            .watched
+            .values()
+            .flat_map(|found| found.splits.values());
+        splits.map(|split| (split.id, split.since)).collect()
     }
 
     /// Takes what was counted until now; true if something else is split from now on.
@@ -124,29 +139,23 @@ impl Auto {
         now: Instant,
     ) -> bool {
         let mut changes = false;
-        for (key, found) in &mut self.watched {
-            let Some(row) = counted.get(&found.split) else {
+        for (id, found) in &mut self.watched {
+            let Some(seen) = found.seen(counted, used) else {
                 continue;
-            };
-            let used = used.get(&found.split).copied().unwrap_or_default();
-            let seen = Seen {
-                direct: row
-                    .requests
-                    .iter()
-                    .copied()
-                    .take(found.weights.len())
-                    .collect(),
-                connections: used.connections,
-                requests: used.requests,
             };
             let Some(watch) = &mut found.watch else {
                 found.watch = Some(Watch::new(seen, now));
                 continue;
             };
-            if watch.look(&self.bounds, &found.weights, seen, now) {
+            let weights: Vec<_> = found
+                .splits
+                .values()
+                .map(|split| split.weights.clone())
+                .collect();
+            if watch.look(&self.bounds, &weights, seen, now) {
                 found.decided = jiff::Timestamp::now();
                 changes = true;
-                told(key, watch);
+                told(id, watch);
             }
         }
         changes
@@ -160,7 +169,9 @@ impl Auto {
     /// Writes down how weights are kept, if that differs from what was written last.
     pub(super) fn write(&mut self, state: &Path) -> io::Result<()> {
         let all = self.watched.values();
-        let kept = all.map(|found| (found.split, found.kept())).collect();
+        let kept =
+            all.flat_map(|found| found.splits.values().map(|split| (split.id, found.kept())));
+        let kept = kept.collect();
         if self.written.as_ref() != Some(&kept) {
             file::write(state, &kept)?;
             self.written = Some(kept);
@@ -170,19 +181,22 @@ impl Auto {
 }
 
 impl Watched {
-    fn new(split: SplitId, names: Vec<Arc<DestinationName>>, since: u32) -> Self {
-        Self {
-            split,
-            names,
-            since,
-            weights: Vec::new(),
-            watch: None,
-            decided: jiff::Timestamp::now(),
-        }
-    }
-
     fn by(&self) -> By {
         self.watch.as_ref().map_or(By::Connection, |watch| watch.by)
+    }
+
+    /// What was seen so far; none while some of its splits are not counted.
+    fn seen(&self, counted: &Requests, used: &BTreeMap<SplitId, Used>) -> Option<Seen> {
+        let mut seen = Seen::default();
+        for split in self.splits.values() {
+            let row = counted.get(&split.id)?;
+            let direct = row.requests.iter().copied().take(split.names.len());
+            seen.direct.push(direct.collect());
+            let used = used.get(&split.id).copied().unwrap_or_default();
+            seen.connections += used.connections;
+            seen.requests += used.requests;
+        }
+        Some(seen)
     }
 
     fn kept(&self) -> Kept {
@@ -194,33 +208,47 @@ impl Watched {
             }
             .to_owned(),
             requests: measured.map(|found| found.requests),
-            points: measured.map(|found| (found.points * 10.0).round() / 10.0),
-            since: self.decided.to_string(),
+            points: measured.map(|found| rounded(found.points)),
+            since: (self.decided != jiff::Timestamp::default()).then(|| self.decided.to_string()),
+        }
+    }
+}
+
+impl Split {
+    fn new(placed: &Placed, since: u32) -> Self {
+        let to = placed.route.destinations.iter();
+        Self {
+            id: placed.split,
+            names: to.clone().map(|to| Arc::clone(&to.name)).collect(),
+            since,
+            weights: to.map(drawn).collect(),
         }
     }
 }
 
 /// One line for each change, for those who read the log.
-fn told(key: &ServiceKey, watch: &Watch) {
-    let service = steer_common::addr::Peer::new(key.addr, key.port).to_string();
-    let measured = watch.measured.unwrap_or(watch::Measured {
-        requests: 0,
-        points: 0.0,
-    });
-    match watch.by {
-        By::Request => tracing::info!(
-            service,
-            class = key.class,
-            requests = measured.requests,
-            points = (measured.points * 10.0).round() / 10.0,
-            "shares of requests stray from the weights: requests of new connections are split"
+fn told(id: &RouteId, watch: &Watch) {
+    let RouteId { host, port, class } = id;
+    match (watch.by, watch.measured) {
+        (By::Request, Some(found)) => tracing::info!(
+            host,
+            port,
+            class,
+            requests = found.requests,
+            points = rounded(found.points),
+            "shares of requests stray from the weights: on new connections, requests are split"
         ),
-        By::Connection => tracing::info!(
-            service,
-            class = key.class,
+        _ => tracing::info!(
+            host,
+            port,
+            class,
             "clients keep no connections any more: connections are split"
         ),
     }
+}
+
+fn rounded(points: f64) -> f64 {
+    (points * 10.0).round() / 10.0
 }
 
 /// The weight that is drawn: what has no endpoint gets no request.
@@ -232,23 +260,14 @@ fn drawn(to: &Destination) -> u32 {
     }
 }
 
-/// The service with these of its routes looked at; none if it has none of them.
-fn deeper(service: &Arc<Service>, strayed: &BTreeSet<&ServiceKey>) -> Option<Service> {
-    let mut deeper: Option<Service> = None;
-    for (index, port) in service.ports.iter().enumerate() {
-        for (&class, view) in &port.views {
-            let keys = service
-                .addresses
-                .iter()
-                .map(|&address| key(class, address, port));
-            let strays = keys.into_iter().any(|key| strayed.contains(&key));
-            if strays && matches!(view, View::Route(route) if route.auto) {
-                let own = deeper.get_or_insert_with(|| Service::clone(service));
-                if let Some(View::Route(route)) = own.ports[index].views.get_mut(&class) {
-                    route.depth = Depth::Request;
-                }
-            }
-        }
+/// The service with requests of this route looked at; none if it is not split so any more.
+fn deeper(service: &Service, id: &RouteId) -> Option<Service> {
+    let mut deeper = service.clone();
+    let mut ports = deeper.ports.iter_mut();
+    let port = ports.find(|port| port.number == id.port)?;
+    match port.views.get_mut(&id.class)? {
+        View::Route(route) if route.auto => route.depth = Depth::Request,
+        _ => return None,
     }
-    deeper
+    Some(deeper)
 }

@@ -84,6 +84,26 @@ http {{
     pod.wait_until_listening(port, "nginx")
 }
 
+/// Starts another nginx on `pod` that speaks HTTP/2 without TLS, and nothing else.
+pub fn start_http2(pod: &Pod, port: u16) -> Result<()> {
+    let directory = pod.directory().display();
+    let answer = serde_json::to_string(&Answer::of(pod))?;
+    let text = format!(
+        "daemon off; master_process off; user root; pid {directory}/nginx2.pid; error_log stderr;\n\
+         events {{}}\n\
+         http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {directory}/body2;\n\
+         proxy_temp_path {directory}/proxy2; fastcgi_temp_path {directory}/fastcgi2;\n\
+         uwsgi_temp_path {directory}/uwsgi2; scgi_temp_path {directory}/scgi2;\n\
+         server {{ listen {port} http2; location / {{ return 200 '{answer}\\n'; }} }} }}\n"
+    );
+    let config = pod.directory().join("nginx2.conf");
+    fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
+    let mut command = pod.command(need::find("nginx")?)?;
+    command.arg("-c").arg(&config).args(["-e", "stderr"]);
+    pod.start("nginx2", command)?;
+    pod.wait_until_listening(port, "nginx2")
+}
+
 fn calls(pod: &Pod, upstreams: &[Upstream]) -> Result<String> {
     let mut text = String::new();
     if upstreams.is_empty() {

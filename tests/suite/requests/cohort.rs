@@ -1,10 +1,8 @@
 //! Each request goes where its headers say, whichever connection it comes by.
 
-use std::fs;
-
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
-use steer_tests::{harness::test, need, pod::Pod, server::http::Answer};
+use steer_tests::{harness::test, server::http};
 
 use crate::{
     clients::{self, INTERNAL, PUBLIC, both, curl, expected, python},
@@ -103,7 +101,7 @@ const HTTP2_COHORT: &str = "
 fn http2() -> Result<()> {
     let stage = Stage::raise("http2", COHORT)?;
     for version in ["catalog-v1", "catalog-v2"] {
-        serve_http2(stage.lab.pod(version)?)?;
+        http::start_http2(stage.lab.pod(version)?, 3002)?;
     }
     stage.configure("catalog2.yaml", &[HTTP2.trim_end(), HTTP2_COHORT].concat())?;
     let url = "http://10.200.1.77/items";
@@ -128,25 +126,6 @@ fn http2() -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// A second nginx in the pod, which speaks HTTP/2 only.
-pub(crate) fn serve_http2(pod: &Pod) -> Result<()> {
-    let directory = pod.directory().display();
-    let answer = serde_json::to_string(&Answer::of(pod))?;
-    let text = format!(
-        "daemon off; master_process off; user root; pid {directory}/nginx2.pid; error_log stderr;\n\
-         events {{}}\n\
-         http {{ access_log off; client_body_temp_path {directory}/body2; proxy_temp_path {directory}/proxy2;\n\
-         fastcgi_temp_path {directory}/fastcgi2; uwsgi_temp_path {directory}/uwsgi2; scgi_temp_path {directory}/scgi2;\n\
-         server {{ listen 3002 http2; location / {{ return 200 '{answer}\\n'; }} }} }}\n"
-    );
-    let config = pod.directory().join("nginx2.conf");
-    fs::write(&config, text)?;
-    let mut command = pod.command(need::find("nginx")?)?;
-    command.arg("-c").arg(&config).args(["-e", "stderr"]);
-    pod.start("nginx2", command)?;
-    pod.wait_until_listening(3002, "nginx2")
 }
 
 /// Of requests, on one connection: any 100 of them hold exactly ten of version 2.

@@ -18,8 +18,8 @@ pub struct Kept {
     pub requests: Option<u64>,
     /// How far the farthest of them was from its weight, in percentage points.
     pub points: Option<f64>,
-    /// Since when (RFC 3339).
-    pub since: String,
+    /// Since when, if it was ever something else (RFC 3339).
+    pub since: Option<String>,
 }
 
 /// Replaces the file of a state directory.

@@ -39,8 +39,8 @@ pub(super) enum By {
 /// What was seen so far.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Seen {
-    /// Requests that clients sent directly, by destination.
-    pub(super) direct: Vec<u64>,
+    /// Requests that clients sent directly: for each of the route's addresses, by destination.
+    pub(super) direct: Vec<Vec<u64>>,
     /// Connections that the agent took.
     pub(super) connections: u64,
     /// Requests on these.
@@ -50,20 +50,27 @@ pub(super) struct Seen {
 impl Seen {
     /// What came since then; none if the counts began anew meanwhile.
     fn since(&self, then: &Self) -> Option<Self> {
-        let direct = self.direct.iter().zip(&then.direct);
-        let direct = direct.map(|(now, then)| now.checked_sub(*then));
         Some(Self {
-            direct: direct.collect::<Option<_>>()?,
+            direct: differences(&self.direct, &then.direct, |now, then| {
+                differences(now, then, |now, then| now.checked_sub(*then))
+            })?,
             connections: self.connections.checked_sub(then.connections)?,
             requests: self.requests.checked_sub(then.requests)?,
         })
-        .filter(|_| self.direct.len() == then.direct.len())
     }
 
     /// Whether clients keep connections for more than a request: more than one in twenty is used again.
     fn keeps_connections(&self) -> bool {
         self.requests.saturating_sub(self.connections) > self.connections / 20
     }
+}
+
+/// The difference of each; none if they do not go together.
+fn differences<T>(now: &[T], then: &[T], one: impl Fn(&T, &T) -> Option<T>) -> Option<Vec<T>> {
+    let pairs = now.iter().zip(then).map(|(now, then)| one(now, then));
+    pairs
+        .collect::<Option<_>>()
+        .filter(|_| now.len() == then.len())
 }
 
 /// Shares of requests, and how far they were from the weights.
@@ -97,11 +104,12 @@ impl Watch {
         }
     }
 
-    /// Takes what was seen until now; true if something else is split from now on.
+    /// Takes what was seen until now; true if something else is split from now on. `weights` are those of
+    /// each address.
     pub(super) fn look(
         &mut self,
         bounds: &Bounds,
-        weights: &[u32],
+        weights: &[Vec<u32>],
         seen: Seen,
         now: Instant,
     ) -> bool {
@@ -110,7 +118,7 @@ impl Watch {
             return false;
         };
         let window = now.saturating_duration_since(self.at);
-        let total = fresh.direct.iter().sum();
+        let total = fresh.direct.iter().flatten().sum();
         let judged = (total >= bounds.requests)
             .then(|| stray(weights, &fresh.direct))
             .flatten()
@@ -144,24 +152,30 @@ impl Watch {
     }
 }
 
-/// The largest distance of a share from its weight, in percentage points; none if nothing has a weight
-/// or a share.
-fn stray(weights: &[u32], requests: &[u64]) -> Option<f64> {
-    let sum: u64 = weights.iter().copied().map(u64::from).sum();
-    let total: u64 = requests.iter().sum();
-    if sum == 0 || total == 0 {
-        return None;
+/// The largest distance of a destination's share from its weight, in percentage points; none if nothing
+/// has a weight or a share.
+fn stray(weights: &[Vec<u32>], requests: &[Vec<u64>]) -> Option<f64> {
+    let mut distances: Vec<f64> = Vec::new();
+    let mut all = 0;
+    for (weights, requests) in weights.iter().zip(requests) {
+        let sum: u64 = weights.iter().copied().map(u64::from).sum();
+        let total: u64 = requests.iter().sum();
+        if sum == 0 {
+            continue;
+        }
+        all += total;
+        distances.resize(distances.len().max(weights.len()), 0.0);
+        for (distance, (&weight, &count)) in distances.iter_mut().zip(weights.iter().zip(requests))
+        {
+            let exact = precise(total) * f64::from(weight) / precise(sum);
+            *distance += precise(count) - exact;
+        }
     }
-    let distance = |(&weight, &count): (&u32, &u64)| {
-        (precise(count) / precise(total) - f64::from(weight) / precise(sum)).abs() * 100.0
-    };
-    Some(
-        weights
-            .iter()
-            .zip(requests)
-            .map(distance)
-            .fold(0.0, f64::max),
-    )
+    let farthest = distances
+        .iter()
+        .map(|distance| distance.abs())
+        .fold(0.0, f64::max);
+    (all > 0).then(|| farthest * 100.0 / precise(all))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
@@ -175,11 +189,9 @@ mod tests {
 
     use super::*;
 
-    const WEIGHTS: [u32; 2] = [90, 10];
-
     fn seen(direct: [u64; 2], connections: u64, requests: u64) -> Seen {
         Seen {
-            direct: direct.to_vec(),
+            direct: vec![direct.to_vec()],
             connections,
             requests,
         }
@@ -201,7 +213,8 @@ mod tests {
 
         fn look(&mut self, secs: u64, seen: Seen) -> bool {
             let now = self.start + Duration::from_secs(secs);
-            self.watch.look(&Bounds::default(), &WEIGHTS, seen, now)
+            self.watch
+                .look(&Bounds::default(), &[vec![90, 10]], seen, now)
         }
     }
 
@@ -265,17 +278,27 @@ mod tests {
     #[test]
     fn counts_that_begin_anew_are_not_judged() {
         let mut stage = Stage::new();
-        assert!(!stage.look(5, seen([900, 100], 0, 0)));
-        assert!(!stage.look(15, seen([300, 0], 0, 0)));
-        assert!(!stage.look(20, seen([10, 0], 0, 0)));
-        assert!(!stage.look(31, seen([10, 0], 0, 0)));
+        assert!(!stage.look(10, seen([900, 100], 0, 0)));
+        assert!(!stage.look(20, seen([300, 0], 0, 0)));
+        assert!(!stage.look(25, seen([510, 0], 0, 0)));
+        assert!(stage.look(30, seen([510, 0], 0, 0)));
     }
 
     #[test]
     fn without_weights_nothing_is_judged() {
-        assert_eq!(stray(&[0, 0], &[100, 100]), None);
-        assert_eq!(stray(&[1, 1], &[0, 0]), None);
-        assert_eq!(stray(&[1, 1, 2], &[50, 50, 100]), Some(0.0));
+        assert_eq!(stray(&[vec![0, 0]], &[vec![100, 100]]), None);
+        assert_eq!(stray(&[vec![1, 1]], &[vec![0, 0]]), None);
+        assert_eq!(stray(&[vec![1, 1, 2]], &[vec![50, 50, 100]]), Some(0.0));
+    }
+
+    /// What one address is short of, another makes up for; each has the weights that it can have.
+    #[test]
+    fn addresses_are_judged_together() {
+        let weights = [vec![90, 10], vec![90, 0]];
+        assert_eq!(stray(&weights, &[vec![180, 20], vec![100, 0]]), Some(0.0));
+        let both = [vec![90, 10], vec![90, 10]];
+        assert_eq!(stray(&both, &[vec![100, 0], vec![80, 20]]), Some(0.0));
+        assert_eq!(stray(&both, &[vec![100, 0], vec![100, 0]]), Some(10.0));
     }
 
     proptest! {
@@ -287,7 +310,7 @@ mod tests {
             periods in 1_u64..50,
         ) {
             let requests: Vec<u64> = weights.iter().map(|&weight| u64::from(weight) * periods).collect();
-            let points = stray(&weights, &requests).unwrap();
+            let points = stray(&[weights], &[requests]).unwrap();
             prop_assert!(points < 1e-9, "{points}");
         }
     }

@@ -15,6 +15,10 @@ use steer_tests::{need, pod::Pod, server::http::Answer};
 
 /// What runs in the client's pod.
 const SCRIPT: &str = include_str!("client.py");
+const SESSION: &str = include_str!("session.py");
+const NODE: &str = include_str!("kept.js");
+/// The Python that packages of the distribution are for.
+const DISTRIBUTION_PYTHON: &str = "/usr/bin/python3";
 /// How long the steady client may take to answer what was asked of it.
 const STEADY_MAX: Duration = Duration::from_secs(20);
 
@@ -74,6 +78,28 @@ fn versions(text: &str) -> Result<Vec<String>> {
         .into_iter::<Answer>()
         .map(|answer| Ok(answer.context("understand the web server")?.version))
         .collect()
+}
+
+/// Clients that keep their connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// A session of Python's package requests.
+    Session,
+    /// A pool of Node.js.
+    Pool,
+    /// A connection of HTTP/2, of Node.js.
+    Http2,
+}
+
+/// Fetches `url` over connections that are kept; says which version answered each time.
+pub(crate) fn kept(pod: &Pod, url: &str, count: usize, kept: Kept) -> Result<Vec<String>> {
+    let count = count.to_string();
+    let text = match kept {
+        Kept::Session => pod.run(DISTRIBUTION_PYTHON, &["-c", SESSION, url, &count])?,
+        Kept::Pool => pod.run("node", &["-e", NODE, "--", url, &count, "pool"])?,
+        Kept::Http2 => pod.run("node", &["-e", NODE, "--", url, &count, "http2"])?,
+    };
+    Ok(text.lines().map(ToOwned::to_owned).collect())
 }
 
 /// Fetches `url` with Python's `http.client`; says which version answered each time.

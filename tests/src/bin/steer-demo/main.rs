@@ -4,6 +4,7 @@ mod change;
 mod clients;
 mod egress;
 mod gateway;
+mod kept;
 mod knock;
 mod play;
 mod report;

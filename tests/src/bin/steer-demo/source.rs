@@ -5,6 +5,9 @@ use std::{cell::RefCell, collections::BTreeMap, fs};
 use anyhow::{Context as _, Result};
 use steer_tests::{agent::Agent, lab::Lab, server::api::ApiServer, topology};
 
+/// Nobody wants to wait for what takes ten seconds and a minute on a node.
+const SOON: [&str; 4] = ["--auto-every", "500ms", "--auto-hold", "1s"];
+
 /// A place that an agent reads.
 pub(crate) enum Source {
     /// The configuration directory of the lab.
@@ -19,7 +22,7 @@ pub(crate) enum Source {
 impl Source {
     /// Starts the agent of a lab on its files.
     pub(crate) fn files(lab: &Lab) -> Result<(Self, Agent)> {
-        Ok((Self::Files, lab.agent()?))
+        Ok((Self::Files, lab.agent_with(&SOON)?))
     }
 
     /// Starts an API server with what the files of a lab hold, and the agent on that one.
@@ -34,6 +37,7 @@ impl Source {
         command
             .arg("--cgroup")
             .arg(lab.dirs().cluster_cgroup().path());
+        command.args(SOON);
         let agent = Agent::start(lab.node()?, command)?;
         let applied = RefCell::default();
         Ok((Self::Cluster { server, applied }, agent))

@@ -265,32 +265,6 @@ impl Walk<'_> {
         self.kept_alive()
     }
 
-    /// What steering at connect cannot do: requests on one connection go where the connection goes.
-    fn kept_alive(&mut self) -> Result<()> {
-        for (name, client) in [
-            (
-                "curl",
-                clients::curl as fn(&Pod, &str, usize, Connections) -> _,
-            ),
-            ("python3 http.client", clients::python),
-        ] {
-            let before = self.counted()?.total();
-            let versions: Vec<String> = client(self.client()?, CATALOG, 100, Connections::Kept)?;
-            let connections = self.counted()?.total() - before;
-            self.measured(
-                &format!("{name}, keep-alive, {connections} connection"),
-                &versions,
-            )?;
-            let one_version =
-                versions.len() == 100 && versions.iter().all(|version| *version == versions[0]);
-            self.report.check(
-                "100 requests on 1 connection reach 1 version: a connection is steered once",
-                connections == 1 && one_version,
-            )?;
-        }
-        Ok(())
-    }
-
     /// curl and Python, a new connection for each request.
     fn two_clients(&mut self, count: usize) -> Result<(Vec<String>, Vec<String>)> {
         let curl = clients::curl(self.client()?, CATALOG, count, Connections::Fresh)?;
@@ -359,7 +333,7 @@ impl Walk<'_> {
     }
 
     /// Connections that the kernel counted for each version since the weights were set.
-    fn counted(&self) -> Result<Tally> {
+    pub(crate) fn counted(&self) -> Result<Tally> {
         let mut counted = Tally::default();
         for route in self.stage.get("routes", "catalog")? {
             for destination in destinations(&route)? {

@@ -11,7 +11,7 @@ use steer_common::{
     flow::Affinity,
     logic::{Decision, Dialled, Steer, decide},
     reason::{Outcome, Reason},
-    service::{CLASS_ANYONE, ROUTE_AFFINITY, ROUTE_VARIES, SplitId},
+    service::{CLASS_ANYONE, ROUTE_AFFINITY, ROUTE_AUTO, ROUTE_VARIES, SplitId},
 };
 
 use super::{
@@ -68,6 +68,8 @@ struct Decided {
     field: Option<String>,
     position: Option<String>,
     depth: &'static str,
+    /// It becomes one of requests where that keeps the weights better.
+    auto: bool,
     generation: u32,
     /// Whether it is a route for clients like this one only.
     own: bool,
@@ -221,6 +223,7 @@ fn decided(seen: &Seen, route: &Route) -> Decided {
         field: rule.and_then(field),
         position: rule.and_then(position),
         depth: route.depth().name(),
+        auto: route.has(ROUTE_AUTO),
         generation: route.generation,
         own: route.key.class != CLASS_ANYONE,
         affinity_secs: route.has(ROUTE_AFFINITY).then_some(route.affinity_secs),
@@ -331,8 +334,9 @@ fn rule(route: &Decided) -> Vec<String> {
     let affinity = route.affinity_secs.map_or_else(String::new, |secs| {
         format!("; a client keeps its endpoint for {secs} s (sessionAffinity)")
     });
+    let auto = if route.auto { " (auto)" } else { "" };
     let mut steps = vec![format!(
-        "{rule}{own} (depth {}, generation {}){affinity}",
+        "{rule}{own} (depth {}{auto}, generation {}){affinity}",
         route.depth, route.generation
     )];
     let copies = route.copies.iter();

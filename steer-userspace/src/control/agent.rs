@@ -498,7 +498,10 @@ impl Agent {
         let (kernel, layout) = self.engine.kernel_and_layout();
         let counted = kernel.requests().and_then(|counted| {
             let wanted = self.auto.follow(layout, &counted);
-            kernel.count_requests(&wanted)
+            let more = kernel.count_requests(&wanted)?;
+            let used = self.requests.used();
+            self.auto.begin(&kernel.requests()?, &used, Instant::now());
+            Ok(more)
         });
         match counted {
             Ok(0) => {}

@@ -131,6 +131,20 @@ impl Auto {
         splits.map(|split| (split.id, split.since)).collect()
     }
 
+    /// Begins to watch routes that were not followed before.
+    pub(super) fn begin(
+        &mut self,
+        counted: &Requests,
+        used: &BTreeMap<SplitId, Used>,
+        now: Instant,
+    ) {
+        for found in self.watched.values_mut() {
+            if found.watch.is_none() {
+                found.watch = found.seen(counted, used).map(|seen| Watch::new(seen, now));
+            }
+        }
+    }
+
     /// Takes what was counted until now; true if something else is split from now on.
     pub(super) fn look(
         &mut self,
@@ -143,15 +157,14 @@ impl Auto {
             let Some(seen) = found.seen(counted, used) else {
                 continue;
             };
-            let Some(watch) = &mut found.watch else {
-                found.watch = Some(Watch::new(seen, now));
-                continue;
-            };
             let weights: Vec<_> = found
                 .splits
                 .values()
                 .map(|split| split.weights.clone())
                 .collect();
+            let Some(watch) = &mut found.watch else {
+                continue;
+            };
             if watch.look(&self.bounds, &weights, seen, now) {
                 found.decided = jiff::Timestamp::now();
                 changes = true;

@@ -16,7 +16,8 @@ use steer_common::{
     Proto,
     addr::Addr,
     service::{
-        CLASS_ANYONE, ClassId, ROUTE_AFFINITY, ROUTE_HIDDEN, ROUTE_VARIES, Route as Row, ServiceKey,
+        CLASS_ANYONE, ClassId, ROUTE_AFFINITY, ROUTE_AUTO, ROUTE_HIDDEN, ROUTE_VARIES,
+        Route as Row, ServiceKey,
     },
 };
 
@@ -335,6 +336,7 @@ fn row_text(row: &Row) -> String {
     let flags = [
         (ROUTE_VARIES, " varies"),
         (ROUTE_HIDDEN, " hidden"),
+        (ROUTE_AUTO, " auto"),
         (ROUTE_AFFINITY, " affinity"),
     ];
     let set: String = flags

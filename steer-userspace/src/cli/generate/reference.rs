@@ -3,6 +3,7 @@
 use steer_common::{
     Endpoint, Route, Source,
     addr::Peer,
+    counted::Counted,
     flow::{Affinity, AffinityKey, Member, MemberKey, ReplyKey, TcpOrigin},
     index::{Bucket, buckets},
     limits as bounds,
@@ -71,7 +72,7 @@ struct Sized {
 }
 
 /// Maps that the agent writes, for an agent with the default size.
-fn written() -> [Sized; 9] {
+fn written() -> [Sized; 10] {
     let capacity = Capacity::for_services(bounds::SERVICES_MAX);
     let sized = |name, rows, bytes, what| Sized {
         name,
@@ -134,6 +135,15 @@ fn written() -> [Sized; 9] {
                 bounds::TAPPED_MAX,
                 size_of::<u32>() + size_of::<Tapped>(),
                 "routes whose requests are copied without a proxy; takes memory as it fills",
+            )
+        },
+        Sized {
+            full: "the agent's log says how many are not counted",
+            ..sized(
+                "COUNTED",
+                bounds::COUNTED_MAX,
+                size_of::<u32>() + size_of::<Counted>(),
+                "routes with split: auto, whose requests are counted; takes memory as it fills",
             )
         },
     ]

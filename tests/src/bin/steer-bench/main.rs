@@ -8,6 +8,7 @@
 )]
 
 mod agent;
+mod auto;
 mod bpf;
 mod churn;
 mod cluster;
@@ -72,6 +73,8 @@ enum Bench {
     L7,
     /// Whether requests that are looked at are all answered, rightly and whole
     Requests,
+    /// What clients get of weights that keep their connections, and what counting requests costs
+    Auto,
     /// What a large cluster costs an agent, and its API server
     Cluster,
     /// Dials on command, for `connect`
@@ -110,6 +113,7 @@ fn measure(args: &Args) -> Result<()> {
         Bench::Egress => egress::run(args.full, &mut report)?,
         Bench::L7 => l7::run(args.full, &mut report)?,
         Bench::Requests => requests::run(args.full, &mut report)?,
+        Bench::Auto => auto::run(args.full, &mut report)?,
         Bench::Cluster => churn::run(args.full, &mut report)?,
         Bench::Worker => {}
     }

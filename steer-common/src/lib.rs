@@ -7,6 +7,7 @@
 
 pub mod addr;
 pub mod connection;
+pub mod edge;
 pub mod egress;
 pub mod endpoint;
 pub mod flow;

@@ -113,3 +113,7 @@ pub const TAPPED_MAX: u32 = 4_096;
 
 /// Bytes of the ring of what they carry: some milliseconds of 1 GB/s.
 pub const TAP_BYTES: u32 = 8 * 1_048_576;
+
+/// Entries of connections from outside that are steered at ports of the node, two for each connection.
+/// About 130 bytes each.
+pub const EDGE_FLOWS_MAX: u32 = 65_536;

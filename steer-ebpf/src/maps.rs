@@ -233,8 +233,5 @@ pub(crate) static SCRATCH: PerCpuArray<Scratch, ROOMS> = PerCpuArray::new();
 /// Connections from outside that are steered at ports of the node, two rows each. Writer: these programs; the
 /// agent takes away what is over. Full: the least recently used row goes, and its connection breaks.
 #[btf_map]
-pub(crate) static EDGE_FLOWS: LruHashMap<
-    EdgeKey,
-    EdgeFlow,
-    { limits::EDGE_FLOWS_MAX as usize },
-> = LruHashMap::new();
+pub(crate) static EDGE_FLOWS: LruHashMap<EdgeKey, EdgeFlow, { limits::EDGE_FLOWS_MAX as usize }> =
+    LruHashMap::new();

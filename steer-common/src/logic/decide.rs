@@ -14,8 +14,8 @@ use crate::{
     logic::split::draw,
     reason::Reason,
     service::{
-        CLASS_ANYONE, CLASS_OUTSIDE, ClassId, ROUTE_AFFINITY, ROUTE_HIDDEN, ROUTE_VARIES, Route, RowId,
-        ServiceKey, SplitId,
+        CLASS_ANYONE, CLASS_OUTSIDE, ClassId, ROUTE_AFFINITY, ROUTE_HIDDEN, ROUTE_VARIES, Route,
+        RowId, ServiceKey, SplitId,
     },
 };
 

@@ -1,7 +1,7 @@
 //! One address and port of a TCP packet for another, and the checksums with them.
 
 use aya_ebpf::{
-    bindings::{BPF_F_PSEUDO_HDR, __sk_buff},
+    bindings::{__sk_buff, BPF_F_PSEUDO_HDR},
     helpers::generated::{
         bpf_csum_diff, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_skb_store_bytes,
     },
@@ -53,15 +53,8 @@ extern "C" fn steer_rewrite(
     };
     let (old, new) = (from.addr.words(), to.addr.words());
     // SAFETY: both are 16 bytes on the stack.
-    let difference = unsafe {
-        bpf_csum_diff(
-            old.as_ptr().cast_mut(),
-            16,
-            new.as_ptr().cast_mut(),
-            16,
-            0,
-        )
-    };
+    let difference =
+        unsafe { bpf_csum_diff(old.as_ptr().cast_mut(), 16, new.as_ptr().cast_mut(), 16, 0) };
     if difference < 0 {
         return -1;
     }

@@ -7,6 +7,7 @@ mod beside;
 pub mod capability;
 pub mod cgroup;
 mod connections;
+mod edge;
 mod egress;
 mod error;
 mod events;
@@ -40,6 +41,7 @@ mod undo;
 
 pub use beside::{Beside, beside};
 pub use connections::Connections;
+pub use edge::open_outside;
 pub use egress::{EgressMaps, now_secs};
 pub use error::KernelError;
 pub use events::Events;

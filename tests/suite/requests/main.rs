@@ -6,6 +6,7 @@ mod away;
 mod clients;
 mod cohort;
 mod gateway;
+mod gateway_tcp;
 mod place;
 mod stage;
 mod tap;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         place::tests(),
         access_log::tests(),
         gateway::tests(),
+        gateway_tcp::tests(),
         tap::tests(),
     ];
     harness::main(tests.into_iter().flatten().collect())

@@ -1,0 +1,407 @@
+//! TCP of outside that the kernel leads to pods by itself: whom the endpoint sees, how it is split, and
+//! what becomes of connections while the agent is away, and when the rules change.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
+    os::fd::{AsRawFd as _, OwnedFd},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use libtest_mimic::Trial;
+use nix::{
+    libc::linger,
+    sys::socket::{
+        AddressFamily, Shutdown, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt,
+        shutdown, socket, sockopt,
+    },
+};
+use steer_tests::{
+    harness::test,
+    lab::{Lab, Network},
+    pod::Pod,
+    topology,
+};
+
+use crate::stage::{Stage, eventually};
+
+pub(crate) fn tests() -> Vec<Trial> {
+    vec![
+        test("gateway_tcp::the_endpoint_sees_the_client", client_is_seen),
+        test("gateway_tcp::connections_outlive_agent_and_rules", outlive),
+        test("gateway_tcp::a_port_used_again_draws_anew", used_again),
+        test("gateway_tcp::an_endpoint_has_one_of_a_kind", one_of_a_kind),
+        test(
+            "gateway_tcp::what_is_elsewhere_goes_by_the_agent",
+            elsewhere,
+        ),
+    ]
+}
+
+/// The port of the node, and another one of the same server.
+const DOOR: u16 = 30432;
+const OTHER_DOOR: u16 = 30433;
+/// Where the databases listen.
+const PORT: u16 = 5432;
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// A server in a pod: says who it is and whom it sees, and then what it hears.
+struct Database {
+    listener: Option<OwnedFd>,
+    serving: Option<JoinHandle<()>>,
+}
+
+impl Database {
+    fn start(pod: &Pod, name: &'static str) -> Result<Self> {
+        let listener = pod.in_network(|| Ok(TcpListener::bind((Ipv6Addr::UNSPECIFIED, PORT))?))?;
+        let own = OwnedFd::from(listener.try_clone()?);
+        let serving = thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else { return };
+                thread::spawn(move || serve(stream, name));
+            }
+        });
+        Ok(Self {
+            listener: Some(own),
+            serving: Some(serving),
+        })
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // Whoever waits in accept is told; if not, the process ends soon.
+        if let Some(listener) = self.listener.take()
+            && shutdown(listener.as_raw_fd(), Shutdown::Both).is_ok()
+            && let Some(serving) = self.serving.take()
+        {
+            let _ended = serving.join();
+        }
+    }
+}
+
+fn serve(mut stream: TcpStream, name: &str) -> std::io::Result<u64> {
+    let peer = stream.peer_addr()?;
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    stream.write_all(format!("{name} {peer}\n").as_bytes())?;
+    let mut from = stream.try_clone()?;
+    std::io::copy(&mut from, &mut stream)
+}
+
+/// A connection from outside, after the first line of whoever answers.
+struct Client {
+    reader: BufReader<TcpStream>,
+    who: String,
+    seen: SocketAddr,
+}
+
+impl Client {
+    fn new(stream: TcpStream) -> Result<Self> {
+        stream.set_read_timeout(Some(ANSWER_MAX))?;
+        let mut reader = BufReader::new(stream);
+        let mut line = String::new();
+        reader
+            .read_line(&mut line)
+            .context("nobody says who it is")?;
+        let (who, seen) = line
+            .trim_end()
+            .split_once(' ')
+            .context("a name and a peer")?;
+        Ok(Self {
+            who: who.to_owned(),
+            seen: seen.parse()?,
+            reader,
+        })
+    }
+
+    fn dial(outside: &Pod, to: SocketAddr) -> Result<Self> {
+        let stream = outside.in_network(|| Ok(TcpStream::connect_timeout(&to, ANSWER_MAX)?));
+        Self::new(stream.with_context(|| format!("dial {to}"))?)
+    }
+
+    fn stream(&self) -> &TcpStream {
+        self.reader.get_ref()
+    }
+
+    /// What is said comes back, over the very connection.
+    fn echo(&mut self, word: &str) -> Result<()> {
+        writeln!(self.reader.get_mut(), "{word}")?;
+        let mut line = String::new();
+        self.reader.read_line(&mut line)?;
+        ensure!(line.trim_end() == word, "{} says {line:?}", self.who);
+        Ok(())
+    }
+
+    /// The endpoint sees the client itself, and the client the node.
+    fn is_direct(&self) -> Result<bool> {
+        Ok(self.seen == self.stream().local_addr()?)
+    }
+}
+
+/// A connection from a port of the client's choice, which is broken off when it ends: the port is free at
+/// once.
+fn dial_from(outside: &Pod, from: SocketAddr, to: SocketAddr) -> Result<TcpStream> {
+    outside.in_network(|| {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
+        setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+        let abort = linger {
+            l_onoff: 1,
+            l_linger: 0,
+        };
+        setsockopt(&fd, sockopt::Linger, &abort)?;
+        bind(fd.as_raw_fd(), &SockaddrStorage::from(from))?;
+        connect(fd.as_raw_fd(), &SockaddrStorage::from(to))
+            .with_context(|| format!("dial {to} from {from}"))?;
+        Ok(TcpStream::from(fd))
+    })
+}
+
+/// The lab with its agent, and two databases of which one gets so much more than the other.
+struct Ground {
+    // The agent before the lab, and servers before their namespaces.
+    databases: Vec<Database>,
+    stage: Stage,
+}
+
+fn raise(purpose: &str, weights: [u32; 2], addresses: [IpAddr; 2]) -> Result<Ground> {
+    let lab = topology::bookstore(&Lab::fresh_name(purpose))?;
+    let hosts = ["catalog-v1", "catalog-v2", topology::OUTSIDE];
+    let mut databases = Vec::new();
+    for (name, address) in ["a", "b"].into_iter().zip(addresses) {
+        let pods = lab.hosts().iter();
+        let of = |pod: &&Pod| pod.record().addresses.contains(&address);
+        let pod = pods.into_iter().find(of);
+        let pod = pod.with_context(|| format!("one of {hosts:?} has {address}"))?;
+        databases.push(Database::start(pod, name)?);
+    }
+    lab.configure("gateway.yaml", &gateway())?;
+    lab.configure("a.yaml", &database(&lab, "a", addresses[0])?)?;
+    lab.configure("b.yaml", &database(&lab, "b", addresses[1])?)?;
+    lab.configure("rules.yaml", &rules(weights))?;
+    let agent = lab.agent()?;
+    let stage = Stage { agent, lab };
+    Ok(Ground { databases, stage })
+}
+
+/// Both versions of the catalog.
+fn here(lab: &Lab) -> Result<[IpAddr; 2]> {
+    Ok([lab.pod("catalog-v1")?.v4()?, lab.pod("catalog-v2")?.v4()?])
+}
+
+fn gateway() -> String {
+    format!(
+        "apiVersion: v1\nkind: Service\n\
+         metadata:\n  name: istio-ingressgateway\n  namespace: istio-system\n  annotations:\n    \
+         steer.dev/node-ports: \"{PORT}={DOOR}, {PORT}={OTHER_DOOR}\"\n\
+         spec:\n  clusterIP: 10.200.1.80\n  selector: {{istio: ingressgateway}}\n  \
+         ports: [{{name: tcp, port: {PORT}}}]\n\
+         ---\napiVersion: networking.istio.io/v1\nkind: Gateway\n\
+         metadata: {{name: edge, namespace: istioinaction}}\n\
+         spec:\n  selector: {{istio: ingressgateway}}\n  servers:\n    \
+         - {{port: {{number: {PORT}, name: tcp, protocol: TCP}}, hosts: [\"*\"]}}\n"
+    )
+}
+
+fn rules(weights: [u32; 2]) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\n\
+         metadata: {{name: db, namespace: istioinaction}}\n\
+         spec:\n  hosts: [\"*\"]\n  gateways: [edge]\n  tcp:\n    - route:\n        \
+         - {{destination: {{host: a}}, weight: {}}}\n        \
+         - {{destination: {{host: b}}, weight: {}}}\n",
+        weights[0], weights[1]
+    )
+}
+
+/// A service of one endpoint, of both families if its pod has both.
+fn database(lab: &Lab, name: &str, address: IpAddr) -> Result<String> {
+    let mut hosts = lab.hosts().iter();
+    let host = hosts.find(|pod| pod.record().addresses.contains(&address));
+    let all = &host.context("somebody has it")?.record().addresses;
+    let mut text = format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: istioinaction}}\n\
+         spec: {{clusterIP: None, ports: [{{name: tcp, port: {PORT}}}]}}\n"
+    );
+    for (family, is_v4) in [("IPv4", true), ("IPv6", false)] {
+        let Some(found) = all.iter().find(|one| one.is_ipv4() == is_v4) else {
+            continue;
+        };
+        text += &format!(
+            "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
+             metadata: {{name: {name}-{}, namespace: istioinaction, labels: {{kubernetes.io/service-name: {name}}}}}\n\
+             addressType: {family}\nports: [{{name: tcp, port: {PORT}, protocol: TCP}}]\n\
+             endpoints: [{{addresses: [\"{found}\"]}}]\n",
+            family.to_lowercase()
+        );
+    }
+    Ok(text)
+}
+
+fn node(port: u16) -> SocketAddr {
+    SocketAddr::new(Network::default().uplink.into(), port)
+}
+
+fn node_v6(port: u16) -> SocketAddr {
+    SocketAddr::new(Network::default().node_v6[1].into(), port)
+}
+
+/// Of each ten in a row, nine are the first one's and one the other's.
+fn ensure_nine_of_ten(who: &[String]) -> Result<()> {
+    for window in who.windows(10) {
+        let others = window.iter().filter(|name| *name == "b").count();
+        ensure!(others == 1, "{others} of {window:?}");
+    }
+    Ok(())
+}
+
+/// The links at the uplinks.
+fn links(lab: &Lab) -> Result<usize> {
+    let version = format!("v{}", steer_common::ABI_VERSION);
+    let folder = lab.dirs().pins().join(version).join("uplinks");
+    Ok(fs::read_dir(&folder)
+        .with_context(|| format!("look at {}", folder.display()))?
+        .count())
+}
+
+fn with_pods(purpose: &str, weights: [u32; 2]) -> Result<Ground> {
+    // The addresses are those of the example, whatever the lab is called.
+    let addresses = ["10.10.0.12", "10.10.0.13"].map(|ip| ip.parse());
+    let [a, b] = addresses;
+    raise(purpose, weights, [a?, b?])
+}
+
+fn client_is_seen() -> Result<()> {
+    let ground = with_pods("seen", [90, 10])?;
+    let lab = &ground.stage.lab;
+    let outside = lab.pod(topology::OUTSIDE)?;
+    ensure!(here(lab)?.len() == ground.databases.len());
+    for to in [node(DOOR), node_v6(DOOR)] {
+        let mut who = Vec::new();
+        for _ in 0..100 {
+            let mut client = Client::dial(outside, to)?;
+            ensure!(client.is_direct()?, "{to}: it sees {}", client.seen);
+            ensure!(
+                client.stream().peer_addr()? == to,
+                "the client sees the node"
+            );
+            client.echo(&"x".repeat(100_000))?;
+            who.push(client.who.clone());
+        }
+        let others = who.iter().filter(|name| *name == "b").count();
+        ensure!(others == 10, "{to}: {others} of 100");
+        ensure_nine_of_ten(&who)?;
+    }
+    ensure!(ground.stage.reason("drawn")? >= 200);
+    ensure!(links(lab)? >= 2, "both programs are at the uplink");
+    let listed = ground.stage.steer(&["get", "routes"])?;
+    let row = listed.lines().find(|line| line.starts_with("30432"));
+    let row = row.with_context(|| format!("the door is listed: {listed}"))?;
+    ensure!(
+        row.contains("outside") && row.contains("a=90:90") && row.contains("b=10:10"),
+        "{row}"
+    );
+    // Pods that dial the node come by no uplink: the agent serves them.
+    let to = SocketAddr::new(Network::default().pod_gateway.into(), DOOR);
+    let client = Client::dial(ground.stage.client()?, to)?;
+    ensure!(
+        !client.is_direct()?,
+        "a pod of the node is served by the agent"
+    );
+    Ok(())
+}
+
+fn outlive() -> Result<()> {
+    let Ground { databases, stage } = with_pods("outlive", [1, 0])?;
+    let Stage { agent, lab } = stage;
+    let outside = lab.pod(topology::OUTSIDE)?;
+    let mut first = Client::dial(outside, node(DOOR))?;
+    ensure!(first.who == "a" && first.is_direct()?);
+    agent.kill()?;
+    first.echo("killed")?;
+    let mut while_away = Client::dial(outside, node(DOOR))?;
+    ensure!(while_away.who == "a" && while_away.is_direct()?);
+    let agent = lab.agent()?;
+    let stage = Stage { agent, lab };
+    let outside = stage.lab.pod(topology::OUTSIDE)?;
+    first.echo("back")?;
+    while_away.echo("back")?;
+    stage.configure("rules.yaml", &rules([0, 1]))?;
+    let mut second = Client::dial(outside, node(DOOR))?;
+    ensure!(second.who == "b" && second.is_direct()?, "{}", second.who);
+    first.echo("weights")?;
+    // Without the gateway its port is closed, and connections go on.
+    stage.configure("gateway.yaml", "")?;
+    for open in [&mut first, &mut while_away, &mut second] {
+        open.echo("gone")?;
+    }
+    let refused = Client::dial(outside, node(DOOR));
+    ensure!(refused.is_err(), "nobody listens");
+    ensure!(links(&stage.lab)? >= 2, "connections are open");
+    drop((first, while_away, second));
+    eventually("the programs to rest", || Ok(links(&stage.lab)? == 0))?;
+    drop(databases);
+    Ok(())
+}
+
+fn used_again() -> Result<()> {
+    let ground = with_pods("again", [90, 10])?;
+    let outside = ground.stage.lab.pod(topology::OUTSIDE)?;
+    let from = SocketAddr::new(topology::OUTSIDE_V4.into(), 5000);
+    let mut who = Vec::new();
+    for _ in 0..50 {
+        let client = Client::new(dial_from(outside, from, node(DOOR))?)?;
+        ensure!(client.seen == from, "it sees {}", client.seen);
+        who.push(client.who.clone());
+    }
+    ensure_nine_of_ten(&who)?;
+    // The same port to the endpoint itself: its answers are its own.
+    for address in here(&ground.stage.lab)? {
+        let to = SocketAddr::new(address, PORT);
+        let mut client = Client::new(dial_from(outside, from, to)?)?;
+        ensure!(client.stream().peer_addr()? == to);
+        client.echo("direct")?;
+    }
+    Ok(())
+}
+
+/// Two connections from one port of a client, by two ports of the node, to the one endpoint: it could not
+/// tell them apart.
+fn one_of_a_kind() -> Result<()> {
+    let ground = with_pods("kind", [1, 0])?;
+    let outside = ground.stage.lab.pod(topology::OUTSIDE)?;
+    let from = SocketAddr::new(topology::OUTSIDE_V4.into(), 5001);
+    let mut first = Client::new(dial_from(outside, from, node(DOOR))?)?;
+    ensure!(first.seen == from);
+    let mut second = Client::new(dial_from(outside, from, node(OTHER_DOOR))?)?;
+    ensure!(second.seen != from, "the agent took it");
+    first.echo("one")?;
+    second.echo("two")?;
+    ensure!(ground.stage.reason("edge_taken")? >= 1);
+    // Once the first is over, its port is free.
+    drop(first);
+    drop(second);
+    let again = Client::new(dial_from(outside, from, node(OTHER_DOOR))?)?;
+    ensure!(again.seen == from, "it sees {}", again.seen);
+    Ok(())
+}
+
+fn elsewhere() -> Result<()> {
+    let a: IpAddr = "10.10.0.12".parse()?;
+    let ground = raise("elsewhere", [1, 1], [a, topology::OUTSIDE_V4.into()])?;
+    let lab = &ground.stage.lab;
+    let outside = lab.pod(topology::OUTSIDE)?;
+    let mut who = Vec::new();
+    for _ in 0..20 {
+        let client = Client::dial(outside, node(DOOR))?;
+        ensure!(!client.is_direct()?, "{} sees {}", client.who, client.seen);
+        who.push(client.who.clone());
+    }
+    let others = who.iter().filter(|name| *name == "b").count();
+    ensure!(others == 10, "{others} of 20");
+    ensure!(links(lab)? == 0, "no program is at the uplink");
+    Ok(())
+}

@@ -360,6 +360,10 @@ fn plans() {
     };
     let empty = planned("--client shop/webapp", &|text| text, None);
     golden::assert("plan", &empty);
+    let gateway = planned("", &|text| text + GATEWAY, None);
+    let from = gateway.find("GATEWAYS").unwrap();
+    let to = gateway.find("WRITES").unwrap();
+    golden::assert("plan-gateways", &gateway[from..to]);
     let node = plan::Node {
         capacity: Capacity::for_services(100),
         live: seen.live,

@@ -11,7 +11,7 @@ mod tables;
 mod workloads;
 
 pub(super) use egress::told;
-pub(super) use routes::{Share, field, position, shares, virtual_service};
+pub(super) use routes::{Share, field, leading, position, shares, virtual_service};
 
 use super::{
     Exit,

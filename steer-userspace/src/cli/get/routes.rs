@@ -206,7 +206,7 @@ pub(in crate::cli) fn position(rule: &Rule) -> Option<String> {
 }
 
 /// `version-v1=90`: destination of requests, weight as written; or what is answered.
-pub(super) fn leading(to: &str) -> String {
+pub(in crate::cli) fn leading(to: &str) -> String {
     let Some((cluster, weight)) = to
         .split_once(' ')
         .filter(|(cluster, _)| cluster.contains('|'))

@@ -15,6 +15,7 @@ mod cold;
 mod dialler;
 mod egress;
 mod envoy;
+mod gateway;
 mod guarded;
 mod images;
 mod l7;
@@ -72,6 +73,8 @@ enum Bench {
     L7,
     /// Whether requests that are looked at are all answered, rightly and whole
     Requests,
+    /// Requests a second from outside, at ports of the node
+    Gateway,
     /// What a large cluster costs an agent, and its API server
     Cluster,
     /// Dials on command, for `connect`
@@ -110,6 +113,7 @@ fn measure(args: &Args) -> Result<()> {
         Bench::Egress => egress::run(args.full, &mut report)?,
         Bench::L7 => l7::run(args.full, &mut report)?,
         Bench::Requests => requests::run(args.full, &mut report)?,
+        Bench::Gateway => gateway::run(args.full, &mut report)?,
         Bench::Cluster => churn::run(args.full, &mut report)?,
         Bench::Worker => {}
     }

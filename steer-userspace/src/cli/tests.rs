@@ -360,7 +360,7 @@ fn plans() {
     };
     let empty = planned("--client shop/webapp", &|text| text, None);
     golden::assert("plan", &empty);
-    let gateway = planned("", &|text| text + GATEWAY, None);
+    let gateway = planned("--client shop/webapp", &|text| text + GATEWAY, None);
     let from = gateway.find("GATEWAYS").unwrap();
     let to = gateway.find("WRITES").unwrap();
     golden::assert("plan-gateways", &gateway[from..to]);

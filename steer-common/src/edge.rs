@@ -1,7 +1,7 @@
 //! Connections from outside that are steered at ports of the node: the endpoint sees the client, and the
 //! client the node.
 //!
-//! Each has two rows of EDGE_FLOWS, one for the packets of each way: what comes in goes to the endpoint,
+//! Each has two rows of `EDGE_FLOWS`, one for the packets of each way: what comes in goes to the endpoint,
 //! and what the endpoint sends seems to come from the node.
 
 use crate::{
@@ -60,6 +60,7 @@ impl EdgeKey {
 
     /// That of answers.
     #[inline(always)]
+    #[must_use]
     pub const fn answers(&self) -> Self {
         Self {
             source: self.target,

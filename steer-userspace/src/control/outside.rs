@@ -32,7 +32,7 @@ impl Outside {
         })
     }
 
-    /// Looks for uplinks, if a gateway needs them; whether they are others than before.
+    /// Looks for uplinks, if a gateway needs them; whether the node has other addresses than before.
     pub(super) fn look(&mut self, desired: &Desired, pods: &Scan) -> bool {
         let mut listeners = desired.listeners.iter();
         let is_needed = listeners.any(|found| matches!(found.entrance, Entrance::Tcp(Some(_))));
@@ -44,7 +44,7 @@ impl Outside {
                 return false;
             }
         };
-        let differs = fresh != self.found;
+        let differs = fresh.addresses != self.found.addresses;
         self.found = fresh;
         differs
     }

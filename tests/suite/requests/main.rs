@@ -5,6 +5,7 @@ mod access_log;
 mod away;
 mod clients;
 mod cohort;
+mod database;
 mod gateway;
 mod gateway_tcp;
 mod place;

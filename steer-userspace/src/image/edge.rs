@@ -21,6 +21,9 @@ use super::{
 };
 use crate::desired::gateway::model::{Entrance, Listener, Stream};
 
+/// Addresses of a node at which the kernel steers; at others the agent serves. Rows are not endless.
+const ADDRESSES_MAX: usize = 32;
+
 /// What is known of a node's doors.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Edge {
@@ -47,7 +50,7 @@ pub(super) fn rows(listeners: &[Listener], node: &Edge) -> BTreeMap<ServiceKey, 
             _ => None,
         });
     let rows = streams.flat_map(|(listener, stream)| {
-        let addresses = node.addresses.iter();
+        let addresses = node.addresses.iter().take(ADDRESSES_MAX);
         addresses.filter_map(move |&address| {
             let route = row(listener, stream, address, &node.pods)?;
             let port = Port::new(listener.port);

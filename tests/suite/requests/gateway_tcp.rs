@@ -26,6 +26,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("gateway_tcp::connections_outlive_agent_and_rules", outlive),
         test("gateway_tcp::a_port_used_again_draws_anew", used_again),
         test("gateway_tcp::an_endpoint_has_one_of_a_kind", one_of_a_kind),
+        test("gateway_tcp::answers_pass_the_egress_guard", guarded),
         test(
             "gateway_tcp::what_is_elsewhere_goes_by_the_agent",
             elsewhere,
@@ -274,4 +275,24 @@ fn elsewhere() -> Result<()> {
     ensure!(others == 10, "{others} of 20");
     ensure!(links(lab)? == 0, "no program is at the uplink");
     Ok(())
+}
+
+/// An endpoint that may open no connection to the outside still answers those that come from there.
+fn guarded() -> Result<()> {
+    let ground = with_pods("guarded", [90, 10])?;
+    let mesh = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n\
+                data:\n  mesh: |-\n    outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n";
+    ground.stage.configure("mesh.yaml", mesh)?;
+    let outside = ground.stage.lab.pod(topology::OUTSIDE)?;
+    let mut who = Vec::new();
+    for to in [node(DOOR), node_v6(DOOR)] {
+        for _ in 0..20 {
+            let mut client = Client::dial(outside, to)?;
+            ensure!(client.is_direct()?, "{to}: it sees {}", client.seen);
+            client.echo("allowed")?;
+            who.push(client.who.clone());
+        }
+    }
+    ensure_nine_of_ten(&who[..20])?;
+    ensure_nine_of_ten(&who[20..])
 }

@@ -8,6 +8,7 @@
 pub mod addr;
 pub mod connection;
 pub mod counted;
+pub mod edge;
 pub mod egress;
 pub mod endpoint;
 pub mod flow;

@@ -117,3 +117,7 @@ pub const TAP_BYTES: u32 = 8 * 1_048_576;
 /// Routes whose requests are counted, to tell whether their shares are as the weights say. About 200
 /// bytes each, taken when needed.
 pub const COUNTED_MAX: u32 = 4_096;
+
+/// Entries of connections from outside that are steered at ports of the node, two for each connection.
+/// About 130 bytes each.
+pub const EDGE_FLOWS_MAX: u32 = 65_536;

@@ -5,6 +5,7 @@ use crate::{
     addr::Addr,
     connection::{Connection, Opened},
     counted::Counted,
+    edge::{EdgeFlow, EdgeKey},
     egress::{
         Allowed, Event, Flow, FlowKey, Grant, HostKey, HostRule, Learned, LearnedKey, Meta,
         NameKey, NameRule, NetKey, NetRule, Policy, PortRow, Query, QueryKey, Resolver, SeenName,
@@ -88,3 +89,7 @@ unsafe impl aya::Pod for Connection {}
 unsafe impl aya::Pod for Opened {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Addr {}
+// SAFETY: as above.
+unsafe impl aya::Pod for EdgeKey {}
+// SAFETY: as above.
+unsafe impl aya::Pod for EdgeFlow {}

@@ -157,11 +157,16 @@ pub enum Reason {
     ConnectionsLost = 65,
     /// Bytes of a request were not handed to the agent that copies it.
     TapFull = 66,
+    /// The endpoint has a connection with the client's address and port already, by another way: the
+    /// agent's listener takes this one.
+    EdgeTaken = 67,
+    /// A connection from outside could not be remembered: the agent's listener takes it.
+    EdgeNotStored = 68,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 67] = [
+    pub const ALL: [Self; 69] = [
         Self::Drawn,
         Self::Remembered,
         Self::NotAService,
@@ -229,6 +234,8 @@ impl Reason {
         Self::AgentAway,
         Self::ConnectionsLost,
         Self::TapFull,
+        Self::EdgeTaken,
+        Self::EdgeNotStored,
     ];
 
     /// Its row of COUNTERS.
@@ -307,6 +314,8 @@ impl Reason {
             Self::AgentAway => "agent_away",
             Self::ConnectionsLost => "connections_lost",
             Self::TapFull => "tap_full",
+            Self::EdgeTaken => "edge_taken",
+            Self::EdgeNotStored => "edge_not_stored",
         }
     }
 
@@ -337,7 +346,9 @@ impl Reason {
             | Self::LearnFailed
             | Self::EventsLost
             | Self::ConnectionsLost
-            | Self::TapFull => Outcome::Untouched,
+            | Self::TapFull
+            | Self::EdgeTaken
+            | Self::EdgeNotStored => Outcome::Untouched,
             Self::NoEndpoint
             | Self::NoDestination
             | Self::PolicyMissing
@@ -498,6 +509,12 @@ impl Reason {
             }
             Self::TapFull => {
                 "the buffer of what is copied was full: a request goes on, its copy does not"
+            }
+            Self::EdgeTaken => {
+                "from outside, with an address and port that the endpoint has a connection with: to the agent's listener"
+            }
+            Self::EdgeNotStored => {
+                "from outside, and it could not be remembered: to the agent's listener"
             }
         }
     }

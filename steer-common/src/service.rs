@@ -18,6 +18,9 @@ pub type RowId = u32;
 
 /// Class 0: everyone else.
 pub const CLASS_ANYONE: ClassId = 0;
+/// Whoever comes in from outside at a port of the node. Sockets of the node never have it: rows of it
+/// are read by the programs of the uplink only.
+pub const CLASS_OUTSIDE: ClassId = ClassId::MAX;
 
 /// What was dialled, and by which class of client: SERVICES leads from it to a row of ROUTES.
 #[repr(C)]

@@ -11,6 +11,7 @@ use steer_common::{
     addr::{Addr, Peer},
     connection::{Connection, Opened},
     counted::Counted,
+    edge::{EdgeFlow, EdgeKey},
     egress::{
         AllowedSocket, Event, Flow, FlowKey, HostKey, HostRule, Learned, LearnedKey, Meta, NameKey,
         NameRule, NetKey, NetRule, Policy, PortRow, Query, QueryKey, Resolver, SeenName,
@@ -236,3 +237,9 @@ pub(crate) static EVENT_BUDGET: PerCpuArray<u64, 1> = PerCpuArray::new();
 /// teaches nothing.
 #[btf_map]
 pub(crate) static SCRATCH: PerCpuArray<Scratch, ROOMS> = PerCpuArray::new();
+
+/// Connections from outside that are steered at ports of the node, two rows each. Writer: these programs; the
+/// agent takes away what is over. Full: the least recently used row goes, and its connection breaks.
+#[btf_map]
+pub(crate) static EDGE_FLOWS: LruHashMap<EdgeKey, EdgeFlow, { limits::EDGE_FLOWS_MAX as usize }> =
+    LruHashMap::new();

@@ -9,7 +9,7 @@ use steer_common::{
     endpoint::Endpoint,
     flow::{Affinity, Member, MemberKey, Recalled},
     index::Bucket,
-    logic::{Door, Maps as Lookups},
+    logic::{Door, Maps as Lookups, Tables},
     reason::Reason,
     service::{ClassId, REQUEST_PORT, Route, RowId, ServiceKey, Source, SplitId, request_address},
 };
@@ -69,29 +69,36 @@ pub struct Asked<'a> {
     pub attended: bool,
 }
 
-impl Lookups for Asked<'_> {
+impl Tables for Live {
     fn bucket_mask(&self) -> u32 {
-        u32::try_from(self.live.buckets.len())
+        u32::try_from(self.buckets.len())
             .unwrap_or_default()
             .wrapping_sub(1)
     }
 
     fn bucket(&self, index: u32) -> Option<&Bucket> {
-        self.live.buckets.get(index as usize)
+        self.buckets.get(index as usize)
     }
 
     fn route(&self, row: RowId) -> Option<&Route> {
-        self.live.routes.get(&row)
+        self.routes.get(&row)
     }
 
     fn endpoint(&self, index: u32) -> Option<&Endpoint> {
-        self.live.endpoints.get(&index)
+        self.endpoints.get(&index)
     }
 
     fn take_ticket(&self, split: SplitId) -> Option<u64> {
-        self.live.tickets.get(&split).copied()
+        self.tickets.get(&split).copied()
     }
+}
 
+impl Lookups for Asked<'_> {
+    type Tables = Live;
+
+    fn tables(&self) -> &Live {
+        self.live
+    }
     fn class(&self) -> Option<ClassId> {
         self.class
     }

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::{harness, setup::Group};
 
-/// Measure: split, connect, throughput, apply, egress, l7, requests, auto, cluster
+/// Measure: split, connect, throughput, apply, egress, l7, requests, auto, gateway, cluster
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Args {

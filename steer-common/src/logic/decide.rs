@@ -14,8 +14,8 @@ use crate::{
     logic::split::draw,
     reason::Reason,
     service::{
-        CLASS_ANYONE, ClassId, ROUTE_AFFINITY, ROUTE_HIDDEN, ROUTE_VARIES, Route, RowId,
-        ServiceKey, SplitId,
+        CLASS_ANYONE, CLASS_OUTSIDE, ClassId, ROUTE_AFFINITY, ROUTE_HIDDEN, ROUTE_VARIES, Route,
+        RowId, ServiceKey, SplitId,
     },
 };
 
@@ -38,8 +38,8 @@ impl Dialled {
     }
 }
 
-/// What the decision looks up. The kernel reads maps, `steer explain` a copy of them.
-pub trait Maps {
+/// The maps that lead from an address to an endpoint. The kernel reads them, `steer explain` a copy.
+pub trait Tables {
     /// How many buckets SERVICES has, less one.
     fn bucket_mask(&self) -> u32;
     /// SERVICES.
@@ -50,6 +50,14 @@ pub trait Maps {
     fn endpoint(&self, index: u32) -> Option<&Endpoint>;
     /// TICKETS: takes the next one.
     fn take_ticket(&self, split: SplitId) -> Option<u64>;
+}
+
+/// What the decision looks up besides: who asks, and what is known of them.
+pub trait Maps {
+    /// The maps that lead there.
+    type Tables: Tables;
+    /// These.
+    fn tables(&self) -> &Self::Tables;
     /// SOURCES: the class of the client that asks.
     fn class(&self) -> Option<ClassId>;
     /// META, and the sockets that listen where the client is: who looks at the requests of a route.
@@ -101,6 +109,7 @@ pub enum Decision<'a> {
 /// Decides for one connection or datagram.
 #[inline(always)]
 pub fn decide<'a, M: Maps>(maps: &'a M, dialled: &Dialled) -> Decision<'a> {
+    let tables = maps.tables();
     let route = match find(maps, dialled) {
         Ok(route) => route,
         Err(reason) => return Decision::Pass(reason),
@@ -122,7 +131,7 @@ pub fn decide<'a, M: Maps>(maps: &'a M, dialled: &Dialled) -> Decision<'a> {
             member,
         }) = maps.recall(route)
         && member.destination < route.destination_count
-        && let Some(endpoint) = maps.endpoint(member.endpoint)
+        && let Some(endpoint) = tables.endpoint(member.endpoint)
         // An element of MEMBERS that is removed is re-used at once, for any other split, while it
         // is being read here: the row of the endpoint, which outlives its readers, says whose it is.
         && endpoint.peer() == given
@@ -135,14 +144,30 @@ pub fn decide<'a, M: Maps>(maps: &'a M, dialled: &Dialled) -> Decision<'a> {
             reason,
         });
     }
-    take(maps, route, drawn)
+    take(tables, route, drawn, |endpoint| {
+        if route.has(ROUTE_AFFINITY) {
+            maps.remember(route, endpoint);
+        }
+    })
+}
+
+/// Decides for a connection that comes in from outside, at a port of the node: whatever is asked, the key
+/// alone says which route.
+#[inline(always)]
+pub fn decide_outside<'a, T: Tables>(tables: &'a T, dialled: &Peer) -> Decision<'a> {
+    let key = ServiceKey::new(CLASS_OUTSIDE, dialled.addr, dialled.port, Proto::Tcp);
+    match look_up(tables, &key) {
+        Ok(route) => take(tables, route, Reason::Drawn, |_| ()),
+        Err(reason) => Decision::Pass(reason),
+    }
 }
 
 /// The route of what was dialled, for this client.
 #[inline(always)]
 fn find<'a, M: Maps>(maps: &'a M, dialled: &Dialled) -> Result<&'a Route, Reason> {
     let mut key = ServiceKey::new(CLASS_ANYONE, dialled.addr, dialled.port, dialled.proto);
-    let route = look_up(maps, &key)?;
+    let tables = maps.tables();
+    let route = look_up(tables, &key)?;
     if !route.has(ROUTE_VARIES) {
         return Ok(route);
     }
@@ -150,7 +175,7 @@ fn find<'a, M: Maps>(maps: &'a M, dialled: &Dialled) -> Result<&'a Route, Reason
         None | Some(CLASS_ANYONE) => Ok(route),
         Some(class) => {
             key.class = class;
-            match look_up(maps, &key) {
+            match look_up(tables, &key) {
                 Ok(own) => Ok(own),
                 // This class sees what everyone sees.
                 Err(_) => Ok(route),
@@ -161,7 +186,7 @@ fn find<'a, M: Maps>(maps: &'a M, dialled: &Dialled) -> Result<&'a Route, Reason
 
 /// SERVICES leads to ROUTES by the key's hash, and the row says whose it is.
 #[inline(always)]
-fn look_up<'a, M: Maps>(maps: &'a M, key: &ServiceKey) -> Result<&'a Route, Reason> {
+fn look_up<'a, T: Tables>(maps: &'a T, key: &ServiceKey) -> Result<&'a Route, Reason> {
     let place = Place::of(key);
     let mask = maps.bucket_mask();
     let mut probe = 0;
@@ -190,9 +215,14 @@ fn look_up<'a, M: Maps>(maps: &'a M, key: &ServiceKey) -> Result<&'a Route, Reas
     Err(Reason::NotAService)
 }
 
-/// Draws a ticket and follows it to an endpoint.
+/// Draws a ticket and follows it to an endpoint, of which `remember` is told.
 #[inline(always)]
-fn take<'a, M: Maps>(maps: &'a M, route: &'a Route, reason: Reason) -> Decision<'a> {
+fn take<'a, T: Tables>(
+    maps: &'a T,
+    route: &'a Route,
+    reason: Reason,
+    remember: impl FnOnce(&Endpoint),
+) -> Decision<'a> {
     if route.total == 0 {
         return Decision::Refuse(Reason::NoDestination);
     }
@@ -212,9 +242,7 @@ fn take<'a, M: Maps>(maps: &'a M, route: &'a Route, reason: Reason) -> Decision<
     let Some(endpoint) = maps.endpoint(destination.first.wrapping_add(offset)) else {
         return Decision::Pass(Reason::EndpointMissing);
     };
-    if route.has(ROUTE_AFFINITY) {
-        maps.remember(route, endpoint);
-    }
+    remember(endpoint);
     let destination = drawn.destination;
     Decision::Steer(Steer {
         route,

@@ -14,7 +14,7 @@ use steer_common::{
     endpoint::Endpoint,
     flow::{Affinity, AffinityKey, MemberKey, Recalled},
     index::Bucket,
-    logic::{Door, Maps},
+    logic::{Door, Maps, Tables},
     service::{ClassId, Route, RowId, SplitId},
 };
 
@@ -35,7 +35,10 @@ impl KernelMaps<'_> {
     }
 }
 
-impl Maps for KernelMaps<'_> {
+/// The maps that lead from an address to an endpoint, whoever asks.
+pub(crate) struct KernelTables;
+
+impl Tables for KernelTables {
     #[inline(always)]
     fn bucket_mask(&self) -> u32 {
         // SAFETY: a static; volatile, because the agent sets it when it loads the object.
@@ -65,7 +68,15 @@ impl Maps for KernelMaps<'_> {
         // SAFETY: a valid, aligned u64 of the map.
         Some(unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(ticket, 1) })
     }
+}
 
+impl Maps for KernelMaps<'_> {
+    type Tables = KernelTables;
+
+    #[inline(always)]
+    fn tables(&self) -> &KernelTables {
+        &KernelTables
+    }
     #[inline(always)]
     fn class(&self) -> Option<ClassId> {
         let client = self.client();

@@ -4,6 +4,7 @@ mod cgroup_egress;
 mod cgroup_ingress;
 mod cgroup_tap;
 mod connect;
+mod edge;
 mod getpeername;
 mod recvmsg;
 mod release;

@@ -156,9 +156,12 @@ DEPTH            how deep one must look to enforce the rule in full: connect, he
                  becomes request where requests stray from the weights, and -o wide says how far they did
 SHARES           DESTINATION=WEIGHT:CONNECTIONS, since these weights took effect
 SPLIT ERROR      the largest distance of a destination's connections from its exact share; below 1
-                 while a period of the weights is under way, 0 at its end"
+                 while a period of the weights is under way, 0 at its end
+
+With --pod and --gateway: NAME is the listener, DOMAINS the names that lead to the virtual host,
+VIRTUAL SERVICE is default if there is none; -o wide adds retries, where nobody looks at requests none"
     )]
-    Routes(Listing),
+    Routes(Routes),
     /// Pods of this node that the kernel knows as clients
     #[command(visible_alias = "workload")]
     Workloads(Listing),
@@ -178,6 +181,20 @@ FROM         answer: learned from a DNS answer to a pod; agent: asked by the age
 LEFT         how long new connections are allowed; established ones go on"
     )]
     Names(Listing),
+}
+
+/// `steer get routes`.
+#[derive(Debug, clap::Args)]
+pub struct Routes {
+    /// The route tables of this pod; - for those of a client that is not known
+    #[arg(long, value_name = "[NAMESPACE/]POD", conflicts_with = "gateway")]
+    pub pod: Option<String>,
+    /// The route tables of gateways, at the ports of nodes
+    #[arg(long)]
+    pub gateway: bool,
+    /// What is listed.
+    #[command(flatten)]
+    pub listing: Listing,
 }
 
 /// `steer check`.

@@ -29,7 +29,7 @@ mod ask;
 mod egress;
 
 use ask::Question;
-pub(super) use ask::{name_question, question};
+pub(super) use ask::{Client, client, name_question, question};
 
 /// The answer.
 #[derive(Serialize)]

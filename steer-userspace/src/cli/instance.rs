@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use steer_common::{
     Depth, Destination, Endpoint, Proto, Route,
-    service::{CLASS_ANYONE, ClassId, ROUTE_AUTO, ServiceKey, SplitId},
+    service::{CLASS_ANYONE, CLASS_OUTSIDE, ClassId, ROUTE_AUTO, ServiceKey, SplitId},
 };
 
 use super::args::Instance;
@@ -177,6 +177,9 @@ impl Seen {
     pub(super) fn class(&self, class: ClassId) -> String {
         if class == CLASS_ANYONE {
             return "*".to_owned();
+        }
+        if class == CLASS_OUTSIDE {
+            return "outside".to_owned();
         }
         let text = self
             .status

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use steer_common::{ServiceKey, service::ClassId};
+use steer_common::{
+    ServiceKey,
+    service::{CLASS_OUTSIDE, ClassId},
+};
 
 use super::{
     Exit,
@@ -18,6 +21,7 @@ use crate::{
     kernel::Maps,
     live::Live,
     plan::{Capacity, Layout, Names, Step},
+    requests::listed,
     source::{Snapshot, files::Reader},
 };
 
@@ -77,10 +81,17 @@ fn node(instance: &Instance) -> anyhow::Result<Node> {
     let status = instance.status()?.unwrap_or_default();
     Ok(Node {
         capacity: maps.capacity(),
-        live: maps.read()?,
+        live: without_outside(maps.read()?),
         names: read_names(&instance.state)?,
         classes: serde_json::from_value(status["classes"].clone()).unwrap_or_default(),
     })
+}
+
+/// Ports of the node that the kernel steers depend on its addresses and on where pods run, which files do
+/// not say: they are left out of the comparison.
+fn without_outside(mut live: Live) -> Live {
+    live.services.retain(|key, _| key.class != CLASS_OUTSIDE);
+    live
 }
 
 /// Runs the pipeline.
@@ -139,6 +150,7 @@ pub(super) fn plan(
             routes: routes
                 .map(|(key, found)| route(key, found, wanted(key)))
                 .collect(),
+            gateways: listed(&desired.listeners),
             live: node.is_some(),
         }),
     })

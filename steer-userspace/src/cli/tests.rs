@@ -92,8 +92,12 @@ fn publish(live: &mut Live, key: &ServiceKey, row: RowId) {
 
 /// Everything there is to be seen.
 fn seen() -> Seen {
+    seen_of(|text| text)
+}
+
+fn seen_of(change: impl Fn(String) -> String) -> Seen {
     let desired = lower(
-        &snapshot(|text| text),
+        &snapshot(change),
         &Settings::default(),
         &pods().into_values().collect(),
     );
@@ -169,6 +173,60 @@ fn listings() {
     }
     golden::assert("get-routes-json", &got(&seen, "routes catalog -o json"));
     golden::assert("get-services-yaml", &got(&seen, "services basket -o yaml"));
+}
+
+/// A gateway of two hosts, and a VirtualService that is bound to nothing else.
+const GATEWAY: &str = "
+---
+apiVersion: v1
+kind: Service
+metadata: {name: ingress, namespace: shop, annotations: {steer.dev/node-ports: \"80=30000\"}}
+spec:
+  clusterIP: 10.200.1.97
+  ports: [{name: http, port: 80, targetPort: 8080}]
+  selector: {istio: ingressgateway}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [\"*.example\"]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: outside, namespace: shop}
+spec:
+  hosts: [shop.example, empty]
+  gateways: [edge]
+  http:
+    - match: [{uri: {prefix: /v2}, headers: {x-istio-cohort: {exact: internal}}}]
+      retries: {attempts: 5}
+      route: [{destination: {host: catalog, subset: version-v2}}]
+    - route: [{destination: {host: catalog, subset: version-v1}}]
+";
+
+/// The acceptance step S6 among them: a service whose only VirtualService is bound to a gateway has the
+/// default routing for pods.
+#[test]
+fn route_tables() {
+    let seen = seen_of(|text| text + GATEWAY);
+    for (name, words) in [
+        ("pod", "routes --pod webapp"),
+        ("pod-wide", "routes --pod shop/webapp -o wide"),
+        ("nobody", "routes --pod - catalog"),
+        ("gateway", "routes --gateway"),
+        ("gateway-wide", "routes --gateway -o wide"),
+        ("pod-json", "routes --pod webapp empty -o json"),
+    ] {
+        golden::assert(&format!("tables-{name}"), &got(&seen, words));
+    }
+    let args = Args::try_parse_from(["steer", "get", "routes", "--pod", "nobody"]).unwrap();
+    let Command::Get(what) = args.command else {
+        panic!("get");
+    };
+    let error = get::text(&what, &seen).unwrap_err().to_string();
+    assert!(error.contains("knows no pod nobody"), "{error}");
 }
 
 /// The acceptance step S3 of a DestinationRule with two subsets, of which one family is looked at.
@@ -303,6 +361,10 @@ fn plans() {
     };
     let empty = planned("--client shop/webapp", &|text| text, None);
     golden::assert("plan", &empty);
+    let gateway = planned("--client shop/webapp", &|text| text + GATEWAY, None);
+    let from = gateway.find("GATEWAYS").unwrap();
+    let to = gateway.find("WRITES").unwrap();
+    golden::assert("plan-gateways", &gateway[from..to]);
     let node = plan::Node {
         capacity: Capacity::for_services(100),
         live: seen.live,

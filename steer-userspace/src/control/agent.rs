@@ -21,6 +21,7 @@ use super::{
     clusters_file,
     connections::Connections,
     feed::{Feed, FeedError, Origin},
+    outside::Outside,
     refusals::Refusals,
     requests::Requests,
     resolve::{self, Resolver, Wanted},
@@ -151,6 +152,7 @@ pub struct Agent {
     refusals: Refusals,
     requests: Requests,
     connections: Connections,
+    outside: Outside,
     /// Ports that gateways need and that could not be opened, and why.
     closed: BTreeMap<u16, String>,
     _lock: Lock,
@@ -163,6 +165,7 @@ impl Agent {
         let lock = Lock::take(&settings.engine.state)?;
         let scanner = Scanner::new(&settings.engine.kernel.cgroup)?;
         let mut engine = Engine::start(settings.engine.clone())?;
+        let outside = Outside::start(engine.kernel().features().tcx)?;
         let egress = &mut engine.kernel_mut().maps_mut().egress;
         egress.expect_beats(&settings.heartbeat)?;
         egress.beat(now_ns())?;
@@ -204,6 +207,7 @@ impl Agent {
             refusals: Refusals::default(),
             requests,
             connections,
+            outside,
             closed: BTreeMap::new(),
             feed,
             settings,
@@ -313,6 +317,7 @@ impl Agent {
         }
         self.look_beside();
         self.look_at_ports();
+        self.look_outside();
         let mirrored = self.requests.mirrored();
         self.untold |= self
             .told
@@ -327,6 +332,22 @@ impl Agent {
         let closed = self.requests.closed();
         self.untold |= closed != self.closed;
         self.closed = closed;
+    }
+
+    /// Looks by which addresses and interfaces clients outside come in.
+    fn look_outside(&mut self) {
+        if self.outside.look(&self.desired, &self.found) {
+            self.apply();
+        }
+        self.enter();
+    }
+
+    /// Steers what comes in from outside, where the image leads it to pods.
+    fn enter(&mut self) {
+        let (kernel, image) = (self.engine.kernel_mut(), self.compiler.image());
+        if let Err(error) = self.outside.enter(kernel, image) {
+            tracing::warn!(%error, "what comes in from outside is not steered in the kernel");
+        }
     }
 
     /// Looks who else decides where sockets connect.
@@ -428,6 +449,7 @@ impl Agent {
         self.auto.deepen(&mut self.desired);
         self.clusters_changed = true;
         self.untold = true;
+        self.outside.look(&self.desired, &self.found);
         let node = self.node();
         let workloads = self.found.workloads.values();
         self.engine.know(
@@ -449,6 +471,7 @@ impl Agent {
                 self.serve();
                 self.count();
                 self.observe();
+                self.enter();
                 self.look_at_ports();
                 self.remove_others();
                 if applied.steps > 0 {
@@ -604,6 +627,7 @@ impl Agent {
             found: Arc::clone(&self.names),
             limits: self.settings.limits,
             canary: true,
+            edge: self.outside.edge(&self.found),
         }
     }
 }

@@ -14,6 +14,7 @@ mod history;
 mod json_file;
 mod lock;
 mod names_file;
+mod outside;
 mod refusals;
 mod requests;
 mod requests_file;

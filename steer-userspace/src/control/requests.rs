@@ -94,7 +94,7 @@ impl Requests {
         state: &Path,
     ) -> BTreeSet<SplitId> {
         let logs = &desired.access_logs;
-        if !logs.pods.is_empty() {
+        if !(logs.pods.is_empty() && logs.gateways.is_empty()) {
             self.log.aim(Target::new(&logs.file));
         }
         let wanted = Wanted::new(desired, layout);
@@ -122,7 +122,7 @@ impl Requests {
     /// Whose requests have a line written; nobody's, if no pod logs.
     fn logs(&self, desired: &Desired, found: &Scan) -> Option<Arc<Logs>> {
         let wanted = &desired.access_logs;
-        if wanted.pods.is_empty() {
+        if wanted.pods.is_empty() && wanted.gateways.is_empty() {
             return None;
         }
         let clients = found.workloads.iter().map(|(pod, workload)| {
@@ -143,6 +143,7 @@ impl Requests {
             format: Arc::new(wanted.format.clone()),
             writer: self.log.clone(),
             clients: clients.collect(),
+            gateways: wanted.gateways.clone(),
             servers: servers.collect(),
             told: self.told.clone(),
         }))

@@ -14,6 +14,7 @@ use std::{
 use super::{
     client::{Labels, contains},
     egress::outbound::of_mesh,
+    gateway::model::Listener,
     model::{AccessLogs, PodRef, Sides},
     report::Report,
     settings::Settings,
@@ -37,6 +38,7 @@ pub(super) fn lower(
     snapshot: &Snapshot,
     settings: &Settings,
     local: &BTreeSet<PodRef>,
+    listeners: &[Listener],
 ) -> (AccessLogs, Vec<Finding>) {
     let mesh = Mesh::new(snapshot, settings);
     let all = Telemetries::new(&snapshot.telemetries, &settings.root_namespace);
@@ -53,10 +55,25 @@ pub(super) fn lower(
         };
         (sides != Sides::default()).then(|| (pod.clone(), sides))
     });
+    // What a gateway asks of pods is its clients' doing: its side is the client's.
+    let gateways = listeners.iter().filter_map(|listener| {
+        let wanted = &listener.service;
+        let object = snapshot.services.iter().find(|object| {
+            object.meta.namespace == wanted.namespace && object.meta.name == wanted.name
+        })?;
+        let own = all.of(&object.meta.namespace, Some(&object.spec.selector));
+        let name = PodRef {
+            namespace: object.meta.namespace.clone(),
+            name: object.meta.name.clone(),
+        };
+        mesh.logs(&own, Side::Client)
+            .then_some((listener.port, name))
+    });
     let logs = AccessLogs {
         file: mesh.file().unwrap_or(STDOUT).to_owned(),
         format,
         pods: pods.collect(),
+        gateways: gateways.collect(),
     };
     (logs, report.found)
 }

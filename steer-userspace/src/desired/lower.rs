@@ -122,7 +122,8 @@ impl Lowering {
         self.egress = egress;
         let (listeners, mut told) = gateway::lower(self.world(), snapshot);
         desired.listeners = listeners;
-        let (logs, of_logs) = access_logs::lower(snapshot, &self.settings, local);
+        let (logs, of_logs) =
+            access_logs::lower(snapshot, &self.settings, local, &desired.listeners);
         desired.access_logs = logs;
         told.extend(self.findings(&review, of_logs));
         told.retain(|finding| !gateway::contradicts(&desired.listeners, finding));

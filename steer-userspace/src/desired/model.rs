@@ -45,6 +45,8 @@ pub struct AccessLogs {
     pub format: Format,
     /// The pods of this node that log. Others do not.
     pub pods: BTreeMap<PodRef, Sides>,
+    /// The ports of nodes whose requests have lines, and in whose name: the Service of the gateway.
+    pub gateways: BTreeMap<u16, PodRef>,
 }
 
 /// Of which side of a pod's traffic lines are written.

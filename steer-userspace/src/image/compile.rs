@@ -13,6 +13,7 @@ use steer_common::{
 
 use super::{
     canary,
+    edge::{self, Edge},
     egress::{Egress, Found, Limits, Port},
     model::{Destination, DestinationName, Image, Route, ServiceName, Source},
 };
@@ -45,6 +46,8 @@ pub struct Node {
     pub limits: Limits,
     /// Whether the canary is steered too.
     pub canary: bool,
+    /// Where clients outside come in.
+    pub edge: Edge,
 }
 
 /// Who the node's own processes are.
@@ -102,6 +105,7 @@ impl Compiler {
                 self.add(service);
             }
         }
+        routes_from_outside(&mut self.image, desired, &node.edge);
         let class = |pod: &PodRef| desired.classes.get(pod).copied().unwrap_or(CLASS_ANYONE);
         let addresses: BTreeMap<u64, &Vec<IpAddr>> = node
             .ports
@@ -152,6 +156,12 @@ impl Compiler {
         self.services
             .insert(Arc::as_ptr(service), (Arc::clone(service), keys));
     }
+}
+
+/// Ports of gateways that are steered in the kernel.
+fn routes_from_outside(image: &mut Image, desired: &Desired, node: &Edge) {
+    drop(image.routes.split_off(&edge::first_key()));
+    image.routes.extend(edge::rows(&desired.listeners, node));
 }
 
 /// The policy of a pod.
@@ -245,7 +255,7 @@ fn row(name: &Arc<ServiceName>, port: &desired::Port, view: &View, address: IpAd
     route
 }
 
-fn destination(found: &desired::Destination, address: IpAddr) -> Destination {
+pub(super) fn destination(found: &desired::Destination, address: IpAddr) -> Destination {
     let name = DestinationName {
         host: found.host.clone(),
         port: found.port,

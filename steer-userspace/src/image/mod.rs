@@ -3,6 +3,7 @@
 
 pub mod canary;
 mod compile;
+pub mod edge;
 pub mod egress;
 mod model;
 

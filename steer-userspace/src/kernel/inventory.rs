@@ -27,6 +27,7 @@ impl Inventory {
         for path in files(&pins.link_folder())?
             .into_iter()
             .chain(files(&pins.ports())?)
+            .chain(files(&pins.uplinks())?)
         {
             let failed = |source| KernelError::Bpf {
                 call: "OBJ_GET",

@@ -32,7 +32,13 @@ const DECIDED: [&str; 2] = ["TCP_ORIGIN", "UDP_REPLY"];
 
 /// The maps in which programs note what they see. As long as both versions' are attached, both note it;
 /// what only the old ones saw, because they came first, the new ones must be told.
-const NOTED: [&str; 4] = ["FLOWS", "EGRESS_LEARNED", "NAMES_SEEN", "DNS_QUERIES"];
+const NOTED: [&str; 5] = [
+    "FLOWS",
+    "EGRESS_LEARNED",
+    "NAMES_SEEN",
+    "DNS_QUERIES",
+    "EDGE_FLOWS",
+];
 
 /// The latest readable version that is pinned.
 pub(super) fn readable(pins: &Pins) -> Option<Pins> {

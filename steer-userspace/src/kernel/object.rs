@@ -6,7 +6,7 @@ use aya::programs::TcAttachType;
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("STEER_EBPF_OBJECT"));
 
 /// Every map. All of them are pinned: one that is not would come back empty at the next start.
-pub const MAPS: [&str; 35] = [
+pub const MAPS: [&str; 36] = [
     "SERVICES",
     "ROUTES",
     "ENDPOINTS",
@@ -42,6 +42,7 @@ pub const MAPS: [&str; 35] = [
     "TAPPED",
     "TAP",
     "COUNTED",
+    "EDGE_FLOWS",
 ];
 
 /// Maps whose size is no number of rows that one may choose: socket storage has none, a ring has
@@ -105,6 +106,13 @@ pub(super) const PORT_PROGRAMS: [(&str, TcAttachType); 2] = [
     ("steer_veth", TcAttachType::Ingress),
 ];
 
+/// Those at the node's uplinks, in the order in which they are attached: answers are led back before
+/// anything is led to a pod.
+pub(super) const UPLINK_PROGRAMS: [(&str, TcAttachType); 2] = [
+    ("steer_edge_out", TcAttachType::Egress),
+    ("steer_edge_in", TcAttachType::Ingress),
+];
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -143,6 +151,8 @@ mod tests {
         };
         assert_eq!(symbols(programs), names(&PROGRAMS));
         let port = |section: &str| section == "classifier";
-        assert_eq!(symbols(port), names(&PORT_PROGRAMS.map(|(name, _)| name)));
+        let all = [PORT_PROGRAMS, UPLINK_PROGRAMS].concat();
+        let all: Vec<&str> = all.into_iter().map(|(name, _)| name).collect();
+        assert_eq!(symbols(port), names(&all));
     }
 }

@@ -1,6 +1,6 @@
 //! Where maps and links are pinned: `DIR/v<ABI>/maps/NAME`, `DIR/v<ABI>/links/NAME`, and for the
 //! veths of pods `DIR/v<ABI>/ports/INTERFACE` and
-//! `INTERFACE-in`.
+//! `INTERFACE-in`, and the same below `uplinks` for those by which clients outside come in.
 
 use std::{
     fs, io,
@@ -73,6 +73,10 @@ impl Pins {
         self.versioned().join("ports")
     }
 
+    pub(super) fn uplinks(&self) -> PathBuf {
+        self.versioned().join("uplinks")
+    }
+
     /// The link at an interface of what comes out of a pod, or goes into it.
     pub(super) fn port(&self, index: u32, direction: TcAttachType) -> PathBuf {
         let suffix = if direction == TcAttachType::Ingress {
@@ -81,6 +85,16 @@ impl Pins {
             "-in"
         };
         self.ports().join(format!("{index}{suffix}"))
+    }
+
+    /// The link at an interface of what comes in from outside, or goes out.
+    pub(super) fn uplink(&self, index: u32, direction: TcAttachType) -> PathBuf {
+        let suffix = if direction == TcAttachType::Ingress {
+            ""
+        } else {
+            "-out"
+        };
+        self.uplinks().join(format!("{index}{suffix}"))
     }
 
     /// Where the interfaces are noted that have filters in the place of links.
@@ -115,7 +129,7 @@ impl Pins {
     /// Creates the directories, mounting the BPF file system at its usual place if it is missing.
     pub(super) fn create(&self) -> Result<(), KernelError> {
         mount_bpffs()?;
-        for kind in ["maps", "links", "ports"] {
+        for kind in ["maps", "links", "ports", "uplinks"] {
             let path = self.versioned().join(kind);
             fs::create_dir_all(&path).map_err(|source| not_bpffs_or(&self.root, &path, source))?;
         }
@@ -164,6 +178,7 @@ impl Pins {
                 continue;
             }
             // Links first: a program must not run on maps that are half gone.
+            removed.links += unpin(&version.join("uplinks"))?;
             removed.links += unpin(&version.join("ports"))?;
             removed.links += unfilter(&version.join("filters"))?;
             removed.links += unpin(&version.join("links"))?;

@@ -1,4 +1,4 @@
-//! The programs at the host's side of pods' veths: attached to interfaces by pinned links, or by filters
+//! The programs at the host's side of pods' veths, and at the node's uplinks: attached to interfaces by pinned links, or by filters
 //! where the kernel has no such links, so that they stay when the agent is gone; both go with their
 //! interface.
 
@@ -13,7 +13,11 @@ use aya::{
     },
 };
 
-use super::{KernelError, Pins, filters, object::PORT_PROGRAMS, sys};
+use super::{
+    KernelError, Pins, filters,
+    object::{PORT_PROGRAMS, UPLINK_PROGRAMS},
+    sys,
+};
 
 /// Attaches them, and replaces them in the links of an earlier agent.
 pub struct Ports {
@@ -42,6 +46,14 @@ impl Ports {
                 }
             }
         }
+        let entered = ports.entered()?;
+        for (name, direction) in UPLINK_PROGRAMS {
+            let failed = KernelError::program(name);
+            ports.program(name)?.load().map_err(failed)?;
+            for &index in &entered {
+                ports.renew_link(&ports.pins.uplink(index, direction), name)?;
+            }
+        }
         Ok(ports)
     }
 
@@ -57,10 +69,34 @@ impl Ports {
             if !self.tcx {
                 self.filter(index, name, direction)?;
             } else if !self.renew(index, name, direction)? {
-                self.attach(index, name, direction)?;
+                let path = self.pins.port(index, direction);
+                self.attach(index, name, direction, &path)?;
             }
         }
         Ok(())
+    }
+
+    /// The interfaces at which what comes in from outside is steered.
+    pub(super) fn entered(&self) -> Result<BTreeSet<u32>, KernelError> {
+        filters::marked(&self.pins.uplinks())
+    }
+
+    /// Attaches those programs to an interface, unless they are there.
+    pub(super) fn enter(&mut self, index: u32) -> Result<(), KernelError> {
+        for (name, direction) in UPLINK_PROGRAMS {
+            let path = self.pins.uplink(index, direction);
+            if !sys::is_at_interface(&path, index) {
+                remove(&path)?;
+                self.attach(index, name, direction, &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes them away again.
+    pub(super) fn leave(&self, index: u32) -> Result<(), KernelError> {
+        let mut programs = UPLINK_PROGRAMS.into_iter().rev();
+        programs.try_for_each(|(_, direction)| remove(&self.pins.uplink(index, direction)))
     }
 
     /// Puts a program in force at an interface by a filter.
@@ -81,6 +117,7 @@ impl Ports {
         index: u32,
         name: &'static str,
         direction: TcAttachType,
+        path: &Path,
     ) -> Result<(), KernelError> {
         let interface = filters::name(index).ok_or(KernelError::NoInterface { index })?;
         let failed = KernelError::program(name);
@@ -93,10 +130,9 @@ impl Ports {
         let link = fd_link(link).map_err(|_| KernelError::Missing {
             name: "tcx (Linux 6.6)",
         })?;
-        let path = self.pins.port(index, direction);
-        link.pin(&path).map(drop).map_err(|error| KernelError::Io {
+        link.pin(path).map(drop).map_err(|error| KernelError::Io {
             action: "pinning",
-            path,
+            path: path.to_owned(),
             source: std::io::Error::other(error),
         })
     }
@@ -143,13 +179,17 @@ impl Ports {
             return filters::renew(self.program(name)?, &interface, direction)
                 .map_err(KernelError::program(name));
         }
-        let path = self.pins.port(index, direction);
+        self.renew_link(&self.pins.port(index, direction), name)
+    }
+
+    /// Puts a program into a pinned link; false if there is none, or none any more.
+    fn renew_link(&mut self, path: &Path, name: &'static str) -> Result<bool, KernelError> {
         let failed = |source| KernelError::Bpf {
             call: "LINK_UPDATE",
             name: name.to_owned(),
             source,
         };
-        let link = match sys::open_pin(&path) {
+        let link = match sys::open_pin(path) {
             Ok(link) => link,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(failed(error)),
@@ -161,7 +201,7 @@ impl Ports {
         match sys::update_link(link.as_fd(), fd.as_fd()) {
             Ok(()) => Ok(true),
             Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => {
-                remove(&path)?;
+                remove(path)?;
                 Ok(false)
             }
             Err(error) => Err(failed(error)),

@@ -17,7 +17,7 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use super::{
     Features, KernelError, MAPS, PROGRAMS, cgroup,
     load::load_program,
-    object::{FIXED_SIZE, OBJECT, PORT_PROGRAMS},
+    object::{FIXED_SIZE, OBJECT, PORT_PROGRAMS, UPLINK_PROGRAMS},
     sys,
 };
 
@@ -53,10 +53,10 @@ pub fn load() -> Result<Vec<Loaded>, KernelError> {
     let mut object = loader.load(OBJECT).map_err(|source| KernelError::Load {
         source: Box::new(source),
     })?;
-    let ports = PORT_PROGRAMS.map(|(name, _)| name);
+    let at_interfaces = [PORT_PROGRAMS, UPLINK_PROGRAMS].into_iter().flatten();
     PROGRAMS
         .into_iter()
-        .chain(ports)
+        .chain(at_interfaces.map(|(name, _)| name))
         .map(|name| {
             let program = object
                 .program_mut(name)

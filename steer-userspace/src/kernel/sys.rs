@@ -145,6 +145,12 @@ pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     Ok(info)
 }
 
+/// Whether a pinned tcx link is attached to an interface.
+pub(super) fn is_at_interface(path: &Path, index: u32) -> bool {
+    let info = open_pin(path).and_then(|link| link_info(link.as_fd()));
+    info.is_ok_and(|info| info.interface() == index)
+}
+
 #[repr(C)]
 struct ById {
     id: u32,

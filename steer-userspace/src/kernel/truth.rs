@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeSet, os::fd::AsFd as _};
 
-use aya::programs::TcAttachType;
-
 use super::{
     Kernel, KernelError, PROGRAMS, Pins, attach, cgroup, filters,
     object::{OBSERVING_PROGRAM, PACKET_PROGRAMS, PORT_PROGRAMS, TAP_PROGRAM},
@@ -62,14 +60,7 @@ fn guards(pins: &Pins, index: u32) -> bool {
     }
     PORT_PROGRAMS
         .into_iter()
-        .all(|(_, direction)| is_at(pins, index, direction))
-}
-
-fn is_at(pins: &Pins, index: u32, direction: TcAttachType) -> bool {
-    let link = sys::open_pin(&pins.port(index, direction));
-    let info = link.and_then(|link| sys::link_info(link.as_fd()));
-    // The interface of a tcx link stands where the cgroup of others does: 0 when it was detached.
-    info.is_ok_and(|info| info.interface() == index)
+        .all(|(_, direction)| sys::is_at_interface(&pins.port(index, direction), index))
 }
 
 /// The interfaces in PORTS that neither pinned links nor filters guard.

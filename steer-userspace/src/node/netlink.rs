@@ -12,13 +12,18 @@ use netlink_packet_core::{
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage, AddressScope},
-    link::{InfoKind, LinkAttribute, LinkExtentMask, LinkInfo, LinkMessage},
+    link::{
+        InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    },
     nsid::{NsidAttribute, NsidMessage},
     route::{RouteAttribute, RouteMessage},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
-use super::pairs::{InterfaceAddress, Pair};
+use super::{
+    pairs::{InterfaceAddress, Pair},
+    uplinks::Interface,
+};
 use crate::kernel::netns;
 
 /// The kernel marks a list during which something changed; it may lack entries.
@@ -47,11 +52,19 @@ impl Netlink {
 
     /// The veth and netkit interfaces.
     pub(super) fn pairs(&self) -> io::Result<Vec<Pair>> {
+        Ok(self.links()?.iter().filter_map(pair).collect())
+    }
+
+    /// All interfaces.
+    pub(super) fn interfaces(&self) -> io::Result<Vec<Interface>> {
+        Ok(self.links()?.iter().filter_map(interface).collect())
+    }
+
+    fn links(&self) -> io::Result<Vec<RouteNetlinkMessage>> {
         let mut request = LinkMessage::default();
         let no_statistics = LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]);
         request.attributes.push(no_statistics);
-        let answers = self.list(&RouteNetlinkMessage::GetLink(request))?;
-        Ok(answers.iter().filter_map(pair).collect())
+        self.list(&RouteNetlinkMessage::GetLink(request))
     }
 
     /// The addresses of global scope, in the kernel's order.
@@ -189,6 +202,33 @@ fn pair(answer: &RouteNetlinkMessage) -> Option<Pair> {
         }
     }
     is_pair.then_some(pair)
+}
+
+fn interface(answer: &RouteNetlinkMessage) -> Option<Interface> {
+    let RouteNetlinkMessage::NewLink(link) = answer else {
+        return None;
+    };
+    let flags = link.header.flags;
+    let is_ethernet = link.header.link_layer_type == LinkLayerType::Ether;
+    let mut found = Interface {
+        index: link.header.index,
+        carries_frames: is_ethernet
+            && flags.contains(LinkFlags::Up)
+            && !flags.contains(LinkFlags::Loopback),
+        is_dummy: false,
+        controller: 0,
+    };
+    for attribute in &link.attributes {
+        match attribute {
+            LinkAttribute::Controller(index) => found.controller = *index,
+            LinkAttribute::LinkInfo(infos) => {
+                let is_dummy = |info| matches!(info, &LinkInfo::Kind(InfoKind::Dummy));
+                found.is_dummy = infos.iter().any(is_dummy);
+            }
+            _ => {}
+        }
+    }
+    Some(found)
 }
 
 fn address(answer: &RouteNetlinkMessage) -> Option<InterfaceAddress> {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use steer_common::{
     flow::{Member, MemberKey},
     limits,
-    service::{CLASS_ANYONE, RowId, ServiceKey, Source as SourceRow, SplitId},
+    service::{CLASS_ANYONE, CLASS_OUTSIDE, RowId, ServiceKey, Source as SourceRow, SplitId},
 };
 
 use super::{
@@ -222,11 +222,13 @@ impl Layout {
         Ok(plan)
     }
 
-    /// Whether readers are led to a row: those of a class only by the row of class 0.
+    /// Whether readers are led to a row: those of a class only by the row of class 0, but for clients
+    /// outside.
     fn is_read(&self, key: ServiceKey) -> bool {
         let class = CLASS_ANYONE;
         let anyone = self.placed.get(&ServiceKey { class, ..key });
-        key.class == CLASS_ANYONE || anyone.is_some_and(|anyone| anyone.route.varies)
+        [CLASS_ANYONE, CLASS_OUTSIDE].contains(&key.class)
+            || anyone.is_some_and(|anyone| anyone.route.varies)
     }
 
     /// Before all else: a split that has none may be given to another route.

@@ -31,7 +31,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{connection::ended, door::Door, forward::Pod};
+use super::{connection::ended, door::Door, forward::Pod, note::Logs};
 use crate::requests::Entrance;
 use ready::{Counted, Inside, Ports, Ready};
 
@@ -72,9 +72,11 @@ impl Edge {
     pub(super) async fn follow(
         &mut self,
         wanted: BTreeMap<u16, Entrance>,
+        logs: Option<Arc<Logs>>,
         alive: &mpsc::Sender<Infallible>,
     ) {
-        let next = self.ports.borrow().next(&wanted);
+        let mut next = self.ports.borrow().next(&wanted);
+        next.logs = logs;
         self.ports.send_replace(Arc::new(next));
         self.open.retain(|port, _| wanted.contains_key(port));
         self.open_missing(alive).await;
@@ -140,6 +142,11 @@ impl Way {
     fn ready(&self) -> Option<Arc<Ready>> {
         self.ports.borrow().of(self.port)
     }
+
+    /// Whose requests have a line written, now.
+    fn logs(&self) -> Option<Arc<Logs>> {
+        self.ports.borrow().logs.clone()
+    }
 }
 
 async fn accept(listener: TcpListener, way: Way, mut stopped: oneshot::Receiver<Infallible>) {
@@ -164,23 +171,40 @@ async fn accept(listener: TcpListener, way: Way, mut stopped: oneshot::Receiver<
 async fn serve(stream: TcpStream, from: SocketAddr, mut way: Way) {
     // Without it an answer waits for an acknowledgement; with an error it is merely slower.
     let _slower = stream.set_nodelay(true);
-    let client = from.ip().to_canonical();
     let (Some(ready), _alive) = (way.ready(), way.alive.clone()) else {
         return;
     };
+    let Ok(dialled) = stream.local_addr() else {
+        return;
+    };
+    let ends = Ends {
+        client: canonical(from),
+        dialled: canonical(dialled),
+    };
     match &*ready {
         Ready::Requests(_) => {
-            let site = requests::Site::plain(&way, client);
+            let site = requests::Site::plain(&way, ends);
             requests::serve(stream, site, &mut way.ends).await;
         }
         Ready::Bytes(Some(counted)) => pass(stream, &way, counted).await,
         Ready::Bytes(None) => {}
-        Ready::Names(_) => named(stream, client, way).await,
+        Ready::Names(_) => named(stream, ends, way).await,
     }
 }
 
+/// Both ends of a connection from outside.
+#[derive(Clone, Copy)]
+struct Ends {
+    client: SocketAddr,
+    dialled: SocketAddr,
+}
+
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
 /// TLS: what the client asks for decides.
-async fn named(stream: TcpStream, client: std::net::IpAddr, mut way: Way) {
+async fn named(stream: TcpStream, ends: Ends, mut way: Way) {
     let Ok(Ok((hello, stream))) = timeout(HELLO_MAX, hello::read(stream)).await else {
         return;
     };
@@ -193,7 +217,7 @@ async fn named(stream: TcpStream, client: std::net::IpAddr, mut way: Way) {
         Some(Inside::Passed(counted)) => pass(stream, &way, counted).await,
         Some(Inside::Requests(Some(server), _)) => {
             if let Some(stream) = end_tls(server, stream).await {
-                let site = requests::Site::named(&way, client, name);
+                let site = requests::Site::named(&way, ends, name);
                 requests::serve(stream, site, &mut way.ends).await;
             }
         }

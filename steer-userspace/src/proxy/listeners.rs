@@ -103,7 +103,7 @@ impl Listeners {
     pub(super) async fn follow(&mut self, orders: Orders) {
         self.replay.follow(&orders.routes);
         let mut next = self.table.borrow().next(orders.routes);
-        next.logs = orders.logs;
+        next.logs = orders.logs.clone();
         self.table.send_replace(Arc::new(next));
         self.wanted = orders.pods;
         let pairs = self.wanted.iter().flat_map(|place| {
@@ -116,7 +116,9 @@ impl Listeners {
         let cookies: BTreeSet<u64> = self.wanted.iter().map(|place| place.cookie).collect();
         self.pods.retain(|cookie, _| cookies.contains(cookie));
         self.open_missing().await;
-        self.edge.follow(orders.edge, &self.alive).await;
+        self.edge
+            .follow(orders.edge, orders.logs, &self.alive)
+            .await;
     }
 
     /// Takes no more connections, and waits until requests that are under way are answered.

@@ -41,6 +41,8 @@ pub struct Logs {
     pub writer: Writer,
     /// The pods that ask, by the cookies of their namespaces.
     pub clients: BTreeMap<u64, LoggedClient>,
+    /// The ports of the node whose requests have lines, and in whose name.
+    pub gateways: BTreeMap<u16, PodRef>,
     /// The pods of this node that log what they are asked, by address.
     pub servers: BTreeMap<IpAddr, PodRef>,
     /// Connections whose requests were logged by those.
@@ -112,6 +114,34 @@ impl Logs {
         let Some(client) = self.clients.get(&cookie) else {
             return Note::default();
         };
+        self.note(client.clone(), request, host, dialled, from)
+    }
+
+    /// Begins to note a request of outside, at a port of the node, likewise.
+    pub(super) fn begin_outside(
+        self: &Arc<Self>,
+        port: u16,
+        request: &mut Request<Incoming>,
+        dialled: SocketAddr,
+        from: SocketAddr,
+    ) -> Note {
+        let gateway = self.gateways.get(&port);
+        let client = LoggedClient {
+            logs: gateway.is_some(),
+            pod: gateway.cloned().unwrap_or_default(),
+            address: None,
+        };
+        self.note(client, request, "", dialled, Some(from))
+    }
+
+    fn note(
+        self: &Arc<Self>,
+        client: LoggedClient,
+        request: &mut Request<Incoming>,
+        host: &str,
+        dialled: SocketAddr,
+        from: Option<SocketAddr>,
+    ) -> Note {
         if !client.logs && self.servers.is_empty() {
             return Note::default();
         }
@@ -119,7 +149,11 @@ impl Logs {
         let path = path.map_or_else(|| request.uri().to_string(), ToString::to_string);
         let noted = Noted {
             logs: Arc::clone(self),
-            client: client.clone(),
+            from: from.map(|from| {
+                let ip = client.address.unwrap_or_else(|| from.ip());
+                SocketAddr::new(ip, from.port())
+            }),
+            client,
             began: Instant::now(),
             start: Timestamp::now(),
             request: access_log::Request {
@@ -132,10 +166,6 @@ impl Logs {
                 answer: HeaderMap::new(),
             },
             dialled,
-            from: from.map(|from| {
-                let ip = client.address.unwrap_or_else(|| from.ip());
-                SocketAddr::new(ip, from.port())
-            }),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             found: Mutex::default(),

@@ -70,6 +70,11 @@ impl RetryPolicy {
         }
     }
 
+    /// How often, at most.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
     /// Whether a request that failed so is tried again after `done` retries. `replayable`: all of it is
     /// still here. Nothing that may have had an effect is sent twice.
     pub fn again(&self, failure: Failure, done: u32, method: &Method, replayable: bool) -> bool {

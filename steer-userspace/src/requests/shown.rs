@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::RetryPolicy;
 use crate::{
     desired::{
         gateway::model::Stream,
@@ -22,6 +23,9 @@ pub struct Shown {
     pub leads_to: Vec<String>,
     /// Where copies go.
     pub mirrors: Vec<String>,
+    /// How often a request is tried again; none for what is no request, or is not sent on.
+    #[serde(default)]
+    pub retries: Option<u32>,
 }
 
 impl Shown {
@@ -37,6 +41,7 @@ impl Shown {
             matches,
             leads_to: leads_to(&rule.written, &rule.destinations),
             mirrors: rule.mirrors.iter().map(mirror).collect(),
+            retries: retries(&rule.written),
         }
     }
 }
@@ -48,7 +53,13 @@ pub(super) fn of_stream(stream: &Stream) -> Shown {
         matches: vec!["-".to_owned()],
         leads_to: destinations(&stream.destinations),
         mirrors: Vec::new(),
+        retries: None,
     }
+}
+
+fn retries(rule: &HttpRoute) -> Option<u32> {
+    let is_sent_on = rule.redirect.is_none() && rule.direct_response.is_none();
+    is_sent_on.then(|| RetryPolicy::new(rule.retries.as_ref()).attempts())
 }
 
 fn mirror(mirror: &Mirror) -> String {

@@ -39,9 +39,9 @@ fn demo(name: &str) -> Command {
 }
 
 /// The steps, in order.
-const ALL: [&str; 14] = [
-    "S1", "S2", "S3", "S4", "S8", "S5", "S7", "S10", "S9", "live", "broken", "rollback", "S11",
-    "S12",
+const ALL: [&str; 15] = [
+    "S1", "S6", "S2", "S3", "S4", "S8", "S5", "S7", "S10", "S9", "live", "broken", "rollback",
+    "S11", "S12",
 ];
 
 fn holds(flags: &[&str], steps: &[&str]) -> Result<()> {

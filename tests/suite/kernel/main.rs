@@ -8,6 +8,7 @@ mod check;
 mod classes;
 mod counters;
 mod dialled;
+mod edge;
 mod egress;
 mod hello;
 mod hooks;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         uncaged::tests(),
         hello::tests(),
         restart::tests(),
+        edge::tests(),
     ];
     harness::main(tests.into_iter().flatten().collect())
 }

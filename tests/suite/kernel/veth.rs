@@ -51,7 +51,7 @@ fn ethernet(kind: u16, body: &[u8]) -> Vec<u8> {
 }
 
 /// An IPv4 packet: from, to, protocol, flags and offset of fragments, options, what it carries.
-fn v4(
+pub(crate) fn v4(
     from: [u8; 4],
     to: [u8; 4],
     proto: u8,
@@ -73,7 +73,7 @@ fn v4(
     ethernet(0x0800, &packet)
 }
 
-fn v6(from: Ipv6Addr, to: Ipv6Addr, next: u8, hops: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn v6(from: Ipv6Addr, to: Ipv6Addr, next: u8, hops: u8, body: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x60, 0, 0, 0];
     packet.extend(u16::try_from(body.len()).unwrap_or_default().to_be_bytes());
     packet.extend([next, hops]);

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use libtest_mimic::Trial;
 use nix::{sys::stat::Mode, unistd::mkfifo};
 use serde_json::Value;
-use steer_tests::{harness::test, pod::Pod};
+use steer_tests::{harness::test, lab::Network, pod::Pod, topology};
 
 use crate::stage::{COHORT, Stage, eventually};
 
@@ -25,6 +25,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("access_log::what_went_wrong", wrong),
         test("access_log::a_reader_that_does_not_read", slow),
         test("access_log::headers_forge_nothing", forged),
+        test("access_log::a_gateway_that_a_telemetry_selects", gateway),
     ]
 }
 
@@ -381,5 +382,53 @@ fn forged() -> Result<()> {
     ensure!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     let found = lines(&path, 1)?;
     ensure!(!found[0].contains("forged"), "{found:?}");
+    Ok(())
+}
+
+/// Clients outside have lines in the gateway's log, as the node saw them, and pods that ask have none.
+fn gateway() -> Result<()> {
+    let stage = Stage::raise("log-edge", COHORT)?;
+    let example = topology::bookstore_directory().join("steps/gateway.yaml");
+    stage.configure("gateway.yaml", &fs::read_to_string(&example)?)?;
+    let of_gateway = "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\n\
+                      metadata: {name: edge, namespace: istio-system}\n\
+                      spec:\n  selector: {matchLabels: {istio: ingressgateway}}\n  \
+                      accessLogging: [{providers: [{name: envoy}], match: {mode: CLIENT}}]\n";
+    stage.configure(FILE, of_gateway)?;
+    let path = mesh_for_webapp(&stage)?;
+    let outside = stage.lab.pod(topology::OUTSIDE)?;
+    let node = Network::default().uplink;
+    let url = format!("http://{node}:30000/items");
+    curl(stage.client()?, CATALOG, &[])?;
+    for host in ["catalog.istioinaction.io", "other.istioinaction.io"] {
+        curl(
+            outside,
+            &url,
+            &["-A", "far", "-H", &format!("Host: {host}")],
+        )?;
+    }
+    let found = lines(&path, 2)?;
+    let address = outside.v4()?;
+    let of_client = |line: &str| {
+        let words = words(line);
+        let at = |index: usize| words.get(index).copied().unwrap_or_default().to_owned();
+        let dialled = at(words.len() - 4);
+        let client = at(words.len() - 3);
+        dialled == format!("{node}:30000") && client.starts_with(&format!("{address}:"))
+    };
+    let [known, unknown] = found.as_slice() else {
+        bail!("two lines");
+    };
+    let told = format!("\"{address}\" \"far\" \"-\" \"catalog.istioinaction.io\" \"10.10.0.");
+    ensure!(
+        known.contains("\"GET /items HTTP/1.1\" 200 - via_upstream") && known.contains(&told),
+        "{known}"
+    );
+    let cluster = "outbound|80||catalog.istioinaction.svc.cluster.local";
+    ensure!(known.contains(cluster) && of_client(known), "{known}");
+    ensure!(
+        unknown.contains("\"GET /items HTTP/1.1\" 404 NR route_not_found") && of_client(unknown),
+        "{unknown}"
+    );
     Ok(())
 }

@@ -6,7 +6,9 @@ mod auto;
 mod away;
 mod clients;
 mod cohort;
+mod database;
 mod gateway;
+mod gateway_tcp;
 mod place;
 mod stage;
 mod tap;
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
         place::tests(),
         access_log::tests(),
         gateway::tests(),
+        gateway_tcp::tests(),
         tap::tests(),
     ];
     harness::main(tests.into_iter().flatten().collect())

@@ -79,7 +79,7 @@ impl Hand {
     }
 }
 
-impl Maps for Hand {
+impl Tables for Hand {
     fn bucket_mask(&self) -> u32 {
         0
     }
@@ -100,6 +100,14 @@ impl Maps for Hand {
         let ticket = self.tickets.get();
         self.tickets.set(ticket + 1);
         Some(ticket)
+    }
+}
+
+impl Maps for Hand {
+    type Tables = Self;
+
+    fn tables(&self) -> &Self {
+        self
     }
 
     fn class(&self) -> Option<ClassId> {

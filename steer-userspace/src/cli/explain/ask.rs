@@ -92,16 +92,18 @@ pub(in crate::cli) fn question(seen: &Seen, args: &Explain) -> anyhow::Result<Qu
     })
 }
 
-struct Client {
-    namespace: String,
+/// A client; the default one is nobody that is known.
+#[derive(Default)]
+pub(in crate::cli) struct Client {
+    pub(in crate::cli) namespace: String,
     pod: String,
-    class: ClassId,
+    pub(in crate::cli) class: ClassId,
     policy: PolicyId,
     cookie: u64,
 }
 
 /// A pod that the kernel knows; none for `-`.
-fn client(seen: &Seen, text: &str) -> anyhow::Result<Option<Client>> {
+pub(in crate::cli) fn client(seen: &Seen, text: &str) -> anyhow::Result<Option<Client>> {
     if text == "-" {
         return Ok(None);
     }

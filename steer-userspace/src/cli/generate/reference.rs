@@ -4,6 +4,7 @@ use steer_common::{
     Endpoint, Route, Source,
     addr::Peer,
     counted::Counted,
+    edge::{EdgeFlow, EdgeKey},
     flow::{Affinity, AffinityKey, Member, MemberKey, ReplyKey, TcpOrigin},
     index::{Bucket, buckets},
     limits as bounds,
@@ -150,7 +151,7 @@ fn written() -> [Sized; 10] {
 }
 
 /// Maps that the programs write.
-fn remembered() -> [Sized; 3] {
+fn remembered() -> [Sized; 4] {
     let sized = |name, rows, bytes, what| Sized {
         name,
         rows,
@@ -180,6 +181,15 @@ fn remembered() -> [Sized; 3] {
             size_of::<ReplyKey>() + size_of::<Peer>(),
             "sockets that send datagrams without connecting, by endpoint",
         ),
+        Sized {
+            full: "the least recently used goes, and its connection breaks",
+            ..sized(
+                "EDGE_FLOWS",
+                bounds::EDGE_FLOWS_MAX,
+                size_of::<EdgeKey>() + size_of::<EdgeFlow>(),
+                "connections from outside that the kernel steers at ports of the node, two rows each",
+            )
+        },
     ]
 }
 

@@ -7,14 +7,16 @@ mod endpoints;
 mod names;
 mod routes;
 mod services;
+mod tables;
 mod workloads;
 
 pub(super) use egress::told;
-pub(super) use routes::{Share, field, position, shares, virtual_service};
+pub(super) use routes::{Share, field, leading, position, shares, virtual_service};
 
 use super::{
     Exit,
-    args::{Get, Instance, Listing},
+    args::{Get, Instance, Listing, Routes},
+    explain::client,
     instance::{InForce, Seen},
     output,
 };
@@ -31,17 +33,32 @@ pub(super) fn text(what: &Get, seen: &Seen) -> anyhow::Result<String> {
         Get::Services(args) => list(args, seen, services::rows),
         Get::Clusters(args) => list(args, seen, clusters::rows),
         Get::Endpoints(args) => list(args, seen, endpoints::rows),
-        Get::Routes(args) => list(args, seen, routes::rows),
+        Get::Routes(args) => of_routes(args, seen),
         Get::Workloads(args) => list(args, seen, workloads::rows),
         Get::Egress(args) => list(args, seen, egress::rows),
         Get::Names(args) => list(args, seen, names::rows),
     }
 }
 
+/// All routes, or the tables of one client.
+fn of_routes(args: &Routes, seen: &Seen) -> anyhow::Result<String> {
+    let listing = &args.listing;
+    if args.gateway {
+        return list(listing, seen, tables::of_gateways);
+    }
+    let Some(pod) = &args.pod else {
+        return list(listing, seen, routes::rows);
+    };
+    let client = client(seen, pod)?.unwrap_or_default();
+    list(listing, seen, |seen, filter| {
+        tables::of_pod(seen, filter, &client)
+    })
+}
+
 fn list<R: output::Row>(
     args: &Listing,
     seen: &Seen,
-    rows: fn(&Seen, &Filter<'_>) -> Vec<R>,
+    rows: impl FnOnce(&Seen, &Filter<'_>) -> Vec<R>,
 ) -> anyhow::Result<String> {
     let filter = Filter {
         namespace: args.namespace.as_deref(),

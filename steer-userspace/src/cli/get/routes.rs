@@ -153,7 +153,7 @@ fn domains(found: &InForce<'_>) -> Vec<String> {
 }
 
 /// What is decided when the socket connects holds for every request.
-fn matches(service: Option<&ServiceName>) -> &'static str {
+pub(super) fn matches(service: Option<&ServiceName>) -> &'static str {
     let protocol = service.map_or("", |name| &name.protocol);
     if protocol.starts_with("HTTP") || protocol.starts_with("GRPC") {
         "/*"
@@ -211,7 +211,7 @@ pub(in crate::cli) fn position(rule: &Rule) -> Option<String> {
 }
 
 /// `version-v1=90`: destination of requests, weight as written; or what is answered.
-fn leading(to: &str) -> String {
+pub(in crate::cli) fn leading(to: &str) -> String {
     let Some((cluster, weight)) = to
         .split_once(' ')
         .filter(|(cluster, _)| cluster.contains('|'))

@@ -9,12 +9,13 @@ use steer_common::{Proto, ServiceKey, addr::Peer};
 use crate::{
     cli::{
         check,
-        get::{field, virtual_service},
+        get::{field, leading, virtual_service},
         instance::transport,
         text::Text,
     },
     image::{self, Image},
     plan::Placed,
+    requests::Listed,
 };
 
 /// The answer.
@@ -36,6 +37,9 @@ pub(super) struct Content {
     /// Map -> rows that are written.
     pub(super) writes: BTreeMap<&'static str, usize>,
     pub(super) routes: Vec<Route>,
+    /// What stands at ports of nodes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) gateways: Vec<Listed>,
     #[serde(skip)]
     pub(super) live: bool,
 }
@@ -212,6 +216,7 @@ impl Content {
             change.text(text, self.live);
         }
         text.gap();
+        self.gateways(text);
         text.heading("WRITES (rows)");
         if self.writes.is_empty() {
             text.line(format_args!("  none"));
@@ -219,6 +224,29 @@ impl Content {
         for (name, count) in &self.writes {
             text.line(format_args!("  {name:<10} {count:>8}"));
         }
+    }
+}
+
+impl Content {
+    fn gateways(&self, text: &mut Text) {
+        if self.gateways.is_empty() {
+            return;
+        }
+        text.heading("GATEWAYS (ports of each node)");
+        for host in &self.gateways {
+            let (port, name, vhost) = (host.port, &host.name, &host.vhost_name);
+            let domains = host.domains.join(", ");
+            text.line(format_args!("  {port} {name} {vhost} {domains}"));
+            for rule in &host.rules {
+                let matches = rule.matches.join(" or ");
+                let made_by = virtual_service(&rule.rule).unwrap_or_default();
+                let field = field(&rule.rule).unwrap_or_default();
+                let to: Vec<String> = rule.leads_to.iter().map(|to| leading(to)).collect();
+                let to = to.join(" ");
+                text.line(format_args!("    {matches}: {made_by} {field}: {to}"));
+            }
+        }
+        text.gap();
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     },
     Agent, AgentError, Outcome,
 };
+use crate::desired::model::Sides;
 use crate::feedback::report;
 use crate::finding::{Finding, Severity, chain};
 
@@ -100,9 +101,16 @@ impl Agent {
     fn access_log(&self) -> AccessLog {
         let logs = &self.desired.access_logs;
         let pods = logs.pods.iter();
+        let pods = pods.map(|(pod, sides)| (pod.to_string(), *sides));
+        let as_client = Sides {
+            client: true,
+            server: false,
+        };
+        let gateways = logs.gateways.values();
+        let gateways = gateways.map(|gateway| (gateway.to_string(), as_client));
         AccessLog {
             file: logs.file.clone(),
-            pods: pods.map(|(pod, sides)| (pod.to_string(), *sides)).collect(),
+            pods: pods.chain(gateways).collect(),
             lines: self.requests.logged(),
         }
     }

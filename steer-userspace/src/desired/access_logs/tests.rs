@@ -152,3 +152,40 @@ fn of_several_for_the_same_workloads_the_oldest_decides() {
     );
     assert!(desired.access_logs.pods.contains_key(&pod("shop/webapp")));
 }
+
+/// A gateway logs what its clients ask, if a Telemetry selects the workload that its Service would lead to.
+#[test]
+fn a_gateway_is_a_workload_without_pods() {
+    const GATEWAY: &str = "
+---
+kind: Service
+metadata: {name: ingress, namespace: istio-system, annotations: {steer.dev/node-ports: \"80=30000\"}}
+spec: {selector: {istio: ingressgateway}, ports: [{name: http, port: 80}]}
+---
+kind: Gateway
+metadata: {name: edge, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [\"*\"]}]
+";
+    let ports = |spec: &str| {
+        let telemetry = telemetry("istio-system", "edge", spec);
+        let desired = lowered(&format!("{CATALOG}{GATEWAY}{telemetry}"), &[]);
+        let gateways = desired.access_logs.gateways.into_iter();
+        gateways
+            .map(|(port, name)| format!("{port} {name}"))
+            .collect::<Vec<_>>()
+    };
+    let selecting = |labels: &str, mode: &str| {
+        format!(
+            "{{selector: {{matchLabels: {{{labels}}}}}, \
+             accessLogging: [{{providers: [{{name: envoy}}], match: {{mode: {mode}}}}}]}}"
+        )
+    };
+    let own = "istio: ingressgateway";
+    let expected = ["30000 istio-system/ingress"];
+    assert_eq!(ports(&selecting(own, "CLIENT")), expected);
+    assert_eq!(ports(&selecting(own, "CLIENT_AND_SERVER")), expected);
+    assert_eq!(ports(&selecting(own, "SERVER")), [""; 0]);
+    assert_eq!(ports(&selecting("app: other", "CLIENT")), [""; 0]);
+}

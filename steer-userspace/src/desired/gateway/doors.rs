@@ -27,6 +27,8 @@ const NODE_PORTS: &str = "steer.dev/node-ports";
 /// A port of a Service that gateways select.
 pub(super) struct Door<'w> {
     pub(super) service: &'w Arc<Object<Service>>,
+    /// Its name, fully qualified.
+    pub(super) host: &'w str,
     pub(super) number: u16,
     pub(super) target: u16,
     /// Where nodes listen for it.
@@ -71,6 +73,7 @@ pub(super) fn find<'w>(
                 }
                 let door = doors.entry((&host.name, number)).or_insert_with(|| Door {
                     service,
+                    host: &host.name,
                     number,
                     target: target(port),
                     node_ports,

@@ -15,6 +15,8 @@ pub struct Listener {
     pub port: u16,
     /// The Service that it is a door of.
     pub service: ObjectRef,
+    /// Its name, fully qualified.
+    pub host: String,
     /// The port of the Service.
     pub number: u16,
     /// The port of the pods that the Service would lead to: listeners are named after it.

@@ -72,6 +72,7 @@ pub(super) fn listeners(
             let listener = || Listener {
                 port,
                 service: door.service.reference(),
+                host: door.host.to_owned(),
                 number: door.number,
                 target: door.target,
                 entrance: entrance.clone(),

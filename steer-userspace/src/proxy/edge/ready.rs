@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use rustls::ServerConfig;
 
-use super::super::table::{self, Counters, Tickets};
+use super::super::{
+    note::Logs,
+    table::{self, Counters, Tickets},
+};
 use crate::{
     certificates::Ending,
     requests::{self, ByName, Entrance},
@@ -18,6 +21,8 @@ const OF_REQUESTS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 pub(super) struct Ports {
     ready: BTreeMap<u16, Arc<Ready>>,
     counters: Counters<Whose>,
+    /// Whose requests have a line written.
+    pub(super) logs: Option<Arc<Logs>>,
 }
 
 /// A port, and the host of it; none for bytes.
@@ -63,6 +68,7 @@ impl Ports {
         Self {
             ready,
             counters: next.counters,
+            logs: None,
         }
     }
 

@@ -1,47 +1,49 @@
 //! Requests of outside: the host that they name chooses the virtual host, and its rules go on as those
 //! of pods do.
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc};
+use std::{convert::Infallible, sync::Arc};
 
 use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, service::service_fn};
 use tokio::sync::watch;
 
 use super::{
-    Way, forwarded,
+    Ends, Way, forwarded,
     ready::{Inside, Ready},
 };
 use crate::proxy::{
     body::Body,
     connection::{self, Stream},
     forward::{self, Scheme},
-    local, table,
+    local,
+    note::Note,
+    table,
 };
 
 /// Virtual hosts of a port, as they are when a request comes.
 #[derive(Clone)]
 pub(super) struct Site {
     way: Way,
-    client: IpAddr,
+    ends: Ends,
     /// The name that was asked for in TLS, if it ended here.
     name: Option<Arc<str>>,
 }
 
 impl Site {
     /// Of a port that speaks HTTP.
-    pub(super) fn plain(way: &Way, client: IpAddr) -> Self {
+    pub(super) fn plain(way: &Way, ends: Ends) -> Self {
         Self {
             way: way.clone(),
-            client,
+            ends,
             name: None,
         }
     }
 
     /// Behind a name of TLS.
-    pub(super) fn named(way: &Way, client: IpAddr, name: String) -> Self {
+    pub(super) fn named(way: &Way, ends: Ends, name: String) -> Self {
         Self {
             name: Some(name.into()),
-            ..Self::plain(way, client)
+            ..Self::plain(way, ends)
         }
     }
 
@@ -65,15 +67,28 @@ impl Site {
 
     async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
         let scheme = self.scheme();
-        forwarded::note(request.headers_mut(), self.client, scheme);
+        forwarded::note(request.headers_mut(), self.ends.client.ip(), scheme);
         request.extensions_mut().insert(Scheme(scheme));
+        let note = self.note(&mut request);
         let (parts, body) = request.into_parts();
         let authority = forward::authority(&parts, "").unwrap_or_default();
-        let Some(ready) = self.find(&authority) else {
-            return local::answer(&parts.headers, StatusCode::NOT_FOUND, "");
+        let response = if let Some(ready) = self.find(&authority) {
+            let request = Request::from_parts(parts, body);
+            self.way.pod.answer(&ready, request).await
+        } else {
+            note.no_route();
+            local::answer(&parts.headers, StatusCode::NOT_FOUND, "")
         };
-        let request = Request::from_parts(parts, body);
-        self.way.pod.answer(&ready, request).await
+        note.sent(response)
+    }
+
+    /// What is noted of a request for the access log.
+    fn note(&self, request: &mut Request<Incoming>) -> Note {
+        let Some(logs) = self.way.logs() else {
+            return Note::default();
+        };
+        let Ends { client, dialled } = self.ends;
+        logs.begin_outside(self.way.port, request, dialled, client)
     }
 }
 

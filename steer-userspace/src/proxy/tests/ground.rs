@@ -84,6 +84,7 @@ impl Ground {
             format: Arc::new(Format::text(format).0),
             writer: writer.clone(),
             clients: BTreeMap::from([(1, client)]),
+            gateways: BTreeMap::new(),
             servers: BTreeMap::new(),
             told: Told::default(),
         };

@@ -16,6 +16,7 @@ mod cold;
 mod dialler;
 mod egress;
 mod envoy;
+mod gateway;
 mod guarded;
 mod images;
 mod l7;
@@ -75,6 +76,8 @@ enum Bench {
     Requests,
     /// What clients get of weights that keep their connections, and what counting requests costs
     Auto,
+    /// Requests a second from outside, at ports of the node
+    Gateway,
     /// What a large cluster costs an agent, and its API server
     Cluster,
     /// Dials on command, for `connect`
@@ -114,6 +117,7 @@ fn measure(args: &Args) -> Result<()> {
         Bench::L7 => l7::run(args.full, &mut report)?,
         Bench::Requests => requests::run(args.full, &mut report)?,
         Bench::Auto => auto::run(args.full, &mut report)?,
+        Bench::Gateway => gateway::run(args.full, &mut report)?,
         Bench::Cluster => churn::run(args.full, &mut report)?,
         Bench::Worker => {}
     }

@@ -1,6 +1,7 @@
 //! The acceptance step from outside of the cluster: who gets in, and where to.
 
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 use steer_tests::{lab::Network, topology};
 
 use crate::{
@@ -12,6 +13,8 @@ use crate::{
 
 /// The host that the Gateway has.
 const HOST: &str = "catalog.istioinaction.io";
+/// A pod of the catalog itself.
+const POD: &str = "istioinaction/catalog-v1";
 /// Where every node listens.
 const DOOR: u16 = 30000;
 
@@ -46,8 +49,40 @@ impl Walk<'_> {
             "of 100 requests on one connection each version got exactly 50",
             Tally::of(&curl) == half,
         )?;
+        self.default_routing()?;
         self.stage.take_back("gateway.yaml")?;
         wait_for("the door to be closed", || Ok(self.status(HOST).is_err()))
+    }
+
+    /// While the only VirtualService of the catalog is bound to the gateway.
+    fn default_routing(&mut self) -> Result<()> {
+        self.report.step(
+            "S6",
+            "route tables: the VirtualService is the gateway's, and pods have the default routing",
+        )?;
+        self.asked(&["get", "routes", "--gateway"])?;
+        self.asked(&["get", "routes", "--pod", POD, "catalog"])?;
+        let words = ["get", "routes", "--pod", POD, "catalog", "-o", "json"];
+        let printed = self.stage.steer(&words)?;
+        let table: Vec<Value> = serde_json::from_str(&printed.text)
+            .with_context(|| format!("understand {}", printed.text))?;
+        let row = table.first().context("the catalog has a row")?;
+        self.report.check(
+            "one row of the listener 80, without a VirtualService",
+            table.len() == 1 && row["name"] == "80" && row["virtual_service"] == "default",
+        )?;
+        let domains = [
+            "catalog.istioinaction.svc.cluster.local",
+            "catalog",
+            "catalog.istioinaction",
+            "catalog.istioinaction.svc",
+            "10.200.1.92",
+            "fd00:200:1::92",
+        ];
+        self.report.check(
+            "its domains: the full name, the short ones, and the addresses",
+            row["domains"] == serde_json::json!(domains),
+        )
     }
 
     /// Asks once, and says with what it was answered.

@@ -5,11 +5,12 @@ use std::{
     net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream},
     os::fd::{AsRawFd as _, OwnedFd},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
 use nix::{
+    errno::Errno,
     libc::linger,
     sys::socket::{
         AddressFamily, Shutdown, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt,
@@ -118,18 +119,32 @@ impl Client {
 /// A connection from a port of the client's choice, which is broken off when it ends: the port is free at
 /// once.
 pub(crate) fn dial_from(outside: &Pod, from: SocketAddr, to: SocketAddr) -> Result<TcpStream> {
+    let started = Instant::now();
     outside.in_network(|| {
-        let flags = SockFlag::SOCK_CLOEXEC;
-        let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
-        setsockopt(&fd, sockopt::ReuseAddr, &true)?;
-        let abort = linger {
-            l_onoff: 1,
-            l_linger: 0,
-        };
-        setsockopt(&fd, sockopt::Linger, &abort)?;
-        bind(fd.as_raw_fd(), &SockaddrStorage::from(from))?;
-        connect(fd.as_raw_fd(), &SockaddrStorage::from(to))
-            .with_context(|| format!("dial {to} from {from}"))?;
-        Ok(TcpStream::from(fd))
+        loop {
+            match bound(from).and_then(|fd| {
+                connect(fd.as_raw_fd(), &SockaddrStorage::from(to))?;
+                Ok(TcpStream::from(fd))
+            }) {
+                // A process that another test just starts holds the last socket until it is another program.
+                Err(Errno::EADDRNOTAVAIL | Errno::EADDRINUSE) if started.elapsed() < ANSWER_MAX => {
+                    thread::sleep(Duration::from_millis(2));
+                }
+                dialled => return dialled.with_context(|| format!("dial {to} from {from}")),
+            }
+        }
     })
+}
+
+fn bound(from: SocketAddr) -> nix::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
+    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    let abort = linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    setsockopt(&fd, sockopt::Linger, &abort)?;
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(from))?;
+    Ok(fd)
 }

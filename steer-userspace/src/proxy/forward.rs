@@ -4,9 +4,9 @@ use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, HOST, LOCATION},
+    header::{HOST, LOCATION},
     request::Parts,
-    uri::PathAndQuery,
+    uri::{Authority, PathAndQuery},
 };
 use hyper::{
     body::{Body as _, Incoming},
@@ -20,6 +20,7 @@ use tokio::{
 
 use super::{
     body::{self, Body},
+    cut::Cut,
     headers, local,
     mirror::Mirrors,
     note::Note,
@@ -55,7 +56,7 @@ impl Pod {
         let note = Note::of(&parts.extensions);
         let Some(authority) = authority(&parts, &ready.host) else {
             note.flag(Flag::DownstreamProtocolError);
-            return bad(StatusCode::BAD_REQUEST);
+            return local::unclear();
         };
         if parts.method == Method::CONNECT {
             note.no_route();
@@ -146,7 +147,8 @@ impl Pod {
         } else {
             body::handed_on(body)
         };
-        let body = note.received(body);
+        let mut cut = Cut::default();
+        let body = note.received(cut.noticed(body));
         let sending = Sending {
             upstreams: &self.upstreams,
             note: &note,
@@ -158,6 +160,10 @@ impl Pod {
         let sent = within(deadline, sending.send(body, repeatable)).await;
         let sent = sent.unwrap_or(Err(Failure::Timeout));
         if let Err(failure) = sent {
+            if let Some(flag) = cut.flag() {
+                note.failed(flag);
+                return local::unclear();
+            }
             note.failed(failure.into());
         }
         match sent {
@@ -168,6 +174,10 @@ impl Pod {
             Err(Failure::Timeout) => {
                 let status = StatusCode::GATEWAY_TIMEOUT;
                 local::answer(&headers, status, "upstream request timeout")
+            }
+            Err(Failure::Protocol) => {
+                let text = "upstream connect error or disconnect/reset before headers. reset reason: protocol error";
+                local::answer(&headers, StatusCode::BAD_GATEWAY, text)
             }
             Err(Failure::Connect) => unavailable(
                 "upstream connect error or disconnect/reset before headers. reset reason: connection failure",
@@ -370,6 +380,8 @@ fn handed_back(
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let server = switched.then(|| hyper::upgrade::on(&mut response));
     let (mut parts, body) = response.into_parts();
+    // Its own connection's; the client has another one.
+    parts.version = Version::default();
     headers::hop(&mut parts.headers);
     let changes: [&HeaderChange; 2] = [&to.response, &rule.response];
     changes
@@ -380,16 +392,9 @@ fn handed_back(
             tokio::spawn(tunnel(client, server, note));
             Response::from_parts(parts, body::empty())
         }
-        (Some(_), None) => {
-            // What the client sends next may be of either protocol: no more is read of it.
-            parts
-                .headers
-                .insert(CONNECTION, HeaderValue::from_static("close"));
-            Response::from_parts(parts, body::until(body, deadline))
-        }
         // A switch that nobody asked for.
         (None, Some(_)) => local::answer(&HeaderMap::new(), StatusCode::BAD_GATEWAY, ""),
-        (None, None) => Response::from_parts(parts, body::until(body, deadline)),
+        (_, None) => Response::from_parts(parts, body::until(body, deadline)),
     }
 }
 
@@ -420,15 +425,16 @@ fn scheme(parts: &Parts) -> &str {
 
 /// Whom a request is for: as it names them; HTTP/1.0 need not.
 pub(super) fn authority(parts: &Parts, host: &str) -> Option<String> {
-    if let Some(named) = parts.uri.authority() {
-        return Some(named.as_str().to_owned());
-    }
     let mut hosts = parts.headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(only), None) => Some(only.to_str().ok()?.to_owned()),
-        (None, _) if parts.version == Version::HTTP_10 => Some(host.to_owned()),
-        _ => None,
-    }
+    let said = match (hosts.next(), hosts.next()) {
+        (Some(only), None) => only.to_str().ok()?,
+        (None, _) if parts.version == Version::HTTP_2 => "",
+        (None, _) if parts.version == Version::HTTP_10 => host,
+        _ => return None,
+    };
+    let named = parts.uri.authority().map_or(said, Authority::as_str);
+    let is_one = |text: &str| !text.contains('@') && text.parse::<Authority>().is_ok();
+    (named.is_empty() || is_one(named)).then(|| named.to_owned())
 }
 
 fn target(uri: &Uri, path: Option<String>) -> Option<PathAndQuery> {

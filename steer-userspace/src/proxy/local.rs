@@ -1,6 +1,9 @@
 //! Answers of the proxy's own, as Envoy gives them: gRPC has its status in a header.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    header::{CONNECTION, CONTENT_TYPE},
+};
 
 use super::body::{self, Body};
 use crate::requests::Abort;
@@ -25,6 +28,14 @@ pub(super) fn plain(status: StatusCode, text: &[u8]) -> Response<Body> {
         let kind = HeaderValue::from_static("text/plain");
         response.headers_mut().insert(CONTENT_TYPE, kind);
     }
+    response
+}
+
+/// To a request that may be understood in two ways, or did not come whole: what follows it is none either.
+pub(super) fn unclear() -> Response<Body> {
+    let mut response = plain(StatusCode::BAD_REQUEST, b"");
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
     response
 }
 

@@ -17,6 +17,7 @@
 
 mod body;
 mod connection;
+mod cut;
 mod door;
 mod edge;
 mod forward;

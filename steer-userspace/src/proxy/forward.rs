@@ -28,7 +28,9 @@ use super::{
     upstream::{Lost, Upstreams},
 };
 use crate::access_log::Flag;
-use crate::requests::{Action, Failure, Forward, HeaderChange, Matched, Rule, Seen, To};
+use crate::requests::{
+    Action, CorsAnswer, Failure, Forward, HeaderChange, Matched, Rule, Seen, To,
+};
 
 /// A pod whose requests these are.
 pub(super) struct Pod {
@@ -81,6 +83,17 @@ impl Pod {
         if let Some(aborted) = fault(matched.rule, tickets, &parts.headers, &note).await {
             return aborted;
         }
+        let cors = matched.rule.cors.as_ref().map(|cors| cors.answer(&seen));
+        let cors = match cors.unwrap_or(CorsAnswer::Nothing) {
+            CorsAnswer::Preflight(headers) => {
+                note.because("cors_response");
+                let mut response = local::plain(StatusCode::OK, b"");
+                *response.headers_mut() = headers;
+                return response;
+            }
+            CorsAnswer::Headers(headers) => Some(headers),
+            CorsAnswer::Nothing => None,
+        };
         note.because("direct_response");
         let mut response = match &matched.rule.action {
             Action::Redirect(redirect) => {
@@ -100,10 +113,16 @@ impl Pod {
                     matched,
                     forward,
                 };
-                return self.forward(asked, tickets, body, client).await;
+                self.forward(asked, tickets, body, client).await
             }
         };
-        matched.rule.response.apply(response.headers_mut());
+        if !matches!(matched.rule.action, Action::Forward(_)) {
+            matched.rule.response.apply(response.headers_mut());
+        }
+        for (name, value) in cors.iter().flatten() {
+            // Whatever the application says of it.
+            response.headers_mut().insert(name, value.clone());
+        }
         response
     }
 

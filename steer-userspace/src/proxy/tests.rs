@@ -1,6 +1,7 @@
 //! The proxy over loopback: real clients, real servers, no other namespace.
 
 mod answers;
+mod cors;
 mod downgrade;
 mod edge;
 mod faults;

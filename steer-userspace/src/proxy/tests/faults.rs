@@ -1,7 +1,7 @@
 //! Endpoints that die or hang in each phase of a request: what the client sees, and what the access log says of
 //! it. The table is the page of the reference; `BLESS=1` writes it anew.
 
-mod endpoint;
+pub(super) mod endpoint;
 mod page;
 
 use std::{sync::Arc, time::Duration};

@@ -13,14 +13,14 @@ use super::super::frames::{
 };
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Version {
+pub(in super::super) enum Version {
     H1,
     H2,
 }
 
 /// How far it goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Phase {
+pub(in super::super) enum Phase {
     /// Nobody listens.
     Connect,
     /// The connection is made.
@@ -46,7 +46,7 @@ pub(super) enum Phase {
 }
 
 impl Phase {
-    pub(super) const ALL: [Self; 8] = [
+    pub(in super::super) const ALL: [Self; 8] = [
         Self::Connect,
         Self::Accept,
         Self::RequestHead,
@@ -60,7 +60,7 @@ impl Phase {
 
 /// What it does then.
 #[derive(Clone, Debug)]
-pub(super) enum How {
+pub(in super::super) enum How {
     Dies,
     Hangs,
     /// Until it is told to die.
@@ -68,7 +68,7 @@ pub(super) enum How {
 }
 
 /// Such an endpoint.
-pub(super) async fn endpoint(version: Version, phase: Phase, how: How) -> SocketAddr {
+pub(in super::super) async fn endpoint(version: Version, phase: Phase, how: How) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -96,7 +96,7 @@ pub(super) async fn endpoint(version: Version, phase: Phase, how: How) -> Socket
 async fn h1(stream: &mut TcpStream, phase: Phase) -> std::io::Result<()> {
     if phase == Phase::Accept {
         // Something was sent, and is never read.
-        return stream.readable().await;
+        return stream.peek(&mut [0]).await.map(|_| ());
     }
     let length = head(stream).await?;
     if phase == Phase::RequestHead {
@@ -135,7 +135,7 @@ async fn head(stream: &mut TcpStream) -> std::io::Result<usize> {
 
 async fn h2(stream: &mut TcpStream, phase: Phase) -> std::io::Result<()> {
     if phase == Phase::Accept {
-        return stream.readable().await;
+        return stream.peek(&mut [0]).await.map(|_| ());
     }
     stream.read_exact(&mut [0; PREFACE.len()]).await?;
     stream.write_all(&frame(SETTINGS, 0, 0, &[])).await?;

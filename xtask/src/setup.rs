@@ -137,6 +137,13 @@ const NEEDS: [Need; 19] = [
     },
     Need {
         group: Group::Bench,
+        name: "haproxy",
+        why: "a proxy of requests, to compare with",
+        packages: &["haproxy"],
+        found: || find("haproxy").is_some(),
+    },
+    Need {
+        group: Group::Bench,
         name: "wrk",
         why: "the load generator of the throughput bench",
         packages: &["wrk"],

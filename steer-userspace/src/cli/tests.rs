@@ -101,13 +101,19 @@ fn seen() -> Seen {
     let mut layout = Layout::new(Capacity::for_services(100));
     let plan = layout.plan(&image).unwrap();
     let clusters = desired.services.iter();
+    let requests = shown(&desired, &layout);
+    let counts = |rules: &Vec<_>| (1..).take(rules.len()).collect();
     let mut seen = Seen {
         live: applied(&plan),
         names: layout.names(),
         clusters: clusters
             .flat_map(|service| service.clusters.clone())
             .collect(),
-        requests: shown(&desired, &layout),
+        taken: requests
+            .iter()
+            .map(|(&split, rules)| (split, counts(rules)))
+            .collect(),
+        requests,
         edge: listed(&desired.listeners),
         status: serde_json::json!({
             "classes": desired.class_names,

@@ -79,6 +79,7 @@ impl Pod {
             note.no_route();
             return local::answer(&parts.headers, StatusCode::NOT_FOUND, "");
         };
+        tickets.take();
         note.route(matched.name());
         if let Some(aborted) = fault(matched.rule, tickets, &parts.headers, &note).await {
             return aborted;
@@ -133,9 +134,10 @@ impl Pod {
         body: Incoming,
         client: OnUpgrade,
     ) -> Response<Body> {
-        let headers = asked.parts.headers.clone();
+        let is_grpc = local::is_grpc(&asked.parts.headers);
+        let failed = |status, text| local::answer_to(is_grpc, status, text);
         let note = Note::of(&asked.parts.extensions);
-        let unavailable = |text| local::answer(&headers, StatusCode::SERVICE_UNAVAILABLE, text);
+        let unavailable = |text| failed(StatusCode::SERVICE_UNAVAILABLE, text);
         let Some((to, turn)) = asked.forward.draw(tickets.split()) else {
             note.failed(Flag::NoHealthyUpstream);
             return unavailable("no healthy upstream");
@@ -154,7 +156,7 @@ impl Pod {
             asked.parts.version == Version::HTTP_2
         };
         let Some((template, upgrade)) = asked.template(to, http2) else {
-            return local::answer(&headers, StatusCode::BAD_REQUEST, "");
+            return failed(StatusCode::BAD_REQUEST, "");
         };
         note.cluster(&to.cluster);
         note.path(template.uri());
@@ -191,12 +193,11 @@ impl Pod {
                 handed_back(response, rule, to, deadline, client, note)
             }
             Err(Failure::Timeout) => {
-                let status = StatusCode::GATEWAY_TIMEOUT;
-                local::answer(&headers, status, "upstream request timeout")
+                failed(StatusCode::GATEWAY_TIMEOUT, "upstream request timeout")
             }
             Err(Failure::Protocol) => {
                 let text = "upstream connect error or disconnect/reset before headers. reset reason: protocol error";
-                local::answer(&headers, StatusCode::BAD_GATEWAY, text)
+                failed(StatusCode::BAD_GATEWAY, text)
             }
             Err(Failure::Connect) => unavailable(
                 "upstream connect error or disconnect/reset before headers. reset reason: connection failure",

@@ -67,7 +67,13 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    pub(super) fn new(door: Door, mirrors: Arc<Mirrors>, tap: tap::Source, closed: Closed) -> Self {
+    pub(super) fn new(
+        door: Door,
+        mirrors: Arc<Mirrors>,
+        tap: tap::Source,
+        closed: Closed,
+        table: watch::Sender<Arc<Table>>,
+    ) -> Self {
         let (alive, gone) = mpsc::channel(1);
         let ends = watch::Sender::new(false);
         let node = Pod {
@@ -82,7 +88,7 @@ impl Listeners {
             tidied: Instant::now(),
             mirrors,
             edge,
-            table: watch::Sender::new(Arc::default()),
+            table,
             wanted: Vec::new(),
             pods: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -258,7 +264,7 @@ async fn accept(listener: TcpListener, entrance: Entrance, stopped: oneshot::Rec
             accepted = listener.accept() => match accepted {
                 // Nobody else can reach it, unless the pod has told its kernel to route such addresses.
                 Ok((stream, from)) if from.ip().is_loopback() => {
-                    tokio::spawn(serve(stream, entrance.clone()));
+                    tokio::spawn(serve(stream, from, entrance.clone()));
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -270,23 +276,19 @@ async fn accept(listener: TcpListener, entrance: Entrance, stopped: oneshot::Rec
     }
 }
 
-async fn serve(stream: TcpStream, entrance: Entrance) {
-    // Without it an answer waits for an acknowledgement; with an error it is merely slower.
-    let _slower = stream.set_nodelay(true);
-    let mut entrance = entrance;
+async fn serve(stream: TcpStream, from: SocketAddr, mut entrance: Entrance) {
     let Some(first) = entrance.first().await else {
         return;
     };
     // The rules of the connection's own route, as they were last.
     let last = Arc::new(Mutex::new(first));
     let (mut ends, _alive) = (entrance.ends.clone(), entrance.alive.clone());
-    let from = stream.peer_addr().ok();
     let answer = service_fn(move |mut request: Request<Incoming>| {
         let (entrance, last) = (entrance.clone(), Arc::clone(&last));
         async move {
             let (known, gone) = entrance.now(&last);
             let gone = gone && request.version() != Version::HTTP_2;
-            let note = entrance.note(&known, &mut request, from);
+            let note = entrance.note(&known, &mut request, Some(from));
             let mut response = entrance.pod.answer(&known.ready, request).await;
             if gone && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 // The next request finds its way by the rules of then.

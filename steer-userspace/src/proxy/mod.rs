@@ -50,7 +50,10 @@ use std::{
 };
 
 use steer_common::service::{ServiceKey, SplitId};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::{
+    mpsc::{UnboundedSender, unbounded_channel},
+    watch,
+};
 
 use crate::requests::{Entrance, Route};
 use door::Door;
@@ -59,6 +62,7 @@ use listeners::Listeners;
 pub use mirror::Mirrored;
 use mirror::Mirrors;
 pub use note::{LoggedClient, Logs};
+use table::Table;
 pub use tap::{Source as Tap, Take};
 pub use told::Told;
 
@@ -118,6 +122,7 @@ enum Order {
 pub struct Proxy {
     orders: UnboundedSender<(Order, SyncSender<()>)>,
     mirrors: Arc<Mirrors>,
+    table: watch::Receiver<Arc<Table>>,
     closed: Closed,
 }
 
@@ -127,6 +132,7 @@ impl Proxy {
         let door = Door::start(mark)?;
         let mirrors = Arc::new(Mirrors::new());
         let copier = Arc::clone(&mirrors);
+        let (table, known) = watch::channel(Arc::default());
         let closed = Closed::default();
         let missing = Arc::clone(&closed);
         let (orders, mut wanted) = unbounded_channel::<(Order, SyncSender<()>)>();
@@ -135,7 +141,7 @@ impl Proxy {
             .build()?;
         let run = move || {
             runtime.block_on(async move {
-                let mut listeners = Listeners::new(door, copier, tap, missing);
+                let mut listeners = Listeners::new(door, copier, tap, missing, table);
                 loop {
                     tokio::select! {
                         next = wanted.recv() => match next {
@@ -162,6 +168,7 @@ impl Proxy {
         Ok(Self {
             orders,
             mirrors,
+            table: known,
             closed,
         })
     }
@@ -169,6 +176,11 @@ impl Proxy {
     /// What became of copies so far.
     pub fn mirrored(&self) -> Mirrored {
         self.mirrors.counted()
+    }
+
+    /// How many requests each rule has taken, by route.
+    pub fn taken(&self) -> BTreeMap<SplitId, Vec<u64>> {
+        self.table.borrow().taken()
     }
 
     /// The node's own ports that could not be opened, and why.

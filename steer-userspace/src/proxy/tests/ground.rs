@@ -249,6 +249,11 @@ impl Ground {
         self.proxy.mirrored()
     }
 
+    /// How many requests each rule has taken.
+    pub(super) fn taken(&self) -> Vec<u64> {
+        self.proxy.taken()[&self.split].clone()
+    }
+
     pub(super) fn address(&self) -> SocketAddr {
         SocketAddr::from((request_address(self.split).unwrap(), REQUEST_PORT))
     }

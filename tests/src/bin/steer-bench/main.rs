@@ -16,6 +16,7 @@ mod dialler;
 mod egress;
 mod envoy;
 mod guarded;
+mod haproxy;
 mod images;
 mod l7;
 mod latency;

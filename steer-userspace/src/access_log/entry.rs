@@ -95,6 +95,8 @@ pub enum Flag {
     DelayInjected,
     /// Failed on purpose.
     FaultInjected,
+    /// What the endpoint sent is no answer.
+    UpstreamProtocolError,
 }
 
 impl Flag {
@@ -112,6 +114,9 @@ impl Flag {
             Self::DownstreamConnectionTermination => Some("downstream_remote_disconnect"),
             Self::NoRouteFound => Some("route_not_found"),
             Self::FaultInjected => Some("fault_filter_abort"),
+            Self::UpstreamProtocolError => {
+                Some("upstream_reset_before_response_started{protocol_error}")
+            }
             Self::UpstreamRetryLimitExceeded
             | Self::DownstreamProtocolError
             | Self::DelayInjected => None,
@@ -131,6 +136,7 @@ impl Flag {
             Self::NoRouteFound => "NR",
             Self::DelayInjected => "DI",
             Self::FaultInjected => "FI",
+            Self::UpstreamProtocolError => "UPE",
         }
     }
 }

@@ -10,7 +10,10 @@ use steer_common::{
 
 use super::args::Instance;
 use crate::{
-    control::{Kept, read_clusters, read_edge, read_kept, read_names, read_requests, read_status},
+    control::{
+        Kept, read_clusters, read_edge, read_kept, read_names, read_requests, read_status,
+        read_taken,
+    },
     desired::model::Cluster,
     image::{DestinationName, ServiceName, canary},
     kernel::{Maps, Pins, now_secs},
@@ -32,6 +35,8 @@ pub(super) struct Seen {
     pub(super) requests: BTreeMap<SplitId, Vec<Shown>>,
     /// How the weights of splits are kept that are neither of connections nor of requests for good.
     pub(super) kept: BTreeMap<SplitId, Kept>,
+    /// How many requests each of them has taken.
+    pub(super) taken: BTreeMap<SplitId, Vec<u64>>,
     /// What gateways serve.
     pub(super) edge: Vec<Listed>,
     /// What the agent says.
@@ -55,6 +60,8 @@ impl Instance {
             .with_context(|| format!("reading the clusters in {}", self.state.display()))?;
         let requests = read_requests(&self.state)
             .with_context(|| format!("reading the rules in {}", self.state.display()))?;
+        let taken = read_taken(&self.state)
+            .with_context(|| format!("reading the counts in {}", self.state.display()))?;
         let edge = read_edge(&self.state)
             .with_context(|| format!("reading what gateways serve in {}", self.state.display()))?;
         let kept = read_kept(&self.state)
@@ -65,6 +72,7 @@ impl Instance {
             clusters,
             requests,
             kept,
+            taken,
             edge,
             status: self.status()?.unwrap_or_default(),
             now_secs: now_secs(),
@@ -158,6 +166,13 @@ impl Seen {
         let found = self.requests.get(&route.split);
         let found = found.filter(|_| route.depth() == Depth::Request);
         found.map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// How many requests a rule of a route has taken; the agent counts.
+    pub(super) fn taken(&self, route: &Route, rule: usize) -> u64 {
+        let counts = self.taken.get(&route.split);
+        let count = counts.and_then(|counts| counts.get(rule));
+        count.copied().unwrap_or_default()
     }
 
     /// Where copies of a route's requests go, if clients send directly.

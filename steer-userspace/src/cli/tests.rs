@@ -105,6 +105,8 @@ fn seen_of(change: impl Fn(String) -> String) -> Seen {
     let mut layout = Layout::new(Capacity::for_services(100));
     let plan = layout.plan(&image).unwrap();
     let clusters = desired.services.iter();
+    let requests = shown(&desired, &layout);
+    let counts = |rules: &Vec<_>| (1..).take(rules.len()).collect();
     let mut seen = Seen {
         live: applied(&plan),
         names: layout.names(),
@@ -112,7 +114,11 @@ fn seen_of(change: impl Fn(String) -> String) -> Seen {
             .flat_map(|service| service.clusters.clone())
             .collect(),
         kept: BTreeMap::new(),
-        requests: shown(&desired, &layout),
+        taken: requests
+            .iter()
+            .map(|(&split, rules)| (split, counts(rules)))
+            .collect(),
+        requests,
         edge: listed(&desired.listeners),
         status: serde_json::json!({
             "classes": desired.class_names,

@@ -318,6 +318,7 @@ impl Agent {
         self.look_beside();
         self.look_at_ports();
         self.look_outside();
+        self.requests.count(&self.settings.engine.state);
         let mirrored = self.requests.mirrored();
         self.untold |= self
             .told

@@ -39,14 +39,14 @@ pub use names_file::{NamesFile, read_names};
 pub use refusals::{Counted, Refusal, read_refusals};
 #[cfg(test)]
 pub(crate) use requests::shown;
-pub use requests_file::read_requests;
+pub use requests_file::{read_requests, read_taken};
 pub use seed::{SeedError, seed};
 pub use status::{State, Status, read_status};
 pub use watch::Watch;
 
 /// Every file that an agent keeps in its state directory; the lock last, so that whoever removes them in
 /// this order lets no agent start in between.
-pub const STATE_FILES: [&str; 10] = [
+pub const STATE_FILES: [&str; 11] = [
     history::HISTORY_FILE,
     history::ROLLBACK_FILE,
     names_file::NAME,
@@ -54,6 +54,7 @@ pub const STATE_FILES: [&str; 10] = [
     requests_file::NAME,
     edge_file::NAME,
     auto::NAME,
+    requests_file::TAKEN,
     refusals::FILE,
     status::NAME,
     lock::NAME,

@@ -34,6 +34,8 @@ pub(super) struct Requests {
     proxy: Proxy,
     log: Writer,
     told: Told,
+    /// How many requests each rule had taken when it was last written.
+    taken: BTreeMap<SplitId, Vec<u64>>,
     /// Whether there may be something to take back. An earlier agent may have left a file.
     busy: bool,
 }
@@ -49,6 +51,7 @@ impl Requests {
             proxy: Proxy::start(Arc::new(mark), tap)?,
             log: Writer::start()?,
             told: Told::default(),
+            taken: BTreeMap::new(),
             busy: true,
         })
     }
@@ -61,6 +64,18 @@ impl Requests {
     /// How much came in on each route.
     pub(super) fn used(&self) -> BTreeMap<SplitId, Used> {
         self.proxy.used()
+    }
+
+    /// Tells listings how many requests each rule has taken, if that has changed.
+    pub(super) fn count(&mut self, state: &Path) {
+        let taken = self.proxy.taken();
+        if taken == self.taken {
+            return;
+        }
+        if let Err(error) = requests_file::write_taken(state, &taken) {
+            tracing::warn!(%error, "listings do not show how many requests rules have taken");
+        }
+        self.taken = taken;
     }
 
     /// Where lines of the access log go, and which connections need none.

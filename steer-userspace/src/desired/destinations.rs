@@ -20,6 +20,7 @@ use super::{
     report::Report,
     route::World,
     select::{self, holding},
+    settings::MirrorHost,
     virtual_services::HttpRule,
 };
 use crate::{
@@ -92,6 +93,7 @@ impl<'w> Destinations<'w> {
                 weight: 1,
             }),
             millionths: copies.millionths,
+            host: MirrorHost::of(&rule.object),
         };
         copies.map(mirror).collect()
     }

@@ -46,4 +46,4 @@ pub mod virtual_services;
 pub use lower::{Lowering, lower};
 pub use model::Desired;
 pub use registry::entries::Resolved;
-pub use settings::{Settings, SplitMode};
+pub use settings::{MirrorHost, Settings, SplitMode};

@@ -10,7 +10,7 @@ use steer_common::{
 
 pub use crate::source::object::PodRef;
 
-use super::{egress::model::Egress, gateway::model::Listener};
+use super::{MirrorHost, egress::model::Egress, gateway::model::Listener};
 use crate::{
     access_log::Format,
     finding::{Finding, ObjectRef, Position},
@@ -175,6 +175,8 @@ pub struct Mirror {
     pub to: Destination,
     /// How many of a million requests are copied.
     pub millionths: u32,
+    /// The host that copies name.
+    pub host: MirrorHost,
 }
 
 /// What made a route.

@@ -55,6 +55,36 @@ pub enum SplitMode {
     Auto,
 }
 
+/// The host that copies of requests are sent with (`steer.dev/mirror-host`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum MirrorHost {
+    /// With `-shadow`, as in Istio up to 1.27.
+    #[default]
+    Shadow,
+    /// As the request has it, as in Istio from 1.28 on.
+    Same,
+}
+
+impl MirrorHost {
+    /// The annotation that sets it on a VirtualService.
+    pub const ANNOTATION: &'static str = "steer.dev/mirror-host";
+
+    /// What a VirtualService says, if it says it so that it is understood.
+    pub fn of(object: &Object<VirtualService>) -> Self {
+        let text = object.meta.annotations.get(Self::ANNOTATION);
+        text.and_then(|text| Self::parse(text)).unwrap_or_default()
+    }
+
+    /// From the annotation's text.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "shadow" => Some(Self::Shadow),
+            "same" => Some(Self::Same),
+            _ => None,
+        }
+    }
+}
+
 impl SplitMode {
     /// The annotation that sets it on a VirtualService.
     pub const ANNOTATION: &'static str = "steer.dev/split";

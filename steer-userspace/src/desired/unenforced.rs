@@ -1,6 +1,6 @@
 //! The fields of `http` rules and traffic policies that are read and not enforced.
 
-use crate::source::istio::{ClientTls, Duration, Headers, HttpRoute, TrafficPolicy};
+use crate::source::istio::{ClientTls, CorsPolicy, Duration, Headers, HttpRoute, TrafficPolicy};
 
 /// Whether a rule does something to requests, whoever they are.
 pub fn takes_requests(route: &HttpRoute) -> bool {
@@ -12,6 +12,7 @@ pub fn takes_requests(route: &HttpRoute) -> bool {
         || route.headers.is_some()
         || route.redirect.is_some()
         || route.direct_response.is_some()
+        || route.cors_policy.as_ref().is_some_and(CorsPolicy::is_some)
         || route.route.iter().any(|to| to.headers.is_some())
 }
 
@@ -45,11 +46,6 @@ pub fn rule_fields(route: &HttpRoute) -> Vec<(String, &'static str)> {
             "fault.abort.http2Error",
             abort.is_some_and(|found| found.http2_error.is_some()),
             "nothing is aborted by it, nor is it in Istio",
-        ),
-        (
-            "corsPolicy",
-            route.cors_policy.is_some(),
-            "the application answers for itself",
         ),
     ];
     let asked = fields.into_iter().filter(|(_, asked, _)| *asked);

@@ -2,8 +2,11 @@
 
 use std::convert::Infallible;
 
-use http::{Request, Response};
-use hyper::{body::Incoming, service::Service};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header::CONNECTION};
+use hyper::{
+    body::Incoming,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
@@ -13,7 +16,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{body::Body, gate::Gate};
+use super::{body::Body, gate::Gate, headers};
 
 /// What a connection is made of.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
@@ -26,6 +29,19 @@ where
     A: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
     A::Future: Send + 'static,
 {
+    let answer = service_fn(move |request| {
+        let leaves = may_leave(&request);
+        let answered = answer.call(request);
+        async move {
+            let mut response = answered.await?;
+            if leaves && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                // What comes next may be of either protocol: no more is read of it.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().half_close(true);
     let connection = server.serve_connection_with_upgrades(TokioIo::new(Gate::new(stream)), answer);
@@ -40,6 +56,13 @@ where
     if let Err(error) = served {
         tracing::debug!(%error, "a connection of a client broke");
     }
+}
+
+/// Whether a client may go on with another protocol, if it is answered so.
+fn may_leave(request: &Request<Incoming>) -> bool {
+    let asks =
+        || *request.method() == Method::CONNECT || headers::upgrade(request.headers()).is_some();
+    request.version() != Version::HTTP_2 && asks()
 }
 
 /// Waits until all of it ends.

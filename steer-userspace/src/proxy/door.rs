@@ -14,7 +14,7 @@ use std::{
 
 use nix::{
     sched::{CloneFlags, setns},
-    sys::socket::{AddressFamily, SockFlag, SockType, socket},
+    sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socket, sockopt},
 };
 use tokio::sync::oneshot;
 
@@ -113,6 +113,8 @@ fn open(what: What, mark: &Mark) -> io::Result<OwnedFd> {
     match what {
         What::Listener(at) => {
             let listener = TcpListener::bind(at)?;
+            // Connections have it from their listener. Without it answers wait for acknowledgements.
+            setsockopt(&listener, sockopt::TcpNoDelay, &true)?;
             listener.set_nonblocking(true)?;
             Ok(listener.into())
         }

@@ -4,9 +4,9 @@ use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, HOST, LOCATION},
+    header::{HOST, LOCATION},
     request::Parts,
-    uri::PathAndQuery,
+    uri::{Authority, PathAndQuery},
 };
 use hyper::{
     body::{Body as _, Incoming},
@@ -20,6 +20,7 @@ use tokio::{
 
 use super::{
     body::{self, Body},
+    cut::Cut,
     headers, local,
     mirror::Mirrors,
     note::Note,
@@ -27,7 +28,9 @@ use super::{
     upstream::{Lost, Upstreams},
 };
 use crate::access_log::Flag;
-use crate::requests::{Action, Failure, Forward, HeaderChange, Matched, Rule, Seen, To};
+use crate::requests::{
+    Action, CorsAnswer, Failure, Forward, HeaderChange, Matched, Rule, Seen, To,
+};
 
 /// A pod whose requests these are.
 pub(super) struct Pod {
@@ -55,7 +58,7 @@ impl Pod {
         let note = Note::of(&parts.extensions);
         let Some(authority) = authority(&parts, &ready.host) else {
             note.flag(Flag::DownstreamProtocolError);
-            return bad(StatusCode::BAD_REQUEST);
+            return local::unclear();
         };
         if parts.method == Method::CONNECT {
             note.no_route();
@@ -76,10 +79,15 @@ impl Pod {
             note.no_route();
             return local::answer(&parts.headers, StatusCode::NOT_FOUND, "");
         };
+        tickets.take();
         note.route(matched.name());
         if let Some(aborted) = fault(matched.rule, tickets, &parts.headers, &note).await {
             return aborted;
         }
+        let cors = match cors(matched.rule, &seen, &note) {
+            Ok(headers) => headers,
+            Err(answered) => return answered,
+        };
         note.because("direct_response");
         let mut response = match &matched.rule.action {
             Action::Redirect(redirect) => {
@@ -99,10 +107,16 @@ impl Pod {
                     matched,
                     forward,
                 };
-                return self.forward(asked, tickets, body, client).await;
+                self.forward(asked, tickets, body, client).await
             }
         };
-        matched.rule.response.apply(response.headers_mut());
+        if !matches!(matched.rule.action, Action::Forward(_)) {
+            matched.rule.response.apply(response.headers_mut());
+        }
+        // Whatever the application says of it.
+        for (name, value) in &cors {
+            response.headers_mut().insert(name, value.clone());
+        }
         response
     }
 
@@ -113,9 +127,10 @@ impl Pod {
         body: Incoming,
         client: OnUpgrade,
     ) -> Response<Body> {
-        let headers = asked.parts.headers.clone();
+        let is_grpc = local::is_grpc(&asked.parts.headers);
+        let failed = |status, text| local::answer_to(is_grpc, status, text);
         let note = Note::of(&asked.parts.extensions);
-        let unavailable = |text| local::answer(&headers, StatusCode::SERVICE_UNAVAILABLE, text);
+        let unavailable = |text| failed(StatusCode::SERVICE_UNAVAILABLE, text);
         let Some((to, turn)) = asked.forward.draw(tickets.split()) else {
             note.failed(Flag::NoHealthyUpstream);
             return unavailable("no healthy upstream");
@@ -134,7 +149,7 @@ impl Pod {
             asked.parts.version == Version::HTTP_2
         };
         let Some((template, upgrade)) = asked.template(to, http2) else {
-            return local::answer(&headers, StatusCode::BAD_REQUEST, "");
+            return failed(StatusCode::BAD_REQUEST, "");
         };
         note.cluster(&to.cluster);
         note.path(template.uri());
@@ -146,7 +161,8 @@ impl Pod {
         } else {
             body::handed_on(body)
         };
-        let body = note.received(body);
+        let mut cut = Cut::default();
+        let body = note.received(cut.noticed(body));
         let sending = Sending {
             upstreams: &self.upstreams,
             note: &note,
@@ -158,6 +174,10 @@ impl Pod {
         let sent = within(deadline, sending.send(body, repeatable)).await;
         let sent = sent.unwrap_or(Err(Failure::Timeout));
         if let Err(failure) = sent {
+            if let Some(flag) = cut.flag() {
+                note.failed(flag);
+                return local::unclear();
+            }
             note.failed(failure.into());
         }
         match sent {
@@ -166,8 +186,11 @@ impl Pod {
                 handed_back(response, rule, to, deadline, client, note)
             }
             Err(Failure::Timeout) => {
-                let status = StatusCode::GATEWAY_TIMEOUT;
-                local::answer(&headers, status, "upstream request timeout")
+                failed(StatusCode::GATEWAY_TIMEOUT, "upstream request timeout")
+            }
+            Err(Failure::Protocol) => {
+                let text = "upstream connect error or disconnect/reset before headers. reset reason: protocol error";
+                failed(StatusCode::BAD_GATEWAY, text)
             }
             Err(Failure::Connect) => unavailable(
                 "upstream connect error or disconnect/reset before headers. reset reason: connection failure",
@@ -338,6 +361,21 @@ fn answered(response: &Response<Incoming>) -> Option<Failure> {
     }
 }
 
+/// What is said to pages of others: in the answer, or instead of it.
+fn cors(rule: &Rule, seen: &Seen<'_>, note: &Note) -> Result<HeaderMap, Response<Body>> {
+    let answer = rule.cors.as_ref().map(|cors| cors.answer(seen));
+    match answer.unwrap_or(CorsAnswer::Nothing) {
+        CorsAnswer::Headers(headers) => Ok(headers),
+        CorsAnswer::Nothing => Ok(HeaderMap::new()),
+        CorsAnswer::Preflight(headers) => {
+            note.because("cors_response");
+            let mut response = local::plain(StatusCode::OK, b"");
+            *response.headers_mut() = headers;
+            Err(response)
+        }
+    }
+}
+
 /// Makes a request late, or lets it fail.
 async fn fault(
     rule: &Rule,
@@ -370,6 +408,8 @@ fn handed_back(
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let server = switched.then(|| hyper::upgrade::on(&mut response));
     let (mut parts, body) = response.into_parts();
+    // Its own connection's; the client has another one.
+    parts.version = Version::default();
     headers::hop(&mut parts.headers);
     let changes: [&HeaderChange; 2] = [&to.response, &rule.response];
     changes
@@ -380,16 +420,9 @@ fn handed_back(
             tokio::spawn(tunnel(client, server, note));
             Response::from_parts(parts, body::empty())
         }
-        (Some(_), None) => {
-            // What the client sends next may be of either protocol: no more is read of it.
-            parts
-                .headers
-                .insert(CONNECTION, HeaderValue::from_static("close"));
-            Response::from_parts(parts, body::until(body, deadline))
-        }
         // A switch that nobody asked for.
         (None, Some(_)) => local::answer(&HeaderMap::new(), StatusCode::BAD_GATEWAY, ""),
-        (None, None) => Response::from_parts(parts, body::until(body, deadline)),
+        (_, None) => Response::from_parts(parts, body::until(body, deadline)),
     }
 }
 
@@ -420,15 +453,16 @@ fn scheme(parts: &Parts) -> &str {
 
 /// Whom a request is for: as it names them; HTTP/1.0 need not.
 pub(super) fn authority(parts: &Parts, host: &str) -> Option<String> {
-    if let Some(named) = parts.uri.authority() {
-        return Some(named.as_str().to_owned());
-    }
     let mut hosts = parts.headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(only), None) => Some(only.to_str().ok()?.to_owned()),
-        (None, _) if parts.version == Version::HTTP_10 => Some(host.to_owned()),
-        _ => None,
-    }
+    let said = match (hosts.next(), hosts.next()) {
+        (Some(only), None) => only.to_str().ok()?,
+        (None, _) if parts.version == Version::HTTP_2 && parts.uri.authority().is_some() => "",
+        (None, _) if parts.version == Version::HTTP_10 => host,
+        _ => return None,
+    };
+    let named = parts.uri.authority().map_or(said, Authority::as_str);
+    let is_one = |text: &str| !text.contains('@') && text.parse::<Authority>().is_ok();
+    (named.is_empty() || is_one(named)).then(|| named.to_owned())
 }
 
 fn target(uri: &Uri, path: Option<String>) -> Option<PathAndQuery> {

@@ -1,14 +1,18 @@
 //! Where requests of HTTP/1 begin and end, read strictly: what two readers could understand in two
 //! ways is refused before anybody acts on it. Bytes in, bytes out; no I/O.
 
+mod head;
+
+use head::{Follows, field, follows, has_bare_newline, number};
+
 /// The largest head that is read.
 const HEAD_MAX: usize = 64 * 1024;
 /// The longest line of a chunk's size.
 const LINE_MAX: usize = 1024;
 /// No request begins so: whoever reads it answers 400 and closes.
 const NONSENSE: &[u8] = b"\0\r\n\r\n";
-/// The request line by which HTTP/2 begins.
-const HTTP2: &[u8] = b"PRI * HTTP/2.0";
+/// No request has as many fields: whoever reads it answers 431 and closes.
+const FIELDS: usize = 1000;
 
 /// Follows one connection.
 #[derive(Debug, Default)]
@@ -45,13 +49,6 @@ enum Line {
     Wrong,
 }
 
-/// What a head says of what follows it.
-struct Follows {
-    length: Option<u64>,
-    chunked: bool,
-    then_open: bool,
-}
-
 impl Framing {
     /// Whether nothing passes any more.
     pub(super) fn is_refused(&self) -> bool {
@@ -85,12 +82,20 @@ impl Framing {
         }
     }
 
-    fn refuse(&mut self, out: &mut Vec<u8>, say_so: bool) {
+    fn refuse(&mut self) {
         self.held.clear();
-        if say_so {
+        self.state = State::Refused;
+    }
+
+    fn refuse_head(&mut self, out: &mut Vec<u8>, too_long: bool) {
+        if too_long {
+            out.extend_from_slice(b"GET / HTTP/1.1\r\n");
+            out.extend_from_slice(&b"a:\r\n".repeat(FIELDS));
+            out.extend_from_slice(b"\r\n");
+        } else {
             out.extend_from_slice(NONSENSE);
         }
-        self.state = State::Refused;
+        self.refuse();
     }
 
     fn head(&mut self, input: &[u8], out: &mut Vec<u8>) -> usize {
@@ -108,11 +113,16 @@ impl Framing {
         let from = seen.saturating_sub(blank);
         let rest = self.held.get(from..).unwrap_or_default();
         let Some(end) = find(rest, b"\r\n\r\n").map(|at| from + at + 4) else {
-            if self.held.len() > HEAD_MAX || has_bare_newline(&self.held) {
-                self.refuse(out, true);
+            let too_long = self.held.len() > HEAD_MAX;
+            if too_long || has_bare_newline(&self.held) {
+                self.refuse_head(out, too_long);
             }
             return input.len();
         };
+        if end > HEAD_MAX {
+            self.refuse_head(out, true);
+            return input.len();
+        }
         let beyond = self.held.split_off(end);
         let head = std::mem::take(&mut self.held);
         match follows(&head) {
@@ -132,7 +142,7 @@ impl Framing {
                     Follows { then_open, .. } => after(then_open),
                 };
             }
-            None => self.refuse(out, true),
+            None => self.refuse_head(out, false),
         }
         input.len() - beyond.len()
     }
@@ -148,7 +158,7 @@ impl Framing {
             Some(0) => State::Trailers { then_open },
             Some(left) => State::Chunk { left, then_open },
             None => {
-                self.refuse(out, false);
+                self.refuse();
                 return used;
             }
         };
@@ -171,7 +181,7 @@ impl Framing {
                 out.extend_from_slice(&line);
                 self.state = State::Size { then_open };
             }
-            Line::Whole(_) | Line::Wrong => self.refuse(out, false),
+            Line::Whole(_) | Line::Wrong => self.refuse(),
             Line::Begun => {}
         }
         used
@@ -180,13 +190,16 @@ impl Framing {
     fn trailer(&mut self, input: &[u8], out: &mut Vec<u8>, then_open: bool) -> usize {
         let (line, used) = self.line(input);
         match line {
-            Line::Whole(line) => {
-                out.extend_from_slice(&line);
-                if line == b"\r\n" {
-                    self.state = after(then_open);
+            Line::Whole(line) => match trailer(&line) {
+                Some(is_last) => {
+                    out.extend_from_slice(&line);
+                    if is_last {
+                        self.state = after(then_open);
+                    }
                 }
-            }
-            Line::Wrong => self.refuse(out, false),
+                None => self.refuse(),
+            },
+            Line::Wrong => self.refuse(),
             Line::Begun => {}
         }
         used
@@ -227,86 +240,28 @@ fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
     text.windows(wanted.len()).position(|found| found == wanted)
 }
 
-fn has_bare_newline(text: &[u8]) -> bool {
-    let before = std::iter::once(&0).chain(text);
-    text.iter()
-        .zip(before)
-        .any(|(&byte, &before)| byte == b'\n' && before != b'\r')
-}
-
-/// What a head says; `None` if it may be understood in two ways.
-fn follows(head: &[u8]) -> Option<Follows> {
-    if has_bare_newline(head) {
-        return None;
-    }
-    let text = head.strip_suffix(b"\r\n\r\n")?;
-    let mut lines = text
-        .split(|&byte| byte == b'\n')
-        .map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let request = lines.next()?;
-    let mut follows = Follows {
-        length: None,
-        chunked: false,
-        then_open: request == HTTP2 || request.starts_with(b"CONNECT "),
-    };
-    let (mut upgrade, mut agreed) = (false, false);
-    for line in lines {
-        // A carriage return alone, a line that goes on with the one before, a name that ends in a blank.
-        if line.contains(&b'\r') || line.first().is_none_or(|&byte| is_blank(byte)) {
-            return None;
-        }
-        let colon = line.iter().position(|&byte| byte == b':')?;
-        let (name, value) = (line.get(..colon)?, trim(line.get(colon + 1..)?));
-        if name.is_empty() || name.iter().any(|&byte| is_blank(byte)) {
-            return None;
-        }
-        if name.eq_ignore_ascii_case(b"content-length") {
-            if follows.length.is_some() {
-                return None;
-            }
-            follows.length = Some(number(value, 10)?);
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            if follows.chunked || !value.eq_ignore_ascii_case(b"chunked") {
-                return None;
-            }
-            follows.chunked = true;
-        } else if name.eq_ignore_ascii_case(b"upgrade") {
-            upgrade = true;
-        } else if name.eq_ignore_ascii_case(b"connection") {
-            let mut words = value.split(|&byte| byte == b',').map(trim);
-            agreed |= words.any(|word| word.eq_ignore_ascii_case(b"upgrade"));
-        }
-    }
-    let twice = follows.chunked && follows.length.is_some();
-    let too_old = follows.chunked && !request.ends_with(b"HTTP/1.1");
-    follows.then_open |= upgrade && agreed;
-    (!twice && !too_old).then_some(follows)
-}
-
 fn chunk_size(line: &[u8]) -> Option<u64> {
     let line = line.strip_suffix(b"\r\n")?;
-    let digits = line.split(|&byte| byte == b';').next()?;
-    number(trim(digits), 16)
-}
-
-/// Digits and nothing else.
-fn number(text: &[u8], radix: u32) -> Option<u64> {
-    let text = std::str::from_utf8(text).ok()?;
-    let plain = !text.is_empty() && text.chars().all(|digit| digit.is_digit(radix));
-    plain.then(|| u64::from_str_radix(text, radix).ok())?
-}
-
-fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t')
-}
-
-fn trim(text: &[u8]) -> &[u8] {
-    let start = text.iter().position(|&byte| !is_blank(byte));
-    let end = text.iter().rposition(|&byte| !is_blank(byte));
-    match (start, end) {
-        (Some(start), Some(end)) => text.get(start..=end).unwrap_or_default(),
-        _ => &[],
+    let is_text = |&byte: &u8| byte == b'\t' || !byte.is_ascii_control();
+    if !line.iter().all(is_text) {
+        return None;
     }
+    let digits = line.split(|&byte| byte == b';').next()?;
+    number(digits, 16)
+}
+
+/// Whether a line after the last chunk is the last one; `None` if it may not be there.
+fn trailer(line: &[u8]) -> Option<bool> {
+    const OF_HEADS: [&[u8]; 3] = [b"content-length", b"transfer-encoding", b"host"];
+    let line = line.strip_suffix(b"\r\n")?;
+    if line.is_empty() {
+        return Some(true);
+    }
+    let (name, _) = field(line)?;
+    let misplaced = OF_HEADS
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known));
+    (!misplaced).then_some(false)
 }
 
 #[cfg(test)]

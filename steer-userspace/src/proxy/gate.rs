@@ -53,8 +53,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
             this.clear.clear();
             this.read = 0;
             if this.framing.is_refused() {
-                // The end: nothing more is read of it.
-                return Poll::Ready(Ok(()));
+                // Nothing more is read of it.
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
             }
             let mut piece = ReadBuf::new(&mut this.piece);
             ready!(Pin::new(&mut this.stream).poll_read(context, &mut piece))?;

@@ -2,24 +2,20 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{CONNECTION, COOKIE, EXPECT, TE, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE},
 };
 
 /// Removes them. An upgrade that is asked for, or agreed to, is said again; returns whether there is one.
 pub(super) fn hop(headers: &mut HeaderMap) -> bool {
-    let words: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|word| word.trim().parse().ok())
-        .collect();
-    let upgrade = headers
-        .get(UPGRADE)
-        .cloned()
-        .filter(|_| words.contains(&UPGRADE));
-    let trailers = headers.get_all(TE).iter().any(takes_trailers);
-    for name in words {
+    let upgrade = upgrade(headers);
+    let trailers = words(headers, TE).any(|word| word.eq_ignore_ascii_case("trailers"));
+    if headers.contains_key(TRANSFER_ENCODING) {
+        // It says how long the body is, whatever the length says.
+        headers.remove(CONTENT_LENGTH);
+    }
+    let own = words(headers, CONNECTION).filter_map(|word| word.parse().ok());
+    let own: Vec<HeaderName> = own.filter(|name| !is_for_all(name)).collect();
+    for name in own {
         headers.remove(name);
     }
     for name in [
@@ -42,6 +38,32 @@ pub(super) fn hop(headers: &mut HeaderMap) -> bool {
     true
 }
 
+/// The protocols that a connection may go on with. HTTP/2 is none of them: requests inside of a tunnel would
+/// pass by the rules.
+pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    if !words(headers, CONNECTION).any(|word| word.eq_ignore_ascii_case("upgrade")) {
+        return None;
+    }
+    let all = words(headers, UPGRADE).filter(|word| !word.eq_ignore_ascii_case("h2c"));
+    let all: Vec<&str> = all.collect();
+    (!all.is_empty()).then(|| HeaderValue::from_str(&all.join(", ")).ok())?
+}
+
+/// What a connection may not call its own: what others rely on, and what a proxy adds.
+fn is_for_all(name: &HeaderName) -> bool {
+    let added = ["x-forwarded-", "x-envoy-", "x-request-id"];
+    [HOST, CONTENT_LENGTH].contains(name)
+        || added.iter().any(|start| name.as_str().starts_with(start))
+}
+
+/// The words of a list, over all of its lines.
+fn words(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(name).into_iter();
+    let lines = lines.filter_map(|value| value.to_str().ok());
+    let all = lines.flat_map(|line| line.split(','));
+    all.map(str::trim).filter(|word| !word.is_empty())
+}
+
 /// HTTP/2 may send each cookie alone, HTTP/1 may not.
 pub(super) fn join_cookies(headers: &mut HeaderMap) {
     let all: Vec<&[u8]> = headers
@@ -55,12 +77,6 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
     if let Ok(joined) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
         headers.insert(COOKIE, joined);
     }
-}
-
-fn takes_trailers(value: &HeaderValue) -> bool {
-    let text = value.to_str().unwrap_or_default();
-    let mut words = text.split(',');
-    words.any(|word| word.trim().eq_ignore_ascii_case("trailers"))
 }
 
 #[cfg(test)]
@@ -108,8 +124,22 @@ mod tests {
             after(&pairs),
             (vec!["host: a".into(), "te: trailers".into()], false)
         );
-        let pairs = [("connection", "Upgrade"), ("upgrade", "websocket")];
+        let pairs = [("connection", "Upgrade"), ("upgrade", "h2c, websocket")];
         let kept = vec!["connection: upgrade".into(), "upgrade: websocket".into()];
         assert_eq!(after(&pairs), (kept, true));
+    }
+
+    #[test]
+    fn what_others_rely_on_is_no_connections_own() {
+        let pairs = [
+            ("connection", "host, content-length, x-forwarded-for"),
+            ("content-length", "3"),
+            ("host", "a"),
+            ("x-forwarded-for", "b"),
+        ];
+        let kept = ["content-length: 3", "host: a", "x-forwarded-for: b"];
+        assert_eq!(after(&pairs), (kept.map(Into::into).to_vec(), false));
+        let pairs = [("transfer-encoding", "chunked"), ("content-length", "3")];
+        assert_eq!(after(&pairs), (Vec::new(), false));
     }
 }

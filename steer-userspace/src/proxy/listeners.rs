@@ -266,7 +266,7 @@ async fn accept(listener: TcpListener, entrance: Entrance, stopped: oneshot::Rec
             accepted = listener.accept() => match accepted {
                 // Nobody else can reach it, unless the pod has told its kernel to route such addresses.
                 Ok((stream, from)) if from.ip().is_loopback() => {
-                    tokio::spawn(serve(stream, entrance.clone()));
+                    tokio::spawn(serve(stream, from, entrance.clone()));
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -278,10 +278,7 @@ async fn accept(listener: TcpListener, entrance: Entrance, stopped: oneshot::Rec
     }
 }
 
-async fn serve(stream: TcpStream, entrance: Entrance) {
-    // Without it an answer waits for an acknowledgement; with an error it is merely slower.
-    let _slower = stream.set_nodelay(true);
-    let mut entrance = entrance;
+async fn serve(stream: TcpStream, from: SocketAddr, mut entrance: Entrance) {
     let Some(first) = entrance.first().await else {
         return;
     };
@@ -289,14 +286,13 @@ async fn serve(stream: TcpStream, entrance: Entrance) {
     // The rules of the connection's own route, as they were last.
     let last = Arc::new(Mutex::new(first));
     let (mut ends, _alive) = (entrance.ends.clone(), entrance.alive.clone());
-    let from = stream.peer_addr().ok();
     let answer = service_fn(move |mut request: Request<Incoming>| {
         let (entrance, last) = (entrance.clone(), Arc::clone(&last));
         async move {
             let (known, gone) = entrance.now(&last);
             known.traffic.request();
             let gone = gone && request.version() != Version::HTTP_2;
-            let note = entrance.note(&known, &mut request, from);
+            let note = entrance.note(&known, &mut request, Some(from));
             let mut response = entrance.pod.answer(&known.ready, request).await;
             if gone && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 // The next request finds its way by the rules of then.

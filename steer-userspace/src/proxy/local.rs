@@ -1,13 +1,21 @@
 //! Answers of the proxy's own, as Envoy gives them: gRPC has its status in a header.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    header::{CONNECTION, CONTENT_TYPE},
+};
 
 use super::body::{self, Body};
 use crate::requests::Abort;
 
 /// An answer with a text; none for an empty one.
 pub(super) fn answer(asked: &HeaderMap, status: StatusCode, text: &'static str) -> Response<Body> {
-    if is_grpc(asked) {
+    answer_to(is_grpc(asked), status, text)
+}
+
+/// The same, where the request itself has gone on.
+pub(super) fn answer_to(is_grpc: bool, status: StatusCode, text: &'static str) -> Response<Body> {
+    if is_grpc {
         return grpc(grpc_status(status), text);
     }
     plain(status, text.as_bytes())
@@ -25,6 +33,14 @@ pub(super) fn plain(status: StatusCode, text: &[u8]) -> Response<Body> {
         let kind = HeaderValue::from_static("text/plain");
         response.headers_mut().insert(CONTENT_TYPE, kind);
     }
+    response
+}
+
+/// To a request that may be understood in two ways, or did not come whole: what follows it is none either.
+pub(super) fn unclear() -> Response<Body> {
+    let mut response = plain(StatusCode::BAD_REQUEST, b"");
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
     response
 }
 
@@ -52,7 +68,8 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// Where gRPC has its status.
 pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-fn is_grpc(headers: &HeaderMap) -> bool {
+/// Whether a request is one of gRPC's.
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     kind.and_then(|kind| kind.strip_prefix(b"application/grpc"))
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+") || rest.starts_with(b";"))

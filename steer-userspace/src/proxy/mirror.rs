@@ -29,7 +29,10 @@ use super::{
     body::{self, Body, Broken},
     upstream::Upstreams,
 };
-use crate::requests::{To, shadow};
+use crate::{
+    desired::MirrorHost,
+    requests::{Mirror, shadow},
+};
 
 /// How many copies may be under way.
 const UNDER_WAY: usize = 1024;
@@ -121,11 +124,11 @@ impl Mirrors {
         self: &Arc<Self>,
         upstreams: &Arc<Upstreams>,
         template: &Request<()>,
-        to: impl Iterator<Item = (&'a To, u64)>,
+        to: impl Iterator<Item = (&'a Mirror, u64)>,
         body: &Bytes,
     ) {
-        for (to, turn) in to {
-            if let Some(mut begun) = self.begin(template, to, turn) {
+        for (mirror, turn) in to {
+            if let Some(mut begun) = self.begin(template, mirror, turn) {
                 *begun.request.body_mut() = body::whole(body.clone());
                 self.spawn(upstreams, begun);
             }
@@ -137,12 +140,12 @@ impl Mirrors {
         self: &Arc<Self>,
         upstreams: &Arc<Upstreams>,
         template: &Request<()>,
-        to: impl Iterator<Item = (&'a To, u64)>,
+        to: impl Iterator<Item = (&'a Mirror, u64)>,
         body: Incoming,
     ) -> Body {
         let mut copies = Vec::new();
-        for (to, turn) in to {
-            let Some(mut begun) = self.begin(template, to, turn) else {
+        for (mirror, turn) in to {
+            let Some(mut begun) = self.begin(template, mirror, turn) else {
                 continue;
             };
             if !body.is_end_stream() {
@@ -163,14 +166,15 @@ impl Mirrors {
         .boxed_unsync()
     }
 
-    fn begin(&self, template: &Request<()>, to: &To, turn: u64) -> Option<Begun> {
+    fn begin(&self, template: &Request<()>, mirror: &Mirror, turn: u64) -> Option<Begun> {
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
             count(&self.counts.busy);
             return None;
         };
-        let begun = to
+        let begun = mirror
+            .to
             .endpoint(turn)
-            .zip(copied(template))
+            .zip(copied(template, mirror.host))
             .map(|(to, request)| Begun {
                 to,
                 request,
@@ -216,12 +220,15 @@ fn count(counter: &AtomicU64) {
 }
 
 /// The head of a copy. `None` if it has no host that may be changed.
-fn copied(template: &Request<()>) -> Option<Request<Body>> {
+fn copied(template: &Request<()>, host: MirrorHost) -> Option<Request<Body>> {
     let mut request = Request::new(body::empty());
     *request.method_mut() = template.method().clone();
     *request.version_mut() = template.version();
     request.headers_mut().clone_from(template.headers());
     *request.uri_mut() = template.uri().clone();
+    if host == MirrorHost::Same {
+        return Some(request);
+    }
     if template.version() == Version::HTTP_2 {
         let mut parts = template.uri().clone().into_parts();
         let host = shadow(parts.authority.as_ref()?.as_str());

@@ -17,6 +17,7 @@
 
 mod body;
 mod connection;
+mod cut;
 mod door;
 mod edge;
 mod forward;
@@ -122,8 +123,8 @@ enum Order {
 pub struct Proxy {
     orders: UnboundedSender<(Order, SyncSender<()>)>,
     mirrors: Arc<Mirrors>,
-    closed: Closed,
     table: watch::Receiver<Arc<Table>>,
+    closed: Closed,
 }
 
 impl Proxy {
@@ -132,16 +133,16 @@ impl Proxy {
         let door = Door::start(mark)?;
         let mirrors = Arc::new(Mirrors::new());
         let copier = Arc::clone(&mirrors);
+        let (table, known) = watch::channel(Arc::default());
         let closed = Closed::default();
         let missing = Arc::clone(&closed);
-        let (routes, table) = watch::channel(Arc::default());
         let (orders, mut wanted) = unbounded_channel::<(Order, SyncSender<()>)>();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let run = move || {
             runtime.block_on(async move {
-                let mut listeners = Listeners::new(door, copier, tap, missing, routes);
+                let mut listeners = Listeners::new(door, copier, tap, missing, table);
                 loop {
                     tokio::select! {
                         next = wanted.recv() => match next {
@@ -168,8 +169,8 @@ impl Proxy {
         Ok(Self {
             orders,
             mirrors,
+            table: known,
             closed,
-            table,
         })
     }
 
@@ -181,6 +182,11 @@ impl Proxy {
     /// How much came in on each route.
     pub fn used(&self) -> BTreeMap<SplitId, Used> {
         self.table.borrow().used()
+    }
+
+    /// How many requests each rule has taken, by route.
+    pub fn taken(&self) -> BTreeMap<SplitId, Vec<u64>> {
+        self.table.borrow().taken()
     }
 
     /// The node's own ports that could not be opened, and why.

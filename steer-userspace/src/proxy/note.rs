@@ -344,6 +344,7 @@ impl From<Failure> for Flag {
         match failure {
             Failure::Connect => Self::UpstreamConnectionFailure,
             Failure::Timeout => Self::UpstreamRequestTimeout,
+            Failure::Protocol => Self::UpstreamProtocolError,
             Failure::Refused | Failure::Reset | Failure::Status(_) | Failure::Grpc(_) => {
                 Self::UpstreamConnectionTermination
             }

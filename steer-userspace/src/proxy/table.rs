@@ -31,6 +31,7 @@ pub(super) struct Tickets {
     split: AtomicU64,
     fault: AtomicU64,
     mirror: AtomicU64,
+    taken: AtomicU64,
 }
 
 impl Tickets {
@@ -42,6 +43,11 @@ impl Tickets {
     /// Of its copies.
     pub(super) fn mirror(&self) -> u64 {
         self.mirror.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// It takes one more request.
+    pub(super) fn take(&self) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Of its faults.
@@ -152,6 +158,18 @@ impl Table {
                 };
                 (split, used)
             })
+            .collect()
+    }
+
+    /// How many requests each rule has taken, in their order.
+    pub(super) fn taken(&self) -> BTreeMap<SplitId, Vec<u64>> {
+        let taken = |known: &Known| {
+            let all = known.ready.tickets.iter();
+            all.map(|own| own.taken.load(Ordering::Relaxed)).collect()
+        };
+        let routes = self.routes.iter();
+        routes
+            .map(|(&split, known)| (split, taken(known)))
             .collect()
     }
 

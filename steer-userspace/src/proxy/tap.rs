@@ -11,7 +11,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, header::CONNECTION};
+use http::{
+    Method, Request, Response,
+    header::{CONNECTION, UPGRADE},
+};
 use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -217,7 +220,8 @@ impl Reader {
     async fn copy(&self, request: Request<Incoming>) -> bool {
         let (mut parts, body) = request.into_parts();
         // What becomes of another protocol cannot be copied.
-        if headers::hop(&mut parts.headers) || parts.method == Method::CONNECT {
+        let leaves = parts.headers.contains_key(UPGRADE);
+        if headers::hop(&mut parts.headers) || leaves || parts.method == Method::CONNECT {
             self.mirrors.lose(Lost::OtherProtocol);
             return false;
         }

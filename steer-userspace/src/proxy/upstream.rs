@@ -3,12 +3,14 @@
 
 use std::{
     collections::HashMap,
+    error::Error as _,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use h2::Reason;
 use http::{Request, Response, Version};
 use hyper::{
     body::Incoming,
@@ -75,15 +77,33 @@ impl Lost {
         }
     }
 
-    fn sending(unsent: Option<Request<Body>>, reused: bool) -> Self {
+    fn sending(unsent: Option<Request<Body>>, reused: bool, error: &hyper::Error) -> Self {
         Self {
             failure: match unsent {
                 Some(_) => Failure::Refused,
-                None => Failure::Reset,
+                None => failure(error),
             },
             unsent,
             reused,
         }
+    }
+}
+
+/// How a request ended that was sent.
+fn failure(error: &hyper::Error) -> Failure {
+    if error.is_parse() {
+        return Failure::Protocol;
+    }
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    let Some(http2): Option<&h2::Error> = cause else {
+        return Failure::Reset;
+    };
+    match http2.reason() {
+        Some(Reason::REFUSED_STREAM) if http2.is_remote() => Failure::Refused,
+        // Streams that the endpoint began nothing with, before it goes.
+        Some(Reason::NO_ERROR) if http2.is_remote() && http2.is_go_away() => Failure::Refused,
+        Some(_) if !http2.is_remote() => Failure::Protocol,
+        _ => Failure::Reset,
     }
 }
 
@@ -138,7 +158,7 @@ impl Upstreams {
                 Err(mut error) => match error.take_message() {
                     // It was closed while it was idle: the next one.
                     Some(same) if reused => request = same,
-                    unsent => return Err(Lost::sending(unsent, reused)),
+                    unsent => return Err(Lost::sending(unsent, reused, error.error())),
                 },
             }
         }
@@ -168,7 +188,7 @@ impl Upstreams {
                         self.kept().shared.remove(&to);
                         request = same;
                     }
-                    unsent => return Err(Lost::sending(unsent, reused)),
+                    unsent => return Err(Lost::sending(unsent, reused, error.error())),
                 },
             }
         }

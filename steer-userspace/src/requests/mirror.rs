@@ -4,7 +4,7 @@ use super::{
     route::{Error, To},
     share::Share,
 };
-use crate::desired::model::Mirror as Written;
+use crate::desired::{MirrorHost, model::Mirror as Written};
 
 /// One mirror of a rule.
 #[derive(Clone, Debug)]
@@ -12,6 +12,8 @@ pub struct Mirror {
     share: Share,
     /// Where copies go.
     pub to: To,
+    /// The host that they name.
+    pub host: MirrorHost,
 }
 
 impl Mirror {
@@ -19,6 +21,7 @@ impl Mirror {
         Ok(Self {
             share: Share::of_million(written.millionths),
             to: To::new(&written.to, None)?,
+            host: written.host,
         })
     }
 

@@ -4,6 +4,7 @@
 
 mod answer;
 mod change;
+mod cors;
 mod entrance;
 mod fault;
 mod listed;
@@ -18,6 +19,7 @@ mod text;
 
 pub use answer::{Answer, Redirect};
 pub use change::HeaderChange;
+pub use cors::{Cors, CorsAnswer};
 pub use entrance::{ByName, Entrance, Inside, Site, Stream};
 pub use fault::{Abort, Fault};
 pub use listed::{Listed, listed};

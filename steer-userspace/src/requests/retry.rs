@@ -16,6 +16,8 @@ pub enum Failure {
     Refused,
     /// The connection broke after something was sent.
     Reset,
+    /// What came back is no answer.
+    Protocol,
     /// The attempt took too long.
     Timeout,
     /// It was answered with this status.
@@ -104,7 +106,11 @@ impl Condition {
             | (Self::RefusedStream, Failure::Refused)
             | (
                 Self::Reset | Self::ServerErrors,
-                Failure::Connect | Failure::Refused | Failure::Reset | Failure::Timeout,
+                Failure::Connect
+                | Failure::Refused
+                | Failure::Reset
+                | Failure::Protocol
+                | Failure::Timeout,
             )
             | (Self::GatewayErrors, Failure::Timeout) => true,
             (Self::ServerErrors, Failure::Status(status)) => status.is_server_error(),

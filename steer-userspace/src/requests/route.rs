@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use steer_common::weights::WeightError;
 
 use super::{
-    Answer, Fault, HeaderChange, Mirror, Redirect, RetryPolicy, Rewrite, Seen, Share,
+    Answer, Cors, Fault, HeaderChange, Mirror, Redirect, RetryPolicy, Rewrite, Seen, Share,
     matching::Match,
 };
 use crate::{
@@ -56,6 +56,8 @@ pub struct Rule {
     pub retries: RetryPolicy,
     /// What goes wrong on purpose.
     pub fault: Fault,
+    /// Who may ask from pages of others.
+    pub cors: Option<Cors>,
 }
 
 /// What a rule does.
@@ -130,6 +132,7 @@ impl Rule {
             timeout: length(rule.timeout),
             retries: RetryPolicy::new(rule.retries.as_ref()),
             fault: Fault::new(rule.fault.as_ref()),
+            cors: rule.cors_policy.as_ref().map(Cors::new).transpose()?,
         })
     }
 
@@ -157,9 +160,9 @@ impl Forward {
     }
 
     /// Where copies of the request with this ticket go, and how many went there before it.
-    pub fn mirrored(&self, ticket: u64) -> impl Iterator<Item = (&To, u64)> {
+    pub fn mirrored(&self, ticket: u64) -> impl Iterator<Item = (&Mirror, u64)> {
         let all = self.mirrors.iter();
-        all.filter_map(move |mirror| Some((&mirror.to, mirror.draw(ticket)?)))
+        all.filter_map(move |mirror| Some((mirror, mirror.draw(ticket)?)))
     }
 
     /// Whether copies of some requests are made.

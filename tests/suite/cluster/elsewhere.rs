@@ -200,7 +200,7 @@ fn said() -> Result<()> {
     meeting.server.apply(&format!(
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\n\
          metadata: {{name: catalog, namespace: {namespace}}}\n\
-         spec:\n  hosts: [catalog]\n  http:\n  - corsPolicy: {{allowMethods: [GET]}}\n    \
+         spec:\n  hosts: [catalog]\n  http:\n  - retries: {{attempts: 0, retryIgnorePreviousHosts: false}}\n    \
            route: [{{destination: {{host: catalog, subset: v1}}}}]\n"
     ))?;
     is("PartlyEnforced")?;

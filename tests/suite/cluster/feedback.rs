@@ -64,7 +64,7 @@ fn partly_enforced(weight: u32) -> String {
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\n\
          metadata: {{name: catalog, namespace: {NAMESPACE}}}\n\
          spec:\n  hosts: [catalog]\n  http:\n  \
-         - corsPolicy: {{allowMethods: [GET]}}\n    \
+         - retries: {{attempts: 0, retryIgnorePreviousHosts: false}}\n    \
            route: [{{destination: {{host: catalog, subset: v1}}, weight: {weight}}}]\n"
     )
 }

@@ -1,6 +1,7 @@
 //! While the agent is away: at once after a kill, within its heartbeat after a stall; and back again.
 
 use std::{
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -21,6 +22,7 @@ use crate::{
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
         test("away::killed_and_back", killed),
+        test("away::killed_under_load", under_load),
         test("away::stopped_while_requests_are_under_way", stopped),
         test("away::stalled_and_back", stalled),
         test("away::killed_while_the_node_is_closed", closed),
@@ -50,6 +52,69 @@ fn killed() -> Result<()> {
     let _agent = lab.agent()?;
     let got = ask(INTERNAL)?;
     ensure!(got == "v2", "{got}");
+    Ok(())
+}
+
+/// One request of a client that goes on asking.
+struct Asked {
+    began: Instant,
+    ended: Instant,
+    got: Result<Vec<String>>,
+}
+
+/// Requests that are under way are cut; whoever connects afterwards is led by the rule that needs no request, and
+/// nobody waits for anything.
+fn under_load() -> Result<()> {
+    let late = COHORT.replace(
+        "http:\n  - match",
+        "http:\n  - fault: {delay: {fixedDelay: 300ms}}\n    match",
+    );
+    let Stage { agent, lab } = Stage::raise("under-load", &late)?;
+    let client = lab.pod("client")?;
+    let over = AtomicBool::new(false);
+    let ask = || {
+        let mut all = Vec::new();
+        while !over.load(Ordering::Relaxed) {
+            let began = Instant::now();
+            let got = curl(client, CATALOG, &[INTERNAL], &["-4"]);
+            let ended = Instant::now();
+            all.push(Asked { began, ended, got });
+        }
+        all
+    };
+    let (killing, killed, asked) = thread::scope(|scope| {
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+        thread::sleep(Duration::from_secs(2));
+        let killing = Instant::now();
+        let kill = agent.kill();
+        let killed = Instant::now();
+        thread::sleep(Duration::from_secs(1));
+        over.store(true, Ordering::Relaxed);
+        let asked = clients.into_iter().map(|client| {
+            let all = client.join();
+            all.map_err(|_| anyhow!("a client panicked"))
+        });
+        let asked: Result<Vec<_>> = asked.collect();
+        kill?;
+        Ok::<_, anyhow::Error>((killing, killed, asked?))
+    })?;
+    let (mut before, mut cut, mut after) = (0, 0, 0);
+    for Asked { began, ended, got } in asked.into_iter().flatten() {
+        if ended < killing {
+            ensure!(got? == ["v2"]);
+            before += 1;
+        } else if began > killed {
+            ensure!(got? == ["v1"]);
+            after += 1;
+        } else {
+            // Of those that had come to the agent, none is answered with another rule's answer.
+            cut += usize::from(got.is_err());
+        }
+    }
+    ensure!(
+        before > 0 && cut > 0 && after > 0,
+        "{before} before, {cut} cut, {after} after"
+    );
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use steer_tests::{harness::test, server::http};
 
 use crate::{
     clients::{self, INTERNAL, PUBLIC, both, curl, expected, python},
-    stage::{COHORT, Stage, ensure_same, tally},
+    stage::{COHORT, Stage, ensure_same, eventually, tally},
 };
 
 pub(crate) fn tests() -> Vec<Trial> {
@@ -187,7 +187,15 @@ fn listings() -> Result<()> {
     ] {
         ensure!(text.contains(line), "{line:?} is not said: {text}");
     }
-    Ok(())
+    let cohorts = [INTERNAL, PUBLIC, INTERNAL, INTERNAL];
+    curl(stage.client()?, CATALOG, &cohorts, &["-4"])?;
+    eventually("what rules have taken to be shown", || {
+        let text = stage.steer(&["get", "routes", "catalog", "-o", "json"])?;
+        let rows: Vec<serde_json::Value> = serde_json::from_str(&text)?;
+        let rows = rows.iter().filter(|row| row["address"] == "10.200.1.92:80");
+        let taken: Vec<u64> = rows.filter_map(|row| row["requests"].as_u64()).collect();
+        Ok(taken == [3, 1])
+    })
 }
 
 /// What is known of a client is not looked for in requests.

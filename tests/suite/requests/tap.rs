@@ -19,6 +19,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("tap::the_share_is_exact_and_ends_with_the_rule", share),
         test("tap::bodies_are_copied_up_to_a_length", bodies),
         test("tap::a_mirror_that_hangs_is_in_nobodys_way", hangs),
+        test("tap::what_does_not_fit_is_counted_and_not_waited_for", full),
     ]
 }
 
@@ -136,4 +137,30 @@ fn hangs() -> Result<()> {
     );
     all(Signal::SIGCONT)?;
     ensure_same("curl", &got?, &vec!["v1".to_owned(); 50])
+}
+
+/// Nobody reads what is copied: the buffer is full soon, clients notice nothing, and all is well afterwards.
+fn full() -> Result<()> {
+    let stage = Stage::raise("tap-full", &mirror(100))?;
+    let client = stage.client()?;
+    let agent = Pid::from_raw(i32::try_from(stage.agent.pid())?);
+    kill(agent, Signal::SIGSTOP)?;
+    // Twice as much as fits, over one connection.
+    let script = format!(
+        "body=$(mktemp); trap 'rm $body' EXIT; head -c 15000 /dev/zero > $body; \
+         curl -sS --fail -H Expect: --data-binary @$body -o /dev/null -w '%{{http_code}}\\n' '{CATALOG}?[1-1200]'"
+    );
+    let got = client.run("sh", &["-c", &script]);
+    let full = stage.reason("tap_full");
+    kill(agent, Signal::SIGCONT)?;
+    let got = got?;
+    let answered = got.lines().filter(|line| *line == "200").count();
+    ensure!(answered == 1200, "{answered} are answered");
+    ensure!(full? > 0, "all of it fit");
+    // What comes now is copied again.
+    eventually("a copy", || {
+        curl(client, CATALOG, &[PUBLIC], &[])?;
+        Ok(!noted(&stage, 1)?.is_empty())
+    })?;
+    Ok(())
 }

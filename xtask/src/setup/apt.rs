@@ -34,15 +34,19 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
         );
     }
     say("installing packages (network)");
-    let services_before = Path::new("/usr/sbin/nginx").exists();
+    let services = [("nginx-light", "nginx"), ("haproxy", "haproxy")];
+    let is_new = |&(package, service): &(&str, &str)| {
+        packages.contains(&package) && !Path::new("/usr/sbin").join(service).exists()
+    };
+    let services: Vec<_> = services.into_iter().filter(is_new).collect();
     if run(&mut install_command(packages)).is_err() {
         say("once more, with fresh package lists");
         run(&mut apt_get(&["update"]))?;
         run(&mut install_command(packages))
             .with_context(|| format!("type, and read what it says: apt-get install {list}"))?;
     }
-    if !services_before && packages.contains(&"nginx-light") {
-        stop_service("nginx")?;
+    for (_, service) in services {
+        stop_service(service)?;
     }
     Ok(())
 }

@@ -77,5 +77,6 @@ fn row(host: &Listed, rule: Option<&Shown>) -> Route {
         split_error: None,
         tickets: 0,
         generation: 0,
+        requests: None,
     }
 }

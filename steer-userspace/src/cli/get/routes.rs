@@ -54,6 +54,9 @@ pub(super) struct Route {
     /// How many the split has given out in its whole life.
     pub(super) tickets: u64,
     pub(super) generation: u32,
+    /// Of a rule that looks at requests: how many it has taken since its agent began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) requests: Option<u64>,
 }
 
 /// What one destination got.
@@ -73,8 +76,8 @@ pub(super) fn rows(seen: &Seen, filter: &Filter<'_>) -> Vec<Route> {
     let listed = routes.iter().filter(|found| filter.takes(found));
     listed
         .flat_map(|found| {
-            let looking = seen.requests(found.route).iter();
-            let looking = looking.map(|rule| of_requests(seen, found, rule));
+            let looking = seen.requests(found.route).iter().enumerate();
+            let looking = looking.map(|(index, rule)| of_requests(seen, found, index, rule));
             looking.chain([row(seen, found)])
         })
         .chain(edge::rows(seen, filter))
@@ -82,7 +85,7 @@ pub(super) fn rows(seen: &Seen, filter: &Filter<'_>) -> Vec<Route> {
 }
 
 /// A rule that looks at requests: it has no connections of its own.
-fn of_requests(seen: &Seen, found: &InForce<'_>, rule: &Shown) -> Route {
+fn of_requests(seen: &Seen, found: &InForce<'_>, index: usize, rule: &Shown) -> Route {
     Route {
         matches: rule.matches.join(" or "),
         virtual_service: virtual_service(&rule.rule),
@@ -93,6 +96,7 @@ fn of_requests(seen: &Seen, found: &InForce<'_>, rule: &Shown) -> Route {
         mirrors: rule.mirrors.clone(),
         connections: 0,
         split_error: None,
+        requests: Some(seen.taken(found.route, index)),
         ..row(seen, found)
     }
 }
@@ -128,6 +132,7 @@ fn row(seen: &Seen, found: &InForce<'_>) -> Route {
         mirrors: seen.copies(route).cloned().collect(),
         tickets: seen.tickets(route),
         generation: route.generation,
+        requests: None,
     }
 }
 
@@ -272,6 +277,7 @@ impl Row for Route {
                 "REQUESTS",
                 "FIELD",
                 "POSITION",
+                "REQUESTS",
             ]);
         }
         headers
@@ -320,6 +326,7 @@ impl Row for Route {
                 self.auto.as_ref().map_or_else(dash, measured),
                 self.field.clone().unwrap_or_else(dash),
                 self.position.clone().unwrap_or_else(dash),
+                self.requests.map_or_else(dash, |count| count.to_string()),
             ]);
         }
         cells

@@ -14,7 +14,7 @@ use crate::{
         registry::{Host, Origin},
         report::Report,
         route::World,
-        settings::SplitMode,
+        settings::{MirrorHost, SplitMode},
         virtual_services::Prepared,
     },
     source::{
@@ -49,6 +49,7 @@ pub(super) fn review(
     if prepared.mesh {
         about.hosts();
         about.split_mode();
+        about.mirror_host();
     }
     http::review(&mut about);
     l4::review(&mut about);
@@ -177,6 +178,18 @@ impl About<'_, '_> {
             let field = format!("metadata.annotations.{}", SplitMode::ANNOTATION);
             let message = format!("{text:?} is no way to split: the node's setting holds");
             let help = "write connection, request or auto";
+            self.report
+                .add(object, &field, codes::NOT_ENFORCED, message, help);
+        }
+    }
+
+    fn mirror_host(&mut self) {
+        let object = &*self.prepared.object;
+        let text = object.meta.annotations.get(MirrorHost::ANNOTATION);
+        if let Some(text) = text.filter(|text| MirrorHost::parse(text).is_none()) {
+            let field = format!("metadata.annotations.{}", MirrorHost::ANNOTATION);
+            let message = format!("{text:?} is no host of copies: they have -shadow");
+            let help = "write shadow or same";
             self.report
                 .add(object, &field, codes::NOT_ENFORCED, message, help);
         }

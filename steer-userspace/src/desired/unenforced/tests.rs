@@ -14,6 +14,12 @@ fn what_is_switched_off_asks_for_nothing() {
     for (text, expected) in [
         (r#"{"timeout": "0s", "retries": {"attempts": 0}}"#, false),
         (r#"{"corsPolicy": {}}"#, false),
+        (r#"{"corsPolicy": {"allowMethods": ["GET"]}}"#, false),
+        (
+            r#"{"corsPolicy": {"allowOrigins": [{"exact": "*"}]}}"#,
+            true,
+        ),
+        (r#"{"corsPolicy": {"unmatchedPreflights": "IGNORE"}}"#, true),
         (r#"{"timeout": "0.5s"}"#, true),
         (r#"{"retries": {"attempts": 1}}"#, true),
         (r#"{"redirect": {}}"#, true),
@@ -49,7 +55,7 @@ fn fields(text: &str) -> Vec<String> {
 
 #[test]
 fn every_field_of_a_rule_that_is_not_enforced_is_named() {
-    let all = r#"{"rewrite": {}, "timeout": "1s", "redirect": {}, "directResponse": {}, "corsPolicy": {}, "headers": {},
+    let all = r#"{"rewrite": {}, "timeout": "1s", "redirect": {}, "directResponse": {}, "headers": {},
         "retries": {"attempts": 3, "retryRemoteLocalities": true, "retryIgnorePreviousHosts": false},
         "fault": {"delay": {"exponentialDelay": "1s"}, "abort": {"http2Error": "x"}},
         "mirror": {}, "mirrors": [], "mirrorPercent": 1, "mirrorPercentage": {},
@@ -61,7 +67,6 @@ fn every_field_of_a_rule_that_is_not_enforced_is_named() {
             "retries.retryIgnorePreviousHosts",
             "fault.delay.exponentialDelay",
             "fault.abort.http2Error",
-            "corsPolicy",
             "route[1].headers.response.add.x",
         ]
     );
@@ -71,7 +76,8 @@ fn every_field_of_a_rule_that_is_not_enforced_is_named() {
 fn what_is_enforced_is_not_named() {
     let all = r#"{"rewrite": {"uri": "/"}, "timeout": "1s", "retries": {"attempts": 3, "perTryTimeout": "1s", "backoff": "1s"},
         "fault": {"delay": {"fixedDelay": "1s"}, "abort": {"httpStatus": 503}},
-        "headers": {"request": {"set": {"x": "y"}, "remove": ["z"]}}, "redirect": {"uri": "/"}}"#;
+        "headers": {"request": {"set": {"x": "y"}, "remove": ["z"]}}, "redirect": {"uri": "/"},
+        "corsPolicy": {"allowOrigins": [{"exact": "*"}]}}"#;
     assert_eq!(fields(all), [""; 0]);
 }
 

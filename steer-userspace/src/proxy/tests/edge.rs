@@ -33,13 +33,13 @@ use crate::{
 };
 
 /// A proxy with a port of the node.
-struct Edge {
+pub(super) struct Edge {
     _proxy: Proxy,
     port: u16,
 }
 
 impl Edge {
-    fn new(entrance: &Entrance) -> Self {
+    pub(super) fn new(entrance: &Entrance) -> Self {
         let free = std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
@@ -54,7 +54,7 @@ impl Edge {
         }
     }
 
-    async fn connect(&self) -> TcpStream {
+    pub(super) async fn connect(&self) -> TcpStream {
         for _ in 0..200 {
             match TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await {
                 Ok(stream) => return stream,
@@ -81,7 +81,7 @@ fn destination(at: SocketAddr, http2: bool) -> Destination {
     }
 }
 
-fn host(pattern: &str, at: SocketAddr, http2: bool) -> VirtualHost {
+pub(super) fn host(pattern: &str, at: SocketAddr, http2: bool) -> VirtualHost {
     let written = json!({"route": [{"destination": {"host": "catalog"}}]});
     VirtualHost {
         name: format!("{pattern}:80"),
@@ -102,7 +102,7 @@ fn stream(at: SocketAddr) -> Stream {
     }
 }
 
-fn site(hosts: Vec<VirtualHost>) -> Entrance {
+pub(super) fn site(hosts: Vec<VirtualHost>) -> Entrance {
     let name = "http.80".to_owned();
     Entrance::Http(Site { name, hosts })
 }

@@ -33,7 +33,10 @@ use tokio::{
 use super::super::{LoggedClient, Logs, Mirrored, Orders, Place, Proxy, Served, Tap, Told};
 use crate::{
     access_log::{Format, Writer},
-    desired::model::{Destination, Endpoint, Mirror, PodRef, RequestRule, Rule},
+    desired::{
+        MirrorHost,
+        model::{Destination, Endpoint, Mirror, PodRef, RequestRule, Rule},
+    },
     requests::Route,
     source::istio::HttpRoute,
 };
@@ -52,6 +55,8 @@ pub(super) struct Ground {
     logs: Option<Arc<Logs>>,
     /// What the tap hands over.
     pieces: Pieces,
+    /// The host that copies name.
+    mirror_host: MirrorHost,
 }
 
 type Pieces = Arc<Mutex<VecDeque<(TapHead, Vec<u8>)>>>;
@@ -97,6 +102,17 @@ impl Ground {
         this
     }
 
+    /// The same, whose copies name the same host as requests do.
+    pub(super) async fn same_host(rules: Value, endpoints: &[(&str, &[SocketAddr])]) -> Self {
+        let this = Self {
+            mirror_host: MirrorHost::Same,
+            ..Self::silent(endpoints)
+        };
+        this.serve(rules);
+        this.connect().await;
+        this
+    }
+
     /// The same, where clients send directly, and the tap hands over what they send.
     pub(super) fn tapped(rules: Value, endpoints: &[(&str, &[SocketAddr])]) -> Self {
         let this = Self::silent(endpoints);
@@ -115,6 +131,7 @@ impl Ground {
             logs: None,
             proxy: Proxy::start(Arc::new(|_| Ok(())), tap).unwrap(),
             pieces,
+            mirror_host: MirrorHost::default(),
             // Of other processes on this machine too.
             split: NEXT.fetch_add(1, Ordering::Relaxed) ^ (std::process::id() & 0xfff) << 4,
             endpoints: endpoints
@@ -202,6 +219,7 @@ impl Ground {
                 .map(|copies| Mirror {
                     to: self.destination(copies.to.subset.as_deref(), 1),
                     millionths: copies.millionths,
+                    host: self.mirror_host,
                 })
                 .collect(),
             written: Arc::new(written),
@@ -230,6 +248,11 @@ impl Ground {
     /// What became of copies.
     pub(super) fn mirrored(&self) -> Mirrored {
         self.proxy.mirrored()
+    }
+
+    /// How many requests each rule has taken.
+    pub(super) fn taken(&self) -> Vec<u64> {
+        self.proxy.taken()[&self.split].clone()
     }
 
     pub(super) fn address(&self) -> SocketAddr {

@@ -30,8 +30,8 @@ fn to(subset: &str) -> serde_json::Value {
 async fn requests_of_one_connection_follow_their_headers() {
     let (v1, v2) = (named("v1").await, named("v2").await);
     let rules = json!([
-        {"match": [{"headers": {"x-istio-cohort": {"exact": "internal"}}}], "route": [to("v2")]},
-        {"match": [{"uri": {"prefix": "/items"}}], "route": [to("v1")]},
+        {"name": "internal", "match": [{"headers": {"x-istio-cohort": {"exact": "internal"}}}], "route": [to("v2")]},
+        {"name": "items", "match": [{"uri": {"prefix": "/items"}}], "route": [to("v1")]},
     ]);
     let ground = Ground::new(rules, &[("v1", &[v1]), ("v2", &[v2])]).await;
     let mut client = ground.connect().await;
@@ -53,6 +53,7 @@ async fn requests_of_one_connection_follow_their_headers() {
     assert_eq!((none.status, none.body.as_str()), (404, ""));
     // The connection is none the worse for it.
     assert_eq!(client.ask(PLAIN).await.status, 200);
+    assert_eq!(ground.taken(), [3, 4]);
 }
 
 #[tokio::test]

@@ -18,13 +18,13 @@ fn to(subset: &str) -> Value {
 }
 
 /// A log in a folder.
-struct Log {
-    writer: Writer,
+pub(super) struct Log {
+    pub(super) writer: Writer,
     folder: tempfile::TempDir,
 }
 
 impl Log {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let writer = Writer::start().unwrap();
         writer.aim(Target::File(folder.path().join("log")));
@@ -32,7 +32,7 @@ impl Log {
     }
 
     /// So many lines, once they are there.
-    async fn lines(&self, count: usize) -> Vec<String> {
+    pub(super) async fn lines(&self, count: usize) -> Vec<String> {
         let path = self.folder.path().join("log");
         let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
         for _ in 0..1_000 {

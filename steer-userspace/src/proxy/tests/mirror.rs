@@ -10,7 +10,10 @@ use hyper::body::Incoming;
 use serde_json::json;
 use tokio::{net::TcpListener, time::sleep};
 
-use super::ground::{Ground, named, nobody, server, whole};
+use super::{
+    faults::endpoint::{How, Phase, Version, endpoint},
+    ground::{Ground, named, nobody, server, whole},
+};
 use crate::proxy::Mirrored;
 
 const PLAIN: &str = "GET /items HTTP/1.1\r\nHost: catalog.shop:80\r\n\r\n";
@@ -79,6 +82,37 @@ async fn copies_go_to_the_mirror_and_answers_do_not_come_back() {
             "POST catalog-shadow /items 100000"
         ]
     );
+}
+
+#[tokio::test]
+async fn copies_may_name_the_same_host() {
+    let (v1, (v2, heard)) = (named("v1").await, listener().await);
+    let ground = Ground::same_host(mirrored(100.0), &[("v1", &[v1]), ("v2", &[v2])]).await;
+    ground.ask(PLAIN).await;
+    until(|| ground.mirrored().answered == 1).await;
+    assert_eq!(*heard.lock().unwrap(), ["GET catalog.shop:80 /items 0"]);
+}
+
+/// The live request is not held up, and what is kept for a copy that is slow is bounded.
+#[tokio::test]
+async fn a_mirror_that_dies_is_in_nobodys_way() {
+    let v1 = named("v1").await;
+    for phase in Phase::ALL {
+        let v2 = endpoint(Version::H1, phase, How::Dies).await;
+        let ground = Ground::new(mirrored(100.0), &[("v1", &[v1]), ("v2", &[v2])]).await;
+        let post = "POST /items HTTP/1.1\r\nHost: catalog\r\nContent-Length: 10\r\n\r\n0123456789";
+        assert!(
+            ground.ask(post).await.body.ends_with("body=10"),
+            "{phase:?}"
+        );
+        until(|| {
+            let Mirrored {
+                answered, failed, ..
+            } = ground.mirrored();
+            answered + failed == 1
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

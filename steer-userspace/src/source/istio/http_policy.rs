@@ -183,6 +183,14 @@ pub struct CorsPolicy {
     pub unmatched_preflights: Option<String>,
 }
 
+impl CorsPolicy {
+    /// Whether any request is treated otherwise for it.
+    pub fn is_some(&self) -> bool {
+        let lists = [self.allow_origin.is_empty(), self.allow_origins.is_empty()];
+        lists.contains(&false) || self.unmatched_preflights.as_deref() == Some("IGNORE")
+    }
+}
+
 /// `headers`.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

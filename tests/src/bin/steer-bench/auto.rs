@@ -88,6 +88,8 @@ fn price(lab: &Lab, client: &Pod, rounds: usize) -> Result<Vec<(&'static str, f6
                 in_force(lab, modes[at])?;
                 let load = Load {
                     target,
+                    connections: 32,
+                    path: "/",
                     secs: 1,
                     close,
                     headers: &[],

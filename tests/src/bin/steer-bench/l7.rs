@@ -1,5 +1,5 @@
 //! Requests that are looked at: by steer, with a header match, and tapped for a mirror, and by Envoy with the same
-//! routes, beside clients that dial the server.
+//! routes, and by HAProxy, beside clients that dial the server.
 
 use std::{
     collections::BTreeMap,
@@ -17,6 +17,7 @@ use steer_tests::{
 
 use crate::{
     envoy::{Envoy, Listener},
+    haproxy,
     report::{Report, quartiles, say},
     throughput::zigzag,
     web::{self, Load},
@@ -35,7 +36,51 @@ const DIRECT: &str = "direct";
 const AGAIN: &str = "direct-again";
 pub(crate) const HEADER: &str = "steer-header";
 const MIRROR: &str = "steer-mirror";
-const CLIENTS: [&str; 5] = [DIRECT, AGAIN, HEADER, MIRROR, "envoy"];
+const ENVOY: &str = "envoy";
+const HAPROXY: &str = "haproxy";
+const CLIENTS: [&str; 6] = [DIRECT, AGAIN, HEADER, MIRROR, ENVOY, HAPROXY];
+
+/// A kind of load.
+struct Kind {
+    name: &'static str,
+    /// Each connection ends after one request.
+    close: bool,
+    connections: u32,
+    path: &'static str,
+    /// Whether it is only looked at in a full run.
+    full: bool,
+}
+
+impl Kind {
+    const fn of(name: &'static str, close: bool, connections: u32) -> Self {
+        Self {
+            name,
+            close,
+            connections,
+            path: web::SMALL,
+            full: true,
+        }
+    }
+}
+
+const KINDS: [Kind; 7] = [
+    Kind {
+        full: false,
+        ..Kind::of("keepalive", false, 32)
+    },
+    Kind {
+        full: false,
+        ..Kind::of("close", true, 32)
+    },
+    Kind::of("keepalive_1", false, 1),
+    Kind::of("close_1", true, 1),
+    Kind::of("keepalive_256", false, 256),
+    Kind::of("close_256", true, 256),
+    Kind {
+        path: web::LARGE,
+        ..Kind::of("megabyte", false, 32)
+    },
+];
 
 pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
     let name = Lab::fresh_name("bench-l7");
@@ -73,15 +118,20 @@ pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
     if let Err(reason) = &envoy {
         say(&format!("no Envoy: {reason:#}"));
     }
+    let other = haproxy::start(lab.pod(HAPROXY)?, PROXY, COHORT, *second, *first);
+    if let Err(reason) = &other {
+        say(&format!("no HAProxy: {reason:#}"));
+    }
     let ways: Vec<(&str, SocketAddr)> = CLIENTS
         .into_iter()
-        .filter(|name| *name != "envoy" || envoy.is_ok())
+        .filter(|name| *name != ENVOY || envoy.is_ok())
+        .filter(|name| *name != HAPROXY || other.is_ok())
         .map(|name| (name, targets[name]))
         .collect();
     let rounds = if full { 40 } else { 5 };
-    for (kind, close) in [("keepalive", false), ("close", true)] {
-        let ratios = compare(&lab, &ways, kind, close, rounds)?;
-        tell(report, kind, &ratios);
+    for kind in KINDS.iter().filter(|kind| full || !kind.full) {
+        let ratios = compare(&lab, &ways, kind, rounds)?;
+        tell(report, kind.name, &ratios);
     }
     report.figure(
         "l7.agent_rss_mb",
@@ -108,14 +158,22 @@ fn tell(report: &mut Report, kind: &str, ratios: &BTreeMap<&str, Vec<f64>>) {
         median(MIRROR).unwrap_or_default(),
     );
     let name = format!("l7.header_ratio_to_envoy.{kind}");
-    match (ratios.get(HEADER), ratios.get("envoy")) {
-        (Some(steer), Some(envoy)) => {
-            let pairs = steer.iter().zip(envoy);
-            let each: Vec<f64> = pairs.map(|(steer, envoy)| steer / envoy).collect();
-            report.at_least(&name, quartiles(&each)[1], 1.5);
-        }
-        _ => report.unavailable(&name, "there is no Envoy"),
+    match ratio(ratios, ENVOY) {
+        Some(ratio) => report.at_least(&name, ratio, 1.5),
+        None => report.unavailable(&name, "there is no Envoy"),
     }
+    let name = format!("l7.header_ratio_to_haproxy.{kind}");
+    match ratio(ratios, HAPROXY) {
+        Some(ratio) => report.figure(&name, ratio),
+        None => report.unavailable(&name, "there is no HAProxy"),
+    }
+}
+
+/// The median of the header match's rate as a ratio to another's, round by round.
+fn ratio(ratios: &BTreeMap<&str, Vec<f64>>, other: &str) -> Option<f64> {
+    let pairs = ratios.get(HEADER)?.iter().zip(ratios.get(other)?);
+    let each: Vec<f64> = pairs.map(|(steer, other)| steer / other).collect();
+    Some(quartiles(&each)[1])
 }
 
 pub(crate) fn targets(second: SocketAddr) -> BTreeMap<&'static str, SocketAddr> {
@@ -125,7 +183,8 @@ pub(crate) fn targets(second: SocketAddr) -> BTreeMap<&'static str, SocketAddr> 
         (AGAIN, second),
         (HEADER, service(1)),
         (MIRROR, service(2)),
-        ("envoy", SocketAddr::from(([127, 0, 0, 1], PROXY))),
+        (ENVOY, SocketAddr::from(([127, 0, 0, 1], PROXY))),
+        (HAPROXY, SocketAddr::from(([127, 0, 0, 1], PROXY))),
     ])
 }
 
@@ -199,8 +258,7 @@ pub(crate) fn await_hand_over(lab: &Lab, service: SocketAddr) -> Result<()> {
 fn compare<'a>(
     lab: &Lab,
     ways: &[(&'a str, SocketAddr)],
-    kind: &str,
-    close: bool,
+    kind: &Kind,
     rounds: usize,
 ) -> Result<BTreeMap<&'a str, Vec<f64>>> {
     let header = format!("{}: {}", COHORT.0, COHORT.1);
@@ -211,8 +269,10 @@ fn compare<'a>(
             let (name, target) = ways[(round + zigzag(at, ways.len())) % ways.len()];
             let load = Load {
                 target,
+                path: kind.path,
+                connections: kind.connections,
                 secs: 1,
-                close,
+                close: kind.close,
                 headers: &[&header],
             };
             let pod: &Pod = lab.pod(name)?;
@@ -226,7 +286,8 @@ fn compare<'a>(
         }
     }
     say(&format!(
-        "{kind}: requests a second as a ratio to direct, medians of {rounds} rounds of 1 s in turn (and quartiles)"
+        "{}: requests a second as a ratio to direct, medians of {rounds} rounds of 1 s in turn (and quartiles)",
+        kind.name
     ));
     for (name, _) in ways {
         let [low, middle, high] = quartiles(&ratios[name]);

@@ -18,6 +18,7 @@ mod egress;
 mod envoy;
 mod gateway;
 mod guarded;
+mod haproxy;
 mod images;
 mod l7;
 mod latency;

@@ -109,6 +109,8 @@ pub(crate) fn compare(
             let close = kind == CLOSE;
             let load = Load {
                 target,
+                path: web::SMALL,
+                connections: 32,
                 secs,
                 close,
                 headers: &[],

@@ -5,7 +5,12 @@ use std::{fs, net::SocketAddr};
 use anyhow::{Context as _, Result, ensure};
 use steer_tests::{need, pod::Pod};
 
-/// Starts nginx on `pod` with one worker; it answers a few bytes and keeps no log.
+/// What nginx answers with a few bytes.
+pub(crate) const SMALL: &str = "/";
+/// What it answers with a megabyte.
+pub(crate) const LARGE: &str = "/large";
+
+/// Starts nginx on `pod` with one worker; it keeps no log.
 pub(crate) fn serve(pod: &Pod, port: u16) -> Result<()> {
     let directory = pod.directory().display();
     let text = format!(
@@ -26,21 +31,27 @@ http {{
     server {{
         listen {port} backlog=4096;
         location / {{ return 200 'bench\\n'; }}
+        location {LARGE} {{ root {directory}; sendfile on; }}
     }}
 }}
 "
     );
     let path = pod.directory().join("nginx.conf");
     fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+    let large = pod.directory().join(LARGE.trim_start_matches('/'));
+    fs::write(large, vec![b'x'; 1 << 20])?;
     let mut command = pod.command(need::find("nginx")?)?;
     command.arg("-c").arg(&path).args(["-e", "stderr"]);
     pod.start("nginx", command)?;
     pod.wait_until_listening(port, "nginx")
 }
 
-/// What wrk does: 32 connections of one thread.
+/// What wrk does, with one thread.
 pub(crate) struct Load<'a> {
     pub(crate) target: SocketAddr,
+    pub(crate) path: &'a str,
+    /// How many connections it has at the same time.
+    pub(crate) connections: u32,
     pub(crate) secs: u32,
     /// Each connection ends after one request.
     pub(crate) close: bool,
@@ -52,9 +63,10 @@ impl Load<'_> {
     pub(crate) fn run(&self, pod: &Pod) -> Result<f64> {
         let (duration, url) = (
             format!("-d{}s", self.secs),
-            format!("http://{}/", self.target),
+            format!("http://{}{}", self.target, self.path),
         );
-        let mut arguments = vec!["-t1", "-c32", &duration];
+        let connections = format!("-c{}", self.connections);
+        let mut arguments = vec!["-t1", &connections, &duration];
         if self.close {
             arguments.extend(["-H", "Connection: close"]);
         }

@@ -35,6 +35,7 @@ pub(super) fn run(args: args::Agent, instance: &args::Instance) -> anyhow::Resul
         desired: args.egress.settings(args.naming.into()),
         limits: args.egress.limits(),
         heartbeat: args.away.heartbeat(),
+        metrics: args.metrics.settings(),
         engine: EngineSettings {
             kernel: KernelSettings {
                 pins: Pins::new(&instance.pins),

@@ -7,10 +7,12 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub(super) use away::Away;
 pub(super) use egress::Egress;
 pub(super) use install::{Install, Target, Uninstall};
+pub(super) use metrics::Metrics;
 
 mod away;
 mod egress;
 mod install;
+mod metrics;
 
 use crate::{control::DEFAULT_STATE, desired::Settings, kernel::DEFAULT_PINS};
 
@@ -494,6 +496,9 @@ pub struct Agent {
     /// When the agent is away.
     #[command(flatten)]
     pub away: Away,
+    /// What is told of traffic.
+    #[command(flatten)]
+    pub metrics: Metrics,
     /// Log lines as JSON
     #[arg(long)]
     pub log_json: bool,

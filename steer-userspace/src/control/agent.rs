@@ -1,5 +1,6 @@
 //! The agent: reads, compiles, applies, watches, and says how it stands.
 
+mod count;
 mod report;
 
 use std::{
@@ -19,6 +20,7 @@ use super::{
     Engine, EngineError, EngineSettings, Lock, LockError, clusters_file,
     connections::Connections,
     feed::{Feed, FeedError, Origin},
+    metrics::{Metrics, MetricsSettings},
     refusals::Refusals,
     requests::Requests,
     resolve::{self, Resolver, Wanted},
@@ -60,6 +62,8 @@ pub struct AgentSettings {
     pub engine: EngineSettings,
     /// By what the kernel knows that the agent lives.
     pub heartbeat: Heartbeat,
+    /// Where metrics can be asked for, if they can.
+    pub metrics: Option<MetricsSettings>,
 }
 
 /// Why the agent stopped.
@@ -144,6 +148,8 @@ pub struct Agent {
     refusals: Refusals,
     requests: Requests,
     connections: Connections,
+    /// Who counts, if anybody does.
+    metrics: Option<Metrics>,
     /// Ports that gateways need and that could not be opened, and why.
     closed: BTreeMap<u16, String>,
     _lock: Lock,
@@ -163,13 +169,20 @@ impl Agent {
         capability::drop_others()?;
         let scans = Scans::start(scanner);
         let events = Events::open(&settings.engine.kernel.pins)?;
-        let requests =
+        let mut requests =
             Requests::start(&settings.engine.kernel.pins).map_err(|source| AgentError::Io {
                 action: "starting the request proxy",
                 source,
             })?;
+        let metrics = settings.metrics.clone();
+        let metrics = metrics.map(|wanted| Metrics::start(wanted, &settings.engine.kernel.pins));
+        let metrics = metrics.transpose()?;
+        if let Some(metrics) = &metrics {
+            requests.count_by(metrics.meter());
+        }
         let (log, told) = requests.log();
-        let connections = Connections::open(&settings.engine.kernel.pins, log, told)?;
+        let made = metrics.is_some().then(|| requests.made());
+        let connections = Connections::open(&settings.engine.kernel.pins, log, told, made)?;
         let feed = Feed::open(&settings.origin).await?;
         Ok(Self {
             engine,
@@ -196,6 +209,7 @@ impl Agent {
             refusals: Refusals::default(),
             requests,
             connections,
+            metrics,
             closed: BTreeMap::new(),
             feed,
             settings,
@@ -261,7 +275,7 @@ impl Agent {
             }
         }
         self.beat(0)?;
-        self.connections.take();
+        self.connections.take(self.metrics.as_ref());
         self.requests.end();
         tracing::info!("stopped; what is in force stays in force (`steer unload` removes it)");
         Ok(())
@@ -269,6 +283,9 @@ impl Agent {
 
     /// Says that the agent lives; or, with 0, that it goes.
     fn beat(&mut self, now_ns: u64) -> Result<(), AgentError> {
+        if let Some(metrics) = &self.metrics {
+            metrics.beat(now_ns);
+        }
         Ok(self.engine.kernel_mut().maps_mut().egress.beat(now_ns)?)
     }
 
@@ -276,7 +293,7 @@ impl Agent {
     fn rest(&mut self) -> Result<(), AgentError> {
         self.engine.settle()?;
         self.take_events()?;
-        self.connections.take();
+        self.connections.take(self.metrics.as_ref());
         if std::mem::take(&mut self.clusters_changed) {
             let failed = |source| AgentError::Io {
                 action: "writing the clusters file",
@@ -301,6 +318,7 @@ impl Agent {
             let now = Instant::now();
             self.untold |= self.strays.look(&self.snapshot, node, &self.found, now);
         }
+        self.count_outcomes();
         self.look_beside();
         self.look_at_ports();
         let mirrored = self.requests.mirrored();
@@ -374,6 +392,9 @@ impl Agent {
 
     /// Takes what was read; false if nothing is to be done about it.
     fn take(&mut self, read: Result<Option<Snapshot>, Vec<Finding>>) -> Result<bool, AgentError> {
+        if let (Some(metrics), Ok(found)) = (&self.metrics, &read) {
+            metrics.read(found.is_some());
+        }
         let fresh = match read {
             Ok(None) => false,
             Ok(Some(snapshot)) => {
@@ -433,9 +454,12 @@ impl Agent {
         };
         match applied {
             Ok(applied) => {
+                // Numbers mean what they meant when connections closed.
+                self.connections.take(self.metrics.as_ref());
                 self.refused.clear();
                 self.note_rules(applied.generation);
                 self.serve();
+                self.count_apply(started.elapsed());
                 self.observe();
                 self.look_at_ports();
                 self.remove_others();
@@ -449,16 +473,19 @@ impl Agent {
                     );
                 }
             }
-            Err(error) => self.refuse(vec![report::not_applied(&error)]),
+            Err(error) => {
+                self.count_apply(started.elapsed());
+                self.refuse(vec![report::not_applied(&error)]);
+            }
         }
     }
 
-    /// Observes the connections of pods that log.
+    /// Observes the connections of pods that log; of all, if they are counted.
     fn observe(&mut self) {
         let (kernel, layout) = self.engine.kernel_and_layout();
         let followed = self
             .connections
-            .follow(&self.desired, layout, &self.found, kernel);
+            .follow(&self.desired, layout, &self.found, kernel, self.metrics.as_ref());
         if let Err(error) = followed {
             tracing::warn!(%error, "connections have no lines in the access log");
         }

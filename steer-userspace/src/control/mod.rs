@@ -12,6 +12,7 @@ mod feed;
 mod history;
 mod json_file;
 mod lock;
+mod metrics;
 mod names_file;
 mod refusals;
 mod requests;
@@ -32,6 +33,7 @@ pub use engine::{Applied, Engine, EngineError, EngineSettings};
 pub use feed::{FeedError, Origin};
 pub use history::{Entry, Rollback, entry_of, read_history, read_rollback, set_rollback};
 pub use lock::{Lock, LockError};
+pub use metrics::MetricsSettings;
 pub use names_file::{NamesFile, read_names};
 pub use refusals::{Counted, Refusal, read_refusals};
 #[cfg(test)]

@@ -22,8 +22,9 @@ use crate::{
     kernel::{OwnSockets, Pins, Tap},
     node::discover::Scan,
     plan::Layout,
-    proxy::{LoggedClient, Logs, Mirrored, Orders, Place, Proxy, Served, Take, Told},
+    proxy::{LoggedClient, Logs, Mirrored, Orders, Place, Proxy, Recent, Served, Take, Told},
     requests::{Entrance, Route, Shown, listed},
+    telemetry::Meter,
 };
 
 /// How long to wait for lines of the access log at the end.
@@ -34,6 +35,8 @@ pub(super) struct Requests {
     proxy: Proxy,
     log: Writer,
     told: Told,
+    /// Who counts requests, if anybody does.
+    meter: Option<Meter>,
     /// Whether there may be something to take back. An earlier agent may have left a file.
     busy: bool,
 }
@@ -49,8 +52,20 @@ impl Requests {
             proxy: Proxy::start(Arc::new(mark), tap)?,
             log: Writer::start()?,
             told: Told::default(),
+            meter: None,
             busy: true,
         })
+    }
+
+    /// Counts requests and copies by this from now on.
+    pub(super) fn count_by(&mut self, meter: Meter) {
+        self.proxy.count_by(meter.clone());
+        self.meter = Some(meter);
+    }
+
+    /// Connections that the proxy made lately.
+    pub(super) fn made(&self) -> Recent {
+        self.proxy.made()
     }
 
     /// What became of copies so far.
@@ -117,7 +132,7 @@ impl Requests {
     /// Whose requests have a line written; nobody's, if no pod logs.
     fn logs(&self, desired: &Desired, found: &Scan) -> Option<Arc<Logs>> {
         let wanted = &desired.access_logs;
-        if wanted.pods.is_empty() {
+        if wanted.pods.is_empty() && self.meter.is_none() {
             return None;
         }
         let clients = found.workloads.iter().map(|(pod, workload)| {
@@ -140,6 +155,7 @@ impl Requests {
             clients: clients.collect(),
             servers: servers.collect(),
             told: self.told.clone(),
+            meter: self.meter.clone(),
         }))
     }
 }

@@ -11,6 +11,7 @@ mod netlink;
 mod owners;
 mod pairs;
 mod process;
+pub mod sockets;
 mod visit;
 
 pub use error::NodeError;

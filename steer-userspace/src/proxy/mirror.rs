@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
@@ -29,7 +29,10 @@ use super::{
     body::{self, Body, Broken},
     upstream::Upstreams,
 };
-use crate::requests::{To, shadow};
+use crate::{
+    requests::{To, shadow},
+    telemetry::{Meter, Protocol},
+};
 
 /// How many copies may be under way.
 const UNDER_WAY: usize = 1024;
@@ -62,6 +65,8 @@ pub struct Mirrored {
 pub(super) struct Mirrors {
     slots: Arc<Semaphore>,
     counts: Counts,
+    /// Who counts copies by who was copied to, if anybody does.
+    pub(super) meter: OnceLock<Meter>,
 }
 
 #[derive(Default)]
@@ -89,6 +94,7 @@ impl Mirrors {
         Self {
             slots: Arc::new(Semaphore::new(UNDER_WAY)),
             counts: Counts::default(),
+            meter: OnceLock::new(),
         }
     }
 
@@ -188,8 +194,13 @@ impl Mirrors {
     }
 
     async fn send(&self, upstreams: &Arc<Upstreams>, begun: Begun) {
+        let protocol = Protocol::of(begun.request.headers());
         let answered = async {
             let response = upstreams.send(begun.to, begun.request).await.ok()?;
+            if let Some(meter) = self.meter.get() {
+                let code = response.status().as_u16();
+                meter.copied(upstreams.client(), begun.to, protocol, code);
+            }
             let mut body = response.into_body();
             // Nobody reads it; the connection may be used again once it is here.
             while let Some(piece) = body.frame().await {

@@ -27,6 +27,7 @@ mod listeners;
 mod local;
 mod mirror;
 mod note;
+mod recent;
 mod table;
 mod tap;
 mod told;
@@ -51,13 +52,17 @@ use std::{
 use steer_common::service::{ServiceKey, SplitId};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use crate::requests::{Entrance, Route};
+use crate::{
+    requests::{Entrance, Route},
+    telemetry::Meter,
+};
 use door::Door;
 use edge::Closed;
 use listeners::Listeners;
 pub use mirror::Mirrored;
 use mirror::Mirrors;
 pub use note::{LoggedClient, Logs};
+pub use recent::Recent;
 pub use tap::{Source as Tap, Take};
 pub use told::Told;
 
@@ -118,12 +123,14 @@ pub struct Proxy {
     orders: UnboundedSender<(Order, SyncSender<()>)>,
     mirrors: Arc<Mirrors>,
     closed: Closed,
+    made: Recent,
 }
 
 impl Proxy {
     /// Starts it, with nothing to serve.
     pub fn start(mark: Arc<Mark>, tap: Tap) -> io::Result<Self> {
         let door = Door::start(mark)?;
+        let made = door.made.clone();
         let mirrors = Arc::new(Mirrors::new());
         let copier = Arc::clone(&mirrors);
         let closed = Closed::default();
@@ -162,7 +169,19 @@ impl Proxy {
             orders,
             mirrors,
             closed,
+            made,
         })
+    }
+
+    /// Counts copies of requests by this from now on.
+    pub fn count_by(&self, meter: Meter) {
+        // It is said once.
+        let _again = self.mirrors.meter.set(meter);
+    }
+
+    /// Connections to endpoints that were made lately.
+    pub fn made(&self) -> Recent {
+        self.made.clone()
     }
 
     /// What became of copies so far.

@@ -24,12 +24,14 @@ use tokio::time::Instant;
 
 use super::{
     body::{Body, Broken},
+    local::GRPC_STATUS,
     told::Told,
 };
 use crate::{
     access_log::{self, Entry, Flag, Format, Writer},
     desired::model::PodRef,
     requests::Failure,
+    telemetry::Meter,
 };
 
 /// Whose lines are written, where to, and how they look.
@@ -45,6 +47,8 @@ pub struct Logs {
     pub servers: BTreeMap<IpAddr, PodRef>,
     /// Connections whose requests were logged by those.
     pub told: Told,
+    /// Who counts requests, if anybody does.
+    pub meter: Option<Meter>,
 }
 
 /// A pod that asks.
@@ -112,7 +116,7 @@ impl Logs {
         let Some(client) = self.clients.get(&cookie) else {
             return Note::default();
         };
-        if !client.logs && self.servers.is_empty() {
+        if !client.logs && self.servers.is_empty() && self.meter.is_none() {
             return Note::default();
         }
         let path = request.uri().path_and_query();
@@ -354,6 +358,9 @@ impl Drop for Noted {
         let found = std::mem::take(&mut *self.found());
         let entry = self.entry(&found);
         let logs = &self.logs;
+        if let Some(meter) = &logs.meter {
+            meter.request(&entry);
+        }
         if self.client.logs {
             logs.writer.hand_over(logs.format.line(&entry));
         }
@@ -427,7 +434,8 @@ impl hyper::body::Body for Sent {
                 };
                 self.noted.found().flags.insert(flag);
             }
-            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+            Poll::Ready(Some(Ok(frame))) => self.trailers(frame),
+            Poll::Pending => {}
         }
         next
     }
@@ -438,6 +446,17 @@ impl hyper::body::Body for Sent {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl Sent {
+    /// The status of gRPC comes after the body, if there is one.
+    fn trailers(&self, frame: &Frame<Bytes>) {
+        let status = frame.trailers_ref().and_then(|all| all.get(GRPC_STATUS));
+        if let Some(status) = status {
+            let mut found = self.noted.found();
+            found.answer.insert(GRPC_STATUS, status.clone());
+        }
     }
 }
 

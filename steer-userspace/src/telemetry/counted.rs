@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Series that a node has at most.
-pub const SERIES_MAX: usize = 20_000;
+pub(super) const SERIES_MAX: usize = 20_000;
 
 /// Series of pods that are gone stay for so long: five minutes, which every scrape sees.
 const EXPIRE_NS: u64 = 300_000_000_000;
@@ -283,22 +283,13 @@ fn add(tcp: &mut Tcp, accepted: bool, moved: Moved) {
 }
 
 fn asked(request: &crate::access_log::Request, code: u16) -> Asked {
-    let header = |headers: &http::HeaderMap, name: &str| {
-        let found = headers.get(name).and_then(|value| value.to_str().ok());
-        found.map(str::to_owned)
-    };
-    let content = header(&request.headers, "content-type");
-    let is_grpc = content.is_some_and(|content| content.starts_with("application/grpc"));
+    let protocol = Protocol::of(&request.headers);
+    let grpc = request.answer.get("grpc-status");
+    let grpc = grpc.filter(|_| protocol == Protocol::Grpc);
     Asked {
-        protocol: if is_grpc {
-            Protocol::Grpc
-        } else {
-            Protocol::Http
-        },
+        protocol,
         code,
-        grpc: header(&request.answer, "grpc-status")
-            .filter(|_| is_grpc)
-            .and_then(|status| status.parse().ok()),
+        grpc: grpc.and_then(|status| status.to_str().ok()?.parse().ok()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use http::{HeaderMap, header::CONTENT_TYPE};
 use prometheus_client::encoding::{EncodeLabel as _, EncodeLabelSet, LabelSetEncoder};
 
 use super::{
@@ -73,6 +74,13 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// What a request with these headers speaks.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let content = headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+        let is_grpc = content.is_some_and(|content| content.starts_with(b"application/grpc"));
+        if is_grpc { Self::Grpc } else { Self::Http }
+    }
+
     /// As the label has it.
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 //! How many were at most so large.
 
 /// Upper bounds of a histogram; what is larger counts in the sum and the count alone.
-pub type Bounds = &'static [f64];
+pub(super) type Bounds = &'static [f64];
 
 /// Milliseconds: some of those that Istio has, so that a series is not longer than it must be.
 pub(super) const MILLISECONDS: Bounds = &[

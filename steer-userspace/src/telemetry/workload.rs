@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::source::object::{Controller, Meta};
 
 /// What stands where nothing is known. Series without a label would not be seen.
-pub const UNKNOWN: &str = "unknown";
+pub(super) const UNKNOWN: &str = "unknown";
 
 /// A workload. Pods of one workload share its series.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]

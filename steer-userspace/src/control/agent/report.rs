@@ -26,6 +26,9 @@ impl Agent {
             let policy = self.engine.layout().policy_name(event.policy);
             let seen = self.engine.kernel().maps().egress.name_seen(&key);
             let (refusal, process) = refusals::refusal(&event, pod, policy, seen);
+            if let Some(metrics) = self.metrics.as_ref().filter(|_| refusal.is_of_tcp()) {
+                metrics.refused(refusal.pod.as_ref());
+            }
             self.refusals.take(refusal, process);
         }
         let written = self.refusals.write(&self.settings.engine.state);
@@ -69,6 +72,7 @@ impl Agent {
             source,
         };
         let status = self.status();
+        self.count_status(&status);
         if let Some(feedback) = self.feedback.as_ref().filter(|_| self.untold) {
             let report = report(&self.snapshot, &status.findings);
             feedback.tell(report, self.outcome == Outcome::InForce);

@@ -8,7 +8,7 @@ use steer_common::{
     service::{CLASS_ANYONE, ClassId, ServiceKey, SplitId},
 };
 
-use super::args::Instance;
+use super::{args::Instance, get::Held};
 use crate::{
     control::{read_clusters, read_edge, read_names, read_requests, read_status},
     desired::model::Cluster,
@@ -34,6 +34,8 @@ pub(super) struct Seen {
     pub(super) edge: Vec<Listed>,
     /// What the agent says.
     pub(super) status: serde_json::Value,
+    /// Connections of this node's pods, if they were looked for.
+    pub(super) connections: Vec<Held>,
     /// The second of the monotonic clock at which it was read.
     pub(super) now_secs: u32,
 }
@@ -62,6 +64,7 @@ impl Instance {
             requests,
             edge,
             status: self.status()?.unwrap_or_default(),
+            connections: Vec::new(),
             now_secs: now_secs(),
         })
     }

@@ -19,6 +19,7 @@ use tokio::{
 use super::{
     Engine, EngineError, EngineSettings, Lock, LockError, clusters_file,
     connections::Connections,
+    events,
     feed::{Feed, FeedError, Origin},
     metrics::{Metrics, MetricsSettings},
     refusals::Refusals,
@@ -150,6 +151,8 @@ pub struct Agent {
     connections: Connections,
     /// Who counts, if anybody does.
     metrics: Option<Metrics>,
+    /// Who is told what happens; nobody, if there is no socket.
+    told_events: Option<events::Events>,
     /// Ports that gateways need and that could not be opened, and why.
     closed: BTreeMap<u16, String>,
     _lock: Lock,
@@ -183,6 +186,10 @@ impl Agent {
         let (log, told) = requests.log();
         let made = metrics.is_some().then(|| requests.made());
         let connections = Connections::open(&settings.engine.kernel.pins, log, told, made)?;
+        let told_events = events::Events::start(&settings.engine.state);
+        let told_events = told_events
+            .inspect_err(|error| tracing::warn!(%error, "`steer events` has nobody to ask"))
+            .ok();
         let feed = Feed::open(&settings.origin).await?;
         Ok(Self {
             engine,
@@ -210,6 +217,7 @@ impl Agent {
             requests,
             connections,
             metrics,
+            told_events,
             closed: BTreeMap::new(),
             feed,
             settings,
@@ -464,6 +472,11 @@ impl Agent {
                 self.look_at_ports();
                 self.remove_others();
                 if applied.steps > 0 {
+                    self.tell_event(events::What::Reconfigured {
+                        generation: applied.generation,
+                        services_changed: applied.services_changed,
+                        writes: applied.steps,
+                    });
                     tracing::info!(
                         generation = applied.generation,
                         services_changed = applied.services_changed,
@@ -483,9 +496,13 @@ impl Agent {
     /// Observes the connections of pods that log; of all, if they are counted.
     fn observe(&mut self) {
         let (kernel, layout) = self.engine.kernel_and_layout();
-        let followed = self
-            .connections
-            .follow(&self.desired, layout, &self.found, kernel, self.metrics.as_ref());
+        let followed = self.connections.follow(
+            &self.desired,
+            layout,
+            &self.found,
+            kernel,
+            self.metrics.as_ref(),
+        );
         if let Err(error) = followed {
             tracing::warn!(%error, "connections have no lines in the access log");
         }

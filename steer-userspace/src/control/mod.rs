@@ -7,6 +7,7 @@ mod connections;
 mod edge;
 mod edge_file;
 mod engine;
+mod events;
 mod features;
 mod feed;
 mod history;
@@ -30,6 +31,7 @@ pub use agent::{Agent, AgentError, AgentSettings};
 pub use clusters_file::read_clusters;
 pub use edge_file::read_edge;
 pub use engine::{Applied, Engine, EngineError, EngineSettings};
+pub use events::{Happened, NAME as EVENTS_SOCKET, What};
 pub use feed::{FeedError, Origin};
 pub use history::{Entry, Rollback, entry_of, read_history, read_rollback, set_rollback};
 pub use lock::{Lock, LockError};
@@ -45,7 +47,7 @@ pub use watch::Watch;
 
 /// Every file that an agent keeps in its state directory; the lock last, so that whoever removes them in
 /// this order lets no agent start in between.
-pub const STATE_FILES: [&str; 9] = [
+pub const STATE_FILES: [&str; 10] = [
     history::HISTORY_FILE,
     history::ROLLBACK_FILE,
     names_file::NAME,
@@ -54,6 +56,7 @@ pub const STATE_FILES: [&str; 9] = [
     edge_file::NAME,
     refusals::FILE,
     status::NAME,
+    events::NAME,
     lock::NAME,
 ];
 

@@ -13,7 +13,8 @@ use netlink_packet_sock_diag::{
 };
 use netlink_sys::{Socket, SocketAddr as KernelAddr, protocols::NETLINK_SOCK_DIAG};
 
-use super::{NodeError, connections::Insider, visit};
+use super::{NodeError, connections::Insider, process, visit};
+use crate::kernel::netns;
 
 /// Where fields of the kernel's `tcp_info` are (include/uapi/linux/tcp.h): a newer kernel adds behind them.
 const RTT: usize = 68;
@@ -42,14 +43,14 @@ pub struct Open {
 /// Namespaces that are asked, by their cookies.
 #[derive(Default)]
 pub struct Sockets {
-    open: BTreeMap<u64, (Insider, Socket)>,
+    open: BTreeMap<u64, (Option<Insider>, Socket)>,
 }
 
 impl Sockets {
     /// Asks these from now on, and no others. One whose process is gone is left out.
     pub fn follow(&mut self, wanted: &BTreeMap<u64, Insider>) -> Result<(), NodeError> {
         self.open
-            .retain(|cookie, (insider, _)| wanted.get(cookie) == Some(insider));
+            .retain(|cookie, (insider, _)| wanted.get(cookie) == insider.as_ref());
         let fresh = wanted
             .iter()
             .filter(|(cookie, _)| !self.open.contains_key(cookie))
@@ -62,10 +63,28 @@ impl Sockets {
         let opened = visit::inside(&files, open)?;
         for ((cookie, insider, _), socket) in fresh.iter().zip(opened) {
             if let Ok(socket) = socket {
-                self.open.insert(*cookie, (*insider, socket));
+                self.open.insert(*cookie, (Some(*insider), socket));
             }
         }
         Ok(())
+    }
+
+    /// Those of all namespaces of this machine whose cookie is wanted.
+    pub fn of(is_wanted: impl Fn(u64) -> bool) -> Result<Self, NodeError> {
+        let walk = process::walk()?;
+        let first = walk.namespaces.values().filter_map(|pids| pids.first());
+        let files = first.filter_map(|pid| File::open(format!("/proc/{pid}/ns/net")).ok());
+        let files: Vec<File> = files.collect();
+        let opened = visit::inside(&files.iter().collect::<Vec<_>>(), open)?;
+        let mut this = Self::default();
+        for socket in opened.into_iter().flatten() {
+            if let Ok(cookie) = netns::cookie(&socket)
+                && is_wanted(cookie)
+            {
+                this.open.insert(cookie, (None, socket));
+            }
+        }
+        Ok(this)
     }
 
     /// The connections of each that answers.

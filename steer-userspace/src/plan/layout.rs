@@ -153,7 +153,8 @@ impl Layout {
     /// The egress policy of a pod, by the cookie of its namespace.
     pub fn policy_of(&self, cookie: u64) -> steer_common::egress::PolicyId {
         let row = self.sources.get(&cookie).map(|(_, row)| row);
-        row.and_then(|row| row.policy.of(cookie)).unwrap_or_default()
+        row.and_then(|row| row.policy.of(cookie))
+            .unwrap_or_default()
     }
 
     /// How many rows wait for a grace period.

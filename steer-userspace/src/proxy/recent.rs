@@ -31,7 +31,8 @@ impl Recent {
         let is_due = |tidied: Instant| now.duration_since(tidied) >= RECENT;
         if made.tidied.is_none_or(is_due) {
             made.tidied = Some(now);
-            made.all.retain(|_, since| now.duration_since(*since) < RECENT);
+            made.all
+                .retain(|_, since| now.duration_since(*since) < RECENT);
         }
         if made.all.len() < MAX {
             made.all.insert(local, now);

@@ -99,7 +99,16 @@ impl Counted {
             return;
         };
         let before = self.tracked.before(&place);
-        let (was_open, by_then) = before.map_or((0, Moved { sent: 0, received: 0 }), |by| (1, by));
+        let (was_open, by_then) = before.map_or(
+            (
+                0,
+                Moved {
+                    sent: 0,
+                    received: 0,
+                },
+            ),
+            |by| (1, by),
+        );
         let moved = Moved {
             sent: record.sent.saturating_sub(by_then.sent),
             received: record.received.saturating_sub(by_then.received),
@@ -293,7 +302,10 @@ fn asked(request: &crate::access_log::Request, code: u16) -> Asked {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "bytes of one body stay below 2^52")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "bytes of one body stay below 2^52"
+)]
 fn precise(bytes: u64) -> f64 {
     bytes as f64
 }

@@ -99,12 +99,13 @@ impl fmt::Display for Flags<'_> {
             return f.write_str("-");
         };
         f.write_str(first.name())?;
-        more.iter().try_for_each(|flag| write!(f, ",{}", flag.name()))
+        more.iter()
+            .try_for_each(|flag| write!(f, ",{}", flag.name()))
     }
 }
 
-/// Names of all labels, in the order in which they are written.
-pub(super) const LABELS: [&str; 24] = [
+/// Names of all labels, in the order in which they are written; the last two are those of requests.
+pub const LABELS: [&str; 25] = [
     "reporter",
     "source_workload",
     "source_workload_namespace",
@@ -128,12 +129,9 @@ pub(super) const LABELS: [&str; 24] = [
     "connection_security_policy",
     "request_protocol",
     "response_flags",
-    // Of requests alone:
     "response_code",
+    "grpc_response_status",
 ];
-
-/// The last label of a request.
-pub(super) const GRPC: &str = "grpc_response_status";
 
 /// The labels of a series of connections, or of requests.
 #[derive(Debug)]
@@ -184,7 +182,7 @@ impl EncodeLabelSet for Labels<'_> {
         if let Some(asked) = self.asked {
             put(LABELS[23], &asked.code.to_string())?;
             let grpc = asked.grpc.map(|status| status.to_string());
-            put(GRPC, &grpc.unwrap_or_default())?;
+            put(LABELS[24], &grpc.unwrap_or_default())?;
         }
         Ok(())
     }

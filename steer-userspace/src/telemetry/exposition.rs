@@ -165,7 +165,10 @@ fn histogram(encoder: &mut Encoder<'_>, found: &Histogram) -> fmt::Result {
     encoder.encode_histogram::<NoLabelSet>(found.sum, found.count, &found.buckets(), None)
 }
 
-fn begin<'e>(encoder: &'e mut DescriptorEncoder<'_>, metric: Metric) -> Result<Encoder<'e>, fmt::Error> {
+fn begin<'e>(
+    encoder: &'e mut DescriptorEncoder<'_>,
+    metric: Metric,
+) -> Result<Encoder<'e>, fmt::Error> {
     // The library adds it again.
     let name = metric.name.trim_end_matches("_total");
     encoder.encode_descriptor(name, metric.help, None, metric.kind.of_client())

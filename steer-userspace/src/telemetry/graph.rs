@@ -94,7 +94,12 @@ fn at<'a>(all: &'a mut BTreeMap<Key, Traffic>, edge: &Edge) -> &'a mut Traffic {
     } else {
         edge.service.host.clone()
     };
-    let key = (source.clone(), service.clone(), destination.clone(), edge.reporter);
+    let key = (
+        source.clone(),
+        service.clone(),
+        destination.clone(),
+        edge.reporter,
+    );
     all.entry(key).or_insert_with(|| Traffic {
         source,
         service,

@@ -65,7 +65,11 @@ mod tests {
         for value in [0.0, 1.0, 1.5, 100.0, 1e9] {
             histogram.add(value);
         }
-        let counts: Vec<u64> = histogram.buckets().iter().map(|(_, count)| *count).collect();
+        let counts: Vec<u64> = histogram
+            .buckets()
+            .iter()
+            .map(|(_, count)| *count)
+            .collect();
         assert_eq!(counts, [2, 2, 0, 0, 0, 0]);
         assert_eq!(histogram.count, 5);
     }

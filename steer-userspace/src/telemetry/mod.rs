@@ -24,7 +24,7 @@ mod workload;
 
 pub use counted::Counted;
 pub use directory::{Directory, Service};
-pub use edge::{Asked, Edge, Protocol, Reporter};
+pub use edge::{Asked, Edge, LABELS, Protocol, Reporter};
 pub use exact::split_error;
 pub use exposition::Scrape;
 pub use graph::Graph;

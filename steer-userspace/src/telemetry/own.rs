@@ -109,7 +109,9 @@ impl Samples {
     pub(super) fn put(&mut self, metric: Metric, labels: &[&str], value: f64) {
         let labels = metric.labels.iter().copied().zip(labels);
         let sample = Sample {
-            labels: labels.map(|(name, text)| (name, (*text).to_owned())).collect(),
+            labels: labels
+                .map(|(name, text)| (name, (*text).to_owned()))
+                .collect(),
             value,
         };
         match self.0.iter_mut().find(|(known, _)| *known == metric) {
@@ -208,12 +210,17 @@ impl Samples {
             }
             for (placed, count) in route.destinations().iter().zip(&counts) {
                 let cluster = names.destinations.get(&placed.subset);
-                let cluster = cluster.map_or_else(|| "?".to_owned(), |name| DestinationName::cluster(name));
+                let cluster =
+                    cluster.map_or_else(|| "?".to_owned(), |name| DestinationName::cluster(name));
                 connections.push((own.clone(), cluster, *count));
             }
         }
         for (own, error) in errors {
-            self.put(registry::SPLIT_ERROR, &own.each_ref().map(String::as_str), error);
+            self.put(
+                registry::SPLIT_ERROR,
+                &own.each_ref().map(String::as_str),
+                error,
+            );
         }
         for ([namespace, service, port, address, client], cluster, count) in connections {
             let labels = [&*namespace, &service, &port, &address, &client, &cluster];

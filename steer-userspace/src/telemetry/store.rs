@@ -153,9 +153,8 @@ impl Store {
     /// Lets go of series that have counted nothing for so long and whose ends are not there any more.
     pub(super) fn expire(&mut self, after_ns: u64, is_there: impl Fn(&Edge) -> bool) {
         let now_ns = self.now_ns;
-        let stays = |edge: &Edge, at_ns: u64| {
-            now_ns.saturating_sub(at_ns) < after_ns || is_there(edge)
-        };
+        let stays =
+            |edge: &Edge, at_ns: u64| now_ns.saturating_sub(at_ns) < after_ns || is_there(edge);
         self.tcp.retain(|edge, found| stays(edge, found.at_ns));
         self.requests
             .retain(|(edge, _), found| stays(edge, found.at_ns));

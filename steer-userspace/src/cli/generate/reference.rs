@@ -11,6 +11,9 @@ use steer_common::{
 };
 
 mod egress;
+mod metrics;
+
+pub(super) use metrics::metrics;
 
 use crate::{
     cli::{status::outcome, text::Text},

@@ -1,6 +1,7 @@
 //! `steer get`: what the kernel holds, read from its maps.
 
 mod clusters;
+mod connections;
 mod edge;
 mod egress;
 mod endpoints;
@@ -9,6 +10,7 @@ mod routes;
 mod services;
 mod workloads;
 
+pub(super) use connections::Held;
 pub(super) use egress::told;
 pub(super) use routes::{Share, field, position, shares, virtual_service};
 
@@ -21,7 +23,11 @@ use super::{
 
 /// Runs a listing.
 pub(super) fn run(what: &Get, instance: &Instance) -> anyhow::Result<Exit> {
-    output::write(&text(what, &instance.read()?)?)?;
+    let mut seen = instance.read()?;
+    if let Get::Connections(_) = what {
+        seen.connections = connections::look(instance, &seen)?;
+    }
+    output::write(&text(what, &seen)?)?;
     Ok(Exit::Done)
 }
 
@@ -35,6 +41,7 @@ pub(super) fn text(what: &Get, seen: &Seen) -> anyhow::Result<String> {
         Get::Workloads(args) => list(args, seen, workloads::rows),
         Get::Egress(args) => list(args, seen, egress::rows),
         Get::Names(args) => list(args, seen, names::rows),
+        Get::Connections(args) => list(args, seen, connections::rows),
     }
 }
 

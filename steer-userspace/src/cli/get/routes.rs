@@ -2,11 +2,7 @@
 //! they are, how deep they look, what each destination got and how exactly.
 
 use serde::Serialize;
-use steer_common::{
-    Proto, Route as RouteRow,
-    addr::Peer,
-    service::ROUTE_HIDDEN,
-};
+use steer_common::{Proto, Route as RouteRow, addr::Peer, service::ROUTE_HIDDEN};
 
 use super::{Filter, edge};
 use crate::{

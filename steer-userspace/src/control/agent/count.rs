@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Agent, Outcome, Status};
-use crate::{
-    access_log,
-    proxy::Mirrored,
-    telemetry::Standing,
-};
+use steer_common::reason::Reason;
+
+use super::{super::events::What, Agent, Outcome, Status};
+use crate::{access_log, proxy::Mirrored, telemetry::Standing};
 
 impl Agent {
     /// Something else is in force, or could not be put there.
@@ -36,8 +34,21 @@ impl Agent {
         });
     }
 
-    /// What became of copies and lines.
-    pub(super) fn count_outcomes(&self) {
+    /// Tells whoever listens.
+    pub(super) fn tell_event(&self, what: What) {
+        if let Some(events) = &self.told_events {
+            events.tell(what);
+        }
+    }
+
+    /// What became of copies and lines, and what DNS answers taught.
+    pub(super) fn count_outcomes(&mut self) {
+        if let Some(events) = &mut self.told_events {
+            events.mirrored(self.requests.mirrored());
+            if let Ok(taught) = self.engine.kernel().maps().given(Reason::AnswerLearned) {
+                events.learned(taught);
+            }
+        }
         let Some(metrics) = &self.metrics else { return };
         let (mirrored, lines) = (self.requests.mirrored(), self.requests.logged());
         metrics.stand(|standing| outcomes(standing, mirrored, lines));

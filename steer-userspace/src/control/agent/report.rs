@@ -6,7 +6,9 @@ use steer_common::egress::LearnedKey;
 
 use super::{
     super::{
-        EngineError, company, edge, features, refusals,
+        EngineError, company, edge,
+        events::What,
+        features, refusals,
         status::{AccessLog, State, Status},
     },
     Agent, AgentError, Outcome,
@@ -28,6 +30,9 @@ impl Agent {
             let (refusal, process) = refusals::refusal(&event, pod, policy, seen);
             if let Some(metrics) = self.metrics.as_ref().filter(|_| refusal.is_of_tcp()) {
                 metrics.refused(refusal.pod.as_ref());
+            }
+            if let Some(events) = &self.told_events {
+                events.refused(&refusal, process.as_ref());
             }
             self.refusals.take(refusal, process);
         }
@@ -61,6 +66,10 @@ impl Agent {
             generation = self.engine.generation(),
             "the configuration is refused; the last good one stays in force"
         );
+        self.tell_event(What::ConfigurationRefused {
+            generation: self.engine.generation(),
+            reasons: findings.iter().map(|found| found.message.clone()).collect(),
+        });
         self.refused = findings;
         self.untold = true;
     }

@@ -94,10 +94,26 @@ fn fills(live: &Live, capacity: Capacity) -> Vec<Fill> {
         fill("ENDPOINTS", live.endpoints.len(), capacity.endpoints),
         fill("COUNTERS", live.counters.len(), capacity.counters),
         fill("SOURCES", live.sources.len(), capacity.sources),
-        fill("EGRESS_NETS", live.egress.nets.len(), limits::EGRESS_NETS_MAX),
-        fill("EGRESS_NAMES", live.egress.names.len(), limits::EGRESS_NAMES_MAX),
-        fill("EGRESS_HOSTS", live.egress.hosts.len(), limits::EGRESS_HOSTS_MAX),
-        fill("EGRESS_LEARNED", live.learned.len(), limits::EGRESS_LEARNED_MAX),
+        fill(
+            "EGRESS_NETS",
+            live.egress.nets.len(),
+            limits::EGRESS_NETS_MAX,
+        ),
+        fill(
+            "EGRESS_NAMES",
+            live.egress.names.len(),
+            limits::EGRESS_NAMES_MAX,
+        ),
+        fill(
+            "EGRESS_HOSTS",
+            live.egress.hosts.len(),
+            limits::EGRESS_HOSTS_MAX,
+        ),
+        fill(
+            "EGRESS_LEARNED",
+            live.learned.len(),
+            limits::EGRESS_LEARNED_MAX,
+        ),
         fill("NAMES_SEEN", live.names_seen.len(), limits::NAMES_SEEN_MAX),
     ]
 }

@@ -86,6 +86,7 @@ impl Ground {
             clients: BTreeMap::from([(1, client)]),
             servers: BTreeMap::new(),
             told: Told::default(),
+            meter: None,
         };
         let this = Self {
             logs: Some(Arc::new(logs)),

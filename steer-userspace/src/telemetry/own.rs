@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use steer_common::{
+    Proto,
     reason::Reason,
     service::{CLASS_ANYONE, ClassId},
 };
@@ -193,12 +194,20 @@ impl Samples {
             }
             let port = key.port.to_string();
             let address = key.addr.to_string();
+            let transport = Proto::from_number(key.proto.into()).map_or("?", Proto::name);
             let client = match standing.classes.get(&key.class) {
                 _ if key.class == CLASS_ANYONE => "*".to_owned(),
                 Some(text) => text.clone(),
                 None => format!("class {}", key.class),
             };
-            let own = [&*service.namespace, &service.name, &port, &address, &client];
+            let own = [
+                &*service.namespace,
+                &service.name,
+                &port,
+                transport,
+                &address,
+                &client,
+            ];
             let own = own.map(str::to_owned);
             let counters = route.counters..;
             let counts = counters.take(route.destinations().len());
@@ -222,8 +231,17 @@ impl Samples {
                 error,
             );
         }
-        for ([namespace, service, port, address, client], cluster, count) in connections {
-            let labels = [&*namespace, &service, &port, &address, &client, &cluster];
+        for ([namespace, service, port, transport, address, client], cluster, count) in connections
+        {
+            let labels = [
+                &*namespace,
+                &service,
+                &port,
+                &transport,
+                &address,
+                &client,
+                &cluster,
+            ];
             self.put(registry::ROUTE_CONNECTIONS, &labels, number(count));
         }
     }

@@ -155,7 +155,14 @@ pub(super) const FINDINGS: Metric = gauge(
 pub(super) const PODS: Metric = gauge("steer_pods", &[], "Pods of this node that were found");
 pub(super) const SPLIT_ERROR: Metric = gauge(
     "steer_route_split_error",
-    &["service_namespace", "service", "port", "address", "client"],
+    &[
+        "service_namespace",
+        "service",
+        "port",
+        "transport",
+        "address",
+        "client",
+    ],
     "Largest distance of a destination's connections from its exact share, since the weights took \
      effect: below 1 within a period of the weights, 0 at its end",
 );
@@ -165,6 +172,7 @@ pub(super) const ROUTE_CONNECTIONS: Metric = counter(
         "service_namespace",
         "service",
         "port",
+        "transport",
         "address",
         "client",
         "cluster",

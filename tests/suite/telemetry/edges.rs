@@ -244,6 +244,7 @@ fn own() -> Result<()> {
     ensure!(stage.get("/healthz")? == "ok\n", "it lives");
     let route = [
         ("service", "catalog"),
+        ("transport", "tcp"),
         ("address", "10.200.1.92"),
         ("client", "*"),
     ];

@@ -44,6 +44,9 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     if !services_before && packages.contains(&"nginx-light") {
         stop_service("nginx")?;
     }
+    if packages.contains(&"prometheus") {
+        stop_service("prometheus")?;
+    }
     Ok(())
 }
 
@@ -80,7 +83,7 @@ fn stop_service(name: &str) -> Result<()> {
         return Ok(());
     }
     say(&format!(
-        "the lab runs its own {name}: the host's service is switched off again"
+        "only the programs of {name} are wanted: the host's service is switched off again"
     ));
     run(Command::new("systemctl").args(["disable", "--now", name]))
 }

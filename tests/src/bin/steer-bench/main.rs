@@ -27,6 +27,7 @@ mod requests;
 mod rules;
 mod split;
 mod supervise;
+mod telemetry;
 mod throughput;
 mod web;
 mod worker;
@@ -74,6 +75,8 @@ enum Bench {
     Requests,
     /// What a large cluster costs an agent, and its API server
     Cluster,
+    /// What it costs to count traffic
+    Telemetry,
     /// Dials on command, for `connect`
     #[value(hide = true)]
     Worker,
@@ -111,6 +114,7 @@ fn measure(args: &Args) -> Result<()> {
         Bench::L7 => l7::run(args.full, &mut report)?,
         Bench::Requests => requests::run(args.full, &mut report)?,
         Bench::Cluster => churn::run(args.full, &mut report)?,
+        Bench::Telemetry => telemetry::run(args.full, &mut report)?,
         Bench::Worker => {}
     }
     figure::print(io::stdout().lock(), report.figures())?;

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use steer_common::{
-    Proto,
+    Proto, Route,
     reason::Reason,
-    service::{CLASS_ANYONE, ClassId},
+    service::{CLASS_ANYONE, ClassId, ServiceKey},
 };
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     finding::{Finding, Severity},
-    image::{DestinationName, canary},
+    image::{ServiceName, canary},
     live::Live,
     plan::Names,
 };
@@ -180,70 +180,90 @@ impl Samples {
     }
 
     fn routes(&mut self, live: &Live, standing: &Standing) {
-        let (mut errors, mut connections) = (Vec::new(), Vec::new());
-        for (key, row) in &live.services {
-            let names = &standing.names;
-            let Some(route) = live.routes.get(row) else {
-                continue;
-            };
-            let Some(service) = names.services.get(&route.service) else {
-                continue;
-            };
-            if canary::is(service) {
-                continue;
+        let used = live.services.iter().filter_map(|(key, row)| {
+            let route = Used::new(key, live.routes.get(row)?, live, standing)?;
+            (route.counts.iter().sum::<u64>() > 0).then_some(route)
+        });
+        let mut used: Vec<Used<'_>> = used.collect();
+        let left_out = used.len().saturating_sub(ROUTES_MAX);
+        used.truncate(ROUTES_MAX);
+        for found in &used {
+            if let Some(error) = split_error(found.route, &found.counts) {
+                self.put(registry::SPLIT_ERROR, &found.labels(), error);
             }
-            let port = key.port.to_string();
-            let address = key.addr.to_string();
-            let transport = Proto::from_number(key.proto.into()).map_or("?", Proto::name);
-            let client = match standing.classes.get(&key.class) {
+        }
+        for found in &used {
+            let clusters = found.clusters(&standing.names);
+            for (cluster, count) in clusters.iter().zip(&found.counts) {
+                let labels = [found.labels().as_slice(), &[cluster]].concat();
+                self.put(registry::ROUTE_CONNECTIONS, &labels, number(*count));
+            }
+        }
+        self.put(registry::ROUTES_LEFT_OUT, &[], number(left_out as u64));
+    }
+}
+
+/// Routes that have series of their own.
+const ROUTES_MAX: usize = 5_000;
+
+/// A route that connections took.
+struct Used<'a> {
+    service: &'a ServiceName,
+    route: &'a Route,
+    port: String,
+    transport: &'static str,
+    address: String,
+    client: String,
+    /// Of its destinations, in their order.
+    counts: Vec<u64>,
+}
+
+impl<'a> Used<'a> {
+    /// None if nobody knows its name, or it is the agent's own.
+    fn new(
+        key: &ServiceKey,
+        route: &'a Route,
+        live: &Live,
+        standing: &'a Standing,
+    ) -> Option<Self> {
+        let service = standing.names.services.get(&route.service)?;
+        if canary::is(service) {
+            return None;
+        }
+        let counters = (route.counters..).take(route.destinations().len());
+        let count = |counter| live.counters.get(&counter).copied().unwrap_or_default();
+        Some(Self {
+            service,
+            route,
+            port: key.port.to_string(),
+            transport: Proto::from_number(key.proto.into()).map_or("?", Proto::name),
+            address: key.addr.to_string(),
+            client: match standing.classes.get(&key.class) {
                 _ if key.class == CLASS_ANYONE => "*".to_owned(),
                 Some(text) => text.clone(),
                 None => format!("class {}", key.class),
-            };
-            let own = [
-                &*service.namespace,
-                &service.name,
-                &port,
-                transport,
-                &address,
-                &client,
-            ];
-            let own = own.map(str::to_owned);
-            let counters = route.counters..;
-            let counts = counters.take(route.destinations().len());
-            let counts: Vec<u64> = counts
-                .map(|counter| live.counters.get(&counter).copied().unwrap_or_default())
-                .collect();
-            if let Some(error) = split_error(route, &counts) {
-                errors.push((own.clone(), error));
-            }
-            for (placed, count) in route.destinations().iter().zip(&counts) {
-                let cluster = names.destinations.get(&placed.subset);
-                let cluster =
-                    cluster.map_or_else(|| "?".to_owned(), |name| DestinationName::cluster(name));
-                connections.push((own.clone(), cluster, *count));
-            }
-        }
-        for (own, error) in errors {
-            self.put(
-                registry::SPLIT_ERROR,
-                &own.each_ref().map(String::as_str),
-                error,
-            );
-        }
-        for ([namespace, service, port, transport, address, client], cluster, count) in connections
-        {
-            let labels = [
-                &*namespace,
-                &service,
-                &port,
-                &transport,
-                &address,
-                &client,
-                &cluster,
-            ];
-            self.put(registry::ROUTE_CONNECTIONS, &labels, number(count));
-        }
+            },
+            counts: counters.map(count).collect(),
+        })
+    }
+
+    fn labels(&self) -> [&str; 6] {
+        [
+            &self.service.namespace,
+            &self.service.name,
+            &self.port,
+            self.transport,
+            &self.address,
+            &self.client,
+        ]
+    }
+
+    fn clusters(&self, names: &Names) -> Vec<String> {
+        let all = self.route.destinations().iter();
+        let found = all.map(|placed| names.destinations.get(&placed.subset));
+        found
+            .map(|name| name.map_or_else(|| "?".to_owned(), |name| name.cluster()))
+            .collect()
     }
 }
 

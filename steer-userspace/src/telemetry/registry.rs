@@ -179,6 +179,11 @@ pub(super) const ROUTE_CONNECTIONS: Metric = counter(
     ],
     "Connections that the kernel gave to a destination of a route, since its weights took effect",
 );
+pub(super) const ROUTES_LEFT_OUT: Metric = gauge(
+    "steer_routes_left_out",
+    &[],
+    "Routes with connections that have no series of their own, since there are more than 5,000",
+);
 pub(super) const VERDICTS: Metric = counter(
     "steer_verdicts_total",
     &["reason"],
@@ -242,7 +247,7 @@ pub(super) const BUILD: Metric = gauge(
 );
 
 /// All of them, in the order in which they are told.
-pub const ALL: [Metric; 32] = [
+pub const ALL: [Metric; 33] = [
     TCP_OPENED,
     TCP_CLOSED,
     TCP_SENT,
@@ -261,6 +266,7 @@ pub const ALL: [Metric; 32] = [
     PODS,
     SPLIT_ERROR,
     ROUTE_CONNECTIONS,
+    ROUTES_LEFT_OUT,
     VERDICTS,
     LEARNED,
     RING_LOST,

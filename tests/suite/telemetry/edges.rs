@@ -244,7 +244,7 @@ fn own() -> Result<()> {
     ensure!(stage.get("/healthz")? == "ok\n", "it lives");
     let route = [
         ("service", "catalog"),
-        ("transport", "tcp"),
+        ("transport", "TCP"),
         ("address", "10.200.1.92"),
         ("client", "*"),
     ];

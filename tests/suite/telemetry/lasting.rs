@@ -69,7 +69,7 @@ fn moves() -> Result<()> {
 }
 
 /// A client that goes on when it is told to.
-struct Client {
+pub(crate) struct Client {
     child: Child,
     to: ChildStdin,
     from: BufReader<ChildStdout>,
@@ -92,7 +92,7 @@ print("closed", flush=True)
 "#;
 
 impl Client {
-    fn start(stage: &Stage) -> Result<Self> {
+    pub(crate) fn start(stage: &Stage) -> Result<Self> {
         let mut command = stage.lab.pod("client")?.command("python3")?;
         command.args(["-c", SCRIPT]);
         let mut child = command
@@ -107,7 +107,7 @@ impl Client {
     }
 
     /// Takes the next step, and says what came of it.
-    fn next(&mut self) -> Result<String> {
+    pub(crate) fn next(&mut self) -> Result<String> {
         self.to.write_all(b"\n")?;
         let mut line = String::new();
         self.from.read_line(&mut line)?;

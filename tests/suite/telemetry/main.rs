@@ -6,12 +6,13 @@ mod kiali;
 mod lasting;
 mod scrape;
 mod stage;
+mod told;
 
 use std::process::ExitCode;
 
 use steer_tests::harness;
 
 fn main() -> ExitCode {
-    let tests = [edges::tests(), lasting::tests()];
+    let tests = [edges::tests(), lasting::tests(), told::tests()];
     harness::measure(tests.into_iter().flatten().collect(), edges::figures)
 }

@@ -20,7 +20,7 @@ const NOTICE_MAX: Duration = Duration::from_secs(30);
 /// The bookstore and its agent.
 pub(crate) struct Stage {
     // Before the lab: the agent goes first.
-    pub(crate) agent: Agent,
+    agent: Option<Agent>,
     pub(crate) lab: Lab,
 }
 
@@ -37,11 +37,20 @@ impl Stage {
             lab.configure(name, text)?;
         }
         let agent = lab.agent_with(&["--metrics", &format!("127.0.0.1:{PORT}")])?;
-        let stage = Self { agent, lab };
+        let stage = Self {
+            agent: Some(agent),
+            lab,
+        };
         stage.eventually("the agent to answer scrapes", || {
             Ok(stage.get("/ready").is_ok())
         })?;
         Ok(stage)
+    }
+
+    /// Ends the agent; what it pinned stays in force.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        let agent = self.agent.take().context("an agent runs")?;
+        agent.stop().map(drop)
     }
 
     /// Asks the agent.
@@ -63,7 +72,11 @@ impl Stage {
         let started = Instant::now();
         while !holds()? {
             if started.elapsed() > NOTICE_MAX {
-                let log = fs::read_to_string(self.agent.log()).unwrap_or_default();
+                let log = self
+                    .agent
+                    .as_ref()
+                    .map(|agent| fs::read_to_string(agent.log()));
+                let log = log.transpose()?.unwrap_or_default();
                 let status = read_status(&self.lab.dirs().state())?.unwrap_or_default();
                 bail!(
                     "waited {NOTICE_MAX:?} in vain for {what}; {}; {log}",

@@ -68,7 +68,7 @@ type Expected = (
 const EXPECTED: [Expected; 6] = [
     ("tcp", "client", "catalog", ("catalog", "v1"), 0.9),
     ("tcp", "client", "catalog", ("catalog", "v2"), 0.1),
-    ("http", "client", "webapp", ("webapp", "latest"), 1.0),
+    ("http", "client", "webapp", ("webapp", "v1"), 1.0),
     ("tcp", "webapp", "catalog", ("catalog", "v1"), 0.9),
     ("tcp", "webapp", "catalog", ("catalog", "v2"), 0.1),
     ("tcp", "forum", OUTSIDE_NAME, ("unknown", "unknown"), 1.0),

@@ -165,6 +165,7 @@ impl Directory {
         let Some(service) = self.hosts.get(&found.host).cloned() else {
             return;
         };
+        self.add_endpoints(found, &service);
         for port in &found.ports {
             for &address in &found.addresses {
                 let dialled = SocketAddr::new(address, port.number);
@@ -173,7 +174,6 @@ impl Directory {
             }
             for (&class, view) in &port.views {
                 let View::Route(route) = view else { continue };
-                self.add_endpoints(found, &service, route);
                 let names: Vec<_> = self.destinations(route).collect();
                 for &address in &found.addresses {
                     if let Some(placed) = layout.placed().get(&key(class, address, port)) {
@@ -189,15 +189,38 @@ impl Directory {
         hosts.map(|host| self.hosts.get(host).unwrap_or(&self.nothing).clone())
     }
 
-    fn add_endpoints(&mut self, found: &Registered, service: &Arc<Service>, route: &Route) {
-        let own = route.destinations.iter().filter(|to| to.host == found.host);
-        for endpoint in own.flat_map(|to| to.endpoints.iter()) {
+    /// The endpoints of a service: where its routes lead, and its subsets, whether or not one leads there.
+    fn add_endpoints(&mut self, found: &Registered, service: &Arc<Service>) {
+        let views = found.ports.iter().flat_map(|port| port.views.values());
+        let routes = views.filter_map(|view| match view {
+            View::Route(route) => Some(route),
+            View::Hidden => None,
+        });
+        let led = routes.flat_map(|route| {
+            let looked_at = route.requests.iter();
+            let looked_at = looked_at.flat_map(|rule| {
+                let mirrors = rule.mirrors.iter().map(|mirror| &mirror.to);
+                rule.destinations.iter().chain(mirrors)
+            });
+            route.destinations.iter().chain(looked_at)
+        });
+        let led = led
+            .filter(|to| to.host == found.host)
+            .flat_map(|to| to.endpoints.iter());
+        let parts = found.clusters.iter().flat_map(|part| &part.endpoints);
+        for endpoint in led.chain(parts) {
             let address = SocketAddr::new(endpoint.ip, endpoint.port);
             let entry = self.endpoints.entry(address);
             entry.or_insert_with(|| Endpoint {
                 service: Arc::clone(service),
                 is_dialled: found.addresses.is_empty(),
             });
+            // Of pods of other nodes nobody else knows the address.
+            let pod = endpoint.pod.as_ref().and_then(|pod| self.pods.get(pod));
+            if let Some(workload) = pod {
+                let entry = self.addresses.entry(endpoint.ip);
+                entry.or_insert_with(|| Arc::clone(workload));
+            }
         }
     }
 

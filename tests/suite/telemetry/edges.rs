@@ -218,6 +218,7 @@ fn mirrored() -> Result<()> {
         let labels = [
             ("reporter", reporter),
             ("destination_canonical_revision", "v2"),
+            ("destination_service_name", "catalog"),
             ("source_workload", "client"),
         ];
         scrape.sum("istio_requests_total", &labels)

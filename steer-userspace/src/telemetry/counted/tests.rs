@@ -34,6 +34,23 @@ metadata: {name: catalog, namespace: shop}
 spec: {selector: {app: catalog}, clusterIP: 10.9.0.1, ports: [{port: 80, targetPort: 8080}]}
 ---
 apiVersion: v1
+kind: Pod
+metadata: {name: far, namespace: shop, labels: {app: far}}
+spec: {containers: []}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: far, namespace: shop}
+spec: {clusterIP: 10.9.0.2, ports: [{port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: far-1, namespace: shop, labels: {kubernetes.io/service-name: far}}
+addressType: IPv4
+ports: [{port: 80, name: ''}]
+endpoints: [{addresses: [10.0.9.9], targetRef: {kind: Pod, name: far, namespace: shop}}]
+---
+apiVersion: v1
 kind: Service
 metadata: {name: peers, namespace: shop}
 spec: {selector: {app: webapp}, clusterIP: None, ports: [{port: 7000}]}
@@ -276,6 +293,25 @@ fn what_no_rule_leads_has_a_name_if_the_registry_has() {
             row("webapp", "api.example.com", "unknown", [1, 1, 500, 79]),
             row("webapp", "peers", "webapp", [1, 1, 500, 79]),
         ]
+    );
+}
+
+#[test]
+fn pods_of_other_nodes_have_the_addresses_of_their_endpoints() {
+    let (mut counted, _) = shop(100, &local());
+    counted.record(
+        &Connection {
+            side: OBSERVE_ACCEPTED,
+            service: 0,
+            local: peer("10.0.0.1:7000"),
+            remote: peer("10.0.9.9:40000"),
+            ..closed(0)
+        },
+        None,
+    );
+    assert_eq!(
+        tcp(&counted),
+        [row("far", "peers", "webapp", [1, 1, 79, 500])]
     );
 }
 

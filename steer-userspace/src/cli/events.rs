@@ -39,7 +39,7 @@ pub(super) fn run(args: &Events, instance: &Instance) -> anyhow::Result<Exit> {
         match args.output.output {
             Format::Json => output::write(&(line + "\n"))?,
             Format::Yaml => {
-                output::write(&format!("---\n{}", serde_saphyr::to_string(&happened)?))?
+                output::write(&format!("---\n{}", serde_saphyr::to_string(&happened)?))?;
             }
             Format::Table | Format::Wide => output::write(&text(&happened))?,
         }

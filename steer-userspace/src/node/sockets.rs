@@ -1,4 +1,4 @@
-//! What the TCP sockets of a network namespace have sent and received, as sock_diag(7) says: the
+//! What the TCP sockets of a network namespace have sent and received, as `sock_diag(7)` says: the
 //! connections themselves are not touched.
 
 use std::{collections::BTreeMap, fs::File, io, net::SocketAddr};

@@ -301,9 +301,8 @@ impl Directory {
     fn host(&self, name: &str) -> Option<&Arc<Service>> {
         let exact = self.hosts.get(name);
         exact.or_else(|| {
-            let ends = name.match_indices('.').map(|(at, _)| &name[at..]);
-            ends.filter_map(|end| self.hosts.get(&format!("*{end}")))
-                .next()
+            let mut ends = name.match_indices('.').map(|(at, _)| &name[at..]);
+            ends.find_map(|end| self.hosts.get(&format!("*{end}")))
         })
     }
 }

@@ -79,8 +79,8 @@ impl Workload {
     }
 }
 
-/// The name of whoever made the pod, and of whoever made that: a Deployment makes ReplicaSets, a
-/// CronJob Jobs.
+/// The name of whoever made the pod, and of whoever made that: a Deployment makes `ReplicaSets`, a
+/// `CronJob` Jobs.
 fn name(pod: &Meta) -> String {
     let Some(controller) = &pod.controller else {
         return pod.name.clone();

@@ -8,8 +8,8 @@ use crate::control::MetricsSettings;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Metrics")]
 pub struct Metrics {
-    /// Count the traffic of this node's pods, and tell it at http://ADDRESS/metrics; whoever reaches the
-    /// address can read who talks with whom
+    /// Count the traffic of this node's pods, and tell it at this address under /metrics; whoever
+    /// reaches it can read who talks with whom
     #[arg(long = "metrics", value_name = "ADDRESS:PORT", value_parser = address)]
     pub metrics: Option<SocketAddr>,
     /// Name of the cluster in labels

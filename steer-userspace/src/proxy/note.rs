@@ -281,17 +281,17 @@ impl Noted {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As the pod that asked sees it.
-    fn entry(&self, found: &Found) -> Entry {
+    /// As the pod that asked sees it. Nothing more is noted afterwards.
+    fn entry(&mut self, found: &mut Found) -> Entry {
         let mut flags = found.flags.clone();
         let mut details = found.details;
         if !found.ended && flags.is_disjoint(&BROKEN.into()) {
             flags.insert(Flag::DownstreamConnectionTermination);
             details = Flag::DownstreamConnectionTermination.details();
         }
-        let mut request = self.request.clone();
-        request.rewritten.clone_from(&found.rewritten);
-        request.answer.clone_from(&found.answer);
+        let mut request = std::mem::take(&mut self.request);
+        request.rewritten = found.rewritten.take();
+        request.answer = std::mem::take(&mut found.answer);
         Entry {
             pod: self.client.pod.clone(),
             start: self.start,
@@ -305,10 +305,10 @@ impl Noted {
             service_time: found.service_time,
             upstream: found.upstream,
             upstream_local: found.upstream_local,
-            cluster: found.cluster.clone(),
+            cluster: found.cluster.take(),
             dialled: Some(self.dialled),
             client: self.from,
-            route: found.route.clone(),
+            route: found.route.take(),
         }
     }
 }
@@ -355,8 +355,8 @@ fn of_server(pod: &PodRef, upstream: SocketAddr, mut entry: Entry, took: Duratio
 
 impl Drop for Noted {
     fn drop(&mut self) {
-        let found = std::mem::take(&mut *self.found());
-        let entry = self.entry(&found);
+        let mut found = std::mem::take(&mut *self.found());
+        let entry = self.entry(&mut found);
         let logs = &self.logs;
         if let Some(meter) = &logs.meter {
             meter.request(&entry);

@@ -140,7 +140,8 @@ pub(super) const APPLIES_FAILED: Metric = counter(
 pub(super) const SOURCE_AGE: Metric = gauge(
     "steer_source_age_seconds",
     &[],
-    "Time since the configuration was last read without an error; it is read every five seconds",
+    "Time since the configuration was last read without an error, which is every five seconds; of a \
+     cluster, what its watches had brought",
 );
 pub(super) const SOURCE_CHANGED_AGE: Metric = gauge(
     "steer_source_changed_age_seconds",

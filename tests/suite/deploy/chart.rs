@@ -58,7 +58,7 @@ fn refused() -> Result<()> {
 }
 
 /// A value, the field of the DaemonSet that it is for, and what is there then.
-const FIELDS: [(&str, &str, &str); 19] = [
+const FIELDS: [(&str, &str, &str); 22] = [
     (
         "--set=image.repository=example.org/steer",
         "/spec/template/spec/containers/0/image",

@@ -128,7 +128,9 @@ impl Counted {
             directory,
         } = self;
         tracked.began(samples);
-        for gone in tracked.missing(is_sampled) {
+        // Those of a pod that is gone are, too.
+        let is_known = |namespace| is_sampled(namespace) || directory.local(namespace).is_none();
+        for gone in tracked.missing(is_known) {
             let strange = strange(directory, gone.edge.reporter);
             store.connection(&gone.edge, strange, |tcp| tcp.closed += 1);
         }

@@ -10,6 +10,8 @@ use crate::{
 pub const OBSERVE_OPENED: u32 = 1;
 /// A bit of a row of OBSERVED: connections that it accepts.
 pub const OBSERVE_ACCEPTED: u32 = 2;
+/// A bit of a row of OBSERVED: there is a record when one is established as well.
+pub const OBSERVE_BEGUN: u32 = 4;
 
 /// A record of CONNECTIONS. Bytes are those of the stream, without SYN and FIN.
 #[repr(C)]
@@ -17,7 +19,7 @@ pub const OBSERVE_ACCEPTED: u32 = 2;
 pub struct Connection {
     /// When it was established, in nanoseconds of the monotonic clock.
     pub opened_ns: u64,
-    /// When it was closed.
+    /// When it was closed; 0 if it has just been established.
     pub closed_ns: u64,
     /// The cookie of the pod's network namespace.
     pub namespace: u64,
@@ -51,6 +53,11 @@ impl Connection {
         }
         // SAFETY: as long as the record, which is made of integers: every content is valid.
         Some(unsafe { bytes.as_ptr().cast::<Self>().read_unaligned() })
+    }
+
+    /// Whether this is its end.
+    pub const fn has_closed(&self) -> bool {
+        self.closed_ns != 0
     }
 
     /// Whether a route led it to its other end.

@@ -498,7 +498,7 @@ impl Reason {
                 "a SYN with data (TCP fast open) where the first bytes are checked: refused"
             }
             Self::ConnectionsLost => {
-                "a connection has no line in the access log: the buffer was full, or there was no memory"
+                "a connection has no line in the access log, or is not counted: the buffer was full, or there was no memory"
             }
             Self::HandedOver => "handed to the agent, which looks at each request",
             Self::CatchAll => {

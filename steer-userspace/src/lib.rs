@@ -29,3 +29,4 @@ pub mod plan;
 pub mod proxy;
 pub mod requests;
 pub mod source;
+pub mod telemetry;

@@ -54,7 +54,7 @@ struct Need {
     found: fn() -> bool,
 }
 
-const NEEDS: [Need; 22] = [
+const NEEDS: [Need; 23] = [
     Need {
         group: Group::Build,
         name: "a Rust compiler with its library's sources",
@@ -148,6 +148,13 @@ const NEEDS: [Need; 22] = [
         why: "Helm, which renders the chart, comes in a Python package",
         packages: &["python3-venv"],
         found: || helm::binary().is_some() || has_venv(),
+    },
+    Need {
+        group: Group::Chart,
+        name: "promtool",
+        why: "rules and queries of Prometheus are checked",
+        packages: &["prometheus"],
+        found: || find("promtool").is_some(),
     },
     Need {
         group: Group::Bench,

@@ -14,7 +14,7 @@ use aya_ebpf::{
 };
 use steer_common::{
     addr::{Addr, Peer, Port},
-    connection::{Connection, OBSERVE_OPENED, Opened, state},
+    connection::{Connection, OBSERVE_BEGUN, OBSERVE_OPENED, Opened, state},
     flow::Origin,
     reason::Reason,
 };
@@ -33,7 +33,8 @@ pub(crate) fn opened(ctx: &SockOpsContext, side: u32) {
         return;
     };
     // SAFETY: one word of an element, read once.
-    if unsafe { read_volatile(sides) } & side == 0 {
+    let sides = unsafe { read_volatile(sides) };
+    if sides & side == 0 {
         return;
     }
     let remote = remote(ctx.ops);
@@ -72,6 +73,8 @@ pub(crate) fn opened(ctx: &SockOpsContext, side: u32) {
     let kept = beside(socket, &raw mut note, create);
     if kept.is_null() || ctx.set_cb_flags(BPF_SOCK_OPS_STATE_CB_FLAG as i32).is_err() {
         count::reason(Reason::ConnectionsLost);
+    } else if sides & OBSERVE_BEGUN != 0 {
+        report(ctx, &note, 0, 0, 0);
     }
 }
 
@@ -85,17 +88,19 @@ pub(crate) fn changed(ctx: &SockOpsContext) {
         return;
     };
     let (from, to) = (ctx.arg(0), ctx.arg(1));
+    // SAFETY: a helper without arguments.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
     // SAFETY: a valid context of a full socket.
     let received = unsafe { read_volatile(addr_of!((*ctx.ops).bytes_received)) };
     match to {
         state::FIN_WAIT2 => note.received = received,
-        state::CLOSE => report(ctx, note, from, received),
+        state::CLOSE => report(ctx, note, from, received, now_ns),
         _ => {}
     }
 }
 
 #[inline(always)]
-fn report(ctx: &SockOpsContext, note: &Opened, from: u32, received: u64) {
+fn report(ctx: &SockOpsContext, note: &Opened, from: u32, received: u64, closed_ns: u64) {
     let Some(mut entry) = CONNECTIONS.reserve(0) else {
         count::reason(Reason::ConnectionsLost);
         return;
@@ -108,7 +113,7 @@ fn report(ctx: &SockOpsContext, note: &Opened, from: u32, received: u64) {
         // The kernel keeps eight times the time.
         let rtt_us = read_volatile(addr_of!((*ops).srtt_us)) >> 3;
         write_volatile(addr_of_mut!((*record).opened_ns), note.opened_ns);
-        write_volatile(addr_of_mut!((*record).closed_ns), bpf_ktime_get_ns());
+        write_volatile(addr_of_mut!((*record).closed_ns), closed_ns);
         write_volatile(addr_of_mut!((*record).namespace), note.namespace);
         write_volatile(
             addr_of_mut!((*record).received),

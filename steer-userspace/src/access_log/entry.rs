@@ -54,7 +54,7 @@ pub struct Entry {
 }
 
 /// A request, and what was answered.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Request {
     /// Its method.
     pub method: Method,

@@ -38,6 +38,7 @@ pub(super) fn run(args: args::Agent, instance: &args::Instance) -> anyhow::Resul
         limits: args.egress.limits(),
         heartbeat: args.away.heartbeat(),
         auto: args.split.bounds(),
+        metrics: args.metrics.settings(),
         engine: EngineSettings {
             kernel: KernelSettings {
                 pins: Pins::new(&instance.pins),

@@ -6,12 +6,16 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub(super) use away::Away;
 pub(super) use egress::Egress;
+pub(super) use events::Events;
 pub(super) use install::{Install, Target, Uninstall};
+pub(super) use metrics::Metrics;
 pub(super) use split::Split;
 
 mod away;
 mod egress;
+mod events;
 mod install;
+mod metrics;
 mod split;
 
 use crate::{control::DEFAULT_STATE, desired::Settings, kernel::DEFAULT_PINS};
@@ -64,6 +68,8 @@ pub enum Command {
     Learn(Learn),
     /// Whether the kernel does what was asked
     Status(Status),
+    /// What happens on this node, as it happens
+    Events(Events),
     /// Whether this machine can run steer
     Doctor(Doctor),
     /// Return to the rules of an earlier generation
@@ -181,6 +187,18 @@ FROM         answer: learned from a DNS answer to a pod; agent: asked by the age
 LEFT         how long new connections are allowed; established ones go on"
     )]
     Names(Listing),
+    /// TCP connections of this node's pods that are open
+    #[command(
+        visible_alias = "connection",
+        after_help = "\
+NAME         takes pods and clusters
+DIALLED      what the pod dialled, if the kernel steered it; - of what it accepted, or dialled as it is
+CLUSTER      where that was sent; (by request) if each request has its own
+-o wide      bytes of this end, and the round-trip time
+
+Read from the sockets of the pods' network namespaces: needs root, and no agent."
+    )]
+    Connections(Listing),
 }
 
 /// `steer get routes`.
@@ -517,6 +535,9 @@ pub struct Agent {
     /// What weights are kept for.
     #[command(flatten)]
     pub split: Split,
+    /// What is told of traffic.
+    #[command(flatten)]
+    pub metrics: Metrics,
     /// Log lines as JSON
     #[arg(long)]
     pub log_json: bool,

@@ -44,6 +44,7 @@ pub(super) fn docs(args: &Generate) -> anyhow::Result<Exit> {
         ("reasons.md", reference::reasons()),
         ("limits.md", reference::limits()),
         ("findings.md", reference::findings()),
+        ("metrics.md", reference::metrics()),
     ];
     fs::create_dir_all(&args.out).with_context(|| format!("creating {}", args.out.display()))?;
     for (name, text) in pages {

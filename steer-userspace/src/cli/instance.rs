@@ -8,7 +8,7 @@ use steer_common::{
     service::{CLASS_ANYONE, CLASS_OUTSIDE, ClassId, ROUTE_AUTO, ServiceKey, SplitId},
 };
 
-use super::args::Instance;
+use super::{args::Instance, get::Held};
 use crate::{
     control::{
         Kept, read_clusters, read_edge, read_kept, read_names, read_requests, read_status,
@@ -41,6 +41,8 @@ pub(super) struct Seen {
     pub(super) edge: Vec<Listed>,
     /// What the agent says.
     pub(super) status: serde_json::Value,
+    /// Connections of this node's pods, if they were looked for.
+    pub(super) connections: Vec<Held>,
     /// The second of the monotonic clock at which it was read.
     pub(super) now_secs: u32,
 }
@@ -75,6 +77,7 @@ impl Instance {
             taken,
             edge,
             status: self.status()?.unwrap_or_default(),
+            connections: Vec::new(),
             now_secs: now_secs(),
         })
     }

@@ -4,6 +4,7 @@ mod agent;
 mod args;
 mod check;
 mod doctor;
+mod events;
 mod exit;
 mod explain;
 mod generate;
@@ -52,6 +53,7 @@ fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Explain(args) => explain::run(&args, &instance),
         Command::Learn(args) => learn::run(&args, &instance),
         Command::Status(args) => status::run(&args, &instance),
+        Command::Events(args) => events::run(&args, &instance),
         Command::Doctor(args) => doctor::run(&args),
         Command::Rollback(args) => rollback::run(&args, &instance),
         Command::Unload(args) => unload::run(&args, &instance),

@@ -125,6 +125,7 @@ fn seen_of(change: impl Fn(String) -> String) -> Seen {
             "findings": desired.findings,
         }),
         now_secs: 0,
+        connections: Vec::new(),
     };
     let addr = |text: &str| text.parse::<std::net::IpAddr>().unwrap().into();
     let webapp = seen.live.sources[&11].class.number();

@@ -1,5 +1,6 @@
 //! The agent: reads, compiles, applies, watches, and says how it stands.
 
+mod count;
 mod report;
 
 use std::{
@@ -20,7 +21,9 @@ use super::{
     auto::{self, Auto},
     clusters_file,
     connections::Connections,
+    events,
     feed::{Feed, FeedError, Origin},
+    metrics::{Metrics, MetricsSettings},
     outside::Outside,
     refusals::Refusals,
     requests::Requests,
@@ -65,6 +68,8 @@ pub struct AgentSettings {
     pub heartbeat: Heartbeat,
     /// When requests are split instead of connections.
     pub auto: auto::Bounds,
+    /// Where metrics can be asked for, if they can.
+    pub metrics: Option<MetricsSettings>,
 }
 
 /// Why the agent stopped.
@@ -153,6 +158,10 @@ pub struct Agent {
     requests: Requests,
     connections: Connections,
     outside: Outside,
+    /// Who counts, if anybody does.
+    metrics: Option<Metrics>,
+    /// Who is told what happens; nobody, if there is no socket.
+    told_events: Option<events::Events>,
     /// Ports that gateways need and that could not be opened, and why.
     closed: BTreeMap<u16, String>,
     _lock: Lock,
@@ -173,13 +182,24 @@ impl Agent {
         capability::drop_others()?;
         let scans = Scans::start(scanner);
         let events = Events::open(&settings.engine.kernel.pins)?;
-        let requests =
+        let mut requests =
             Requests::start(&settings.engine.kernel.pins).map_err(|source| AgentError::Io {
                 action: "starting the request proxy",
                 source,
             })?;
+        let metrics = settings.metrics.clone();
+        let metrics = metrics.map(|wanted| Metrics::start(wanted, &settings.engine.kernel.pins));
+        let metrics = metrics.transpose()?;
+        if let Some(metrics) = &metrics {
+            requests.count_by(metrics.meter());
+        }
         let (log, told) = requests.log();
-        let connections = Connections::open(&settings.engine.kernel.pins, log, told)?;
+        let made = metrics.is_some().then(|| requests.made());
+        let connections = Connections::open(&settings.engine.kernel.pins, log, told, made)?;
+        let told_events = events::Events::start(&settings.engine.state);
+        let told_events = told_events
+            .inspect_err(|error| tracing::warn!(%error, "`steer events` has nobody to ask"))
+            .ok();
         let feed = Feed::open(&settings.origin).await?;
         Ok(Self {
             engine,
@@ -208,6 +228,8 @@ impl Agent {
             requests,
             connections,
             outside,
+            metrics,
+            told_events,
             closed: BTreeMap::new(),
             feed,
             settings,
@@ -275,7 +297,7 @@ impl Agent {
             }
         }
         self.beat(0)?;
-        self.connections.take();
+        self.connections.take(self.metrics.as_ref());
         self.requests.end();
         tracing::info!("stopped; what is in force stays in force (`steer unload` removes it)");
         Ok(())
@@ -283,6 +305,9 @@ impl Agent {
 
     /// Says that the agent lives; or, with 0, that it goes.
     fn beat(&mut self, now_ns: u64) -> Result<(), AgentError> {
+        if let Some(metrics) = &self.metrics {
+            metrics.beat(now_ns);
+        }
         Ok(self.engine.kernel_mut().maps_mut().egress.beat(now_ns)?)
     }
 
@@ -290,7 +315,7 @@ impl Agent {
     fn rest(&mut self) -> Result<(), AgentError> {
         self.engine.settle()?;
         self.take_events()?;
-        self.connections.take();
+        self.connections.take(self.metrics.as_ref());
         if std::mem::take(&mut self.clusters_changed) {
             let failed = |source| AgentError::Io {
                 action: "writing the clusters file",
@@ -315,6 +340,7 @@ impl Agent {
             let now = Instant::now();
             self.untold |= self.strays.look(&self.snapshot, node, &self.found, now);
         }
+        self.count_outcomes();
         self.look_beside();
         self.look_at_ports();
         self.look_outside();
@@ -406,6 +432,9 @@ impl Agent {
 
     /// Takes what was read; false if nothing is to be done about it.
     fn take(&mut self, read: Result<Option<Snapshot>, Vec<Finding>>) -> Result<bool, AgentError> {
+        if let (Some(metrics), Ok(found)) = (&self.metrics, &read) {
+            metrics.read(found.is_some());
+        }
         let fresh = match read {
             Ok(None) => false,
             Ok(Some(snapshot)) => {
@@ -467,15 +496,23 @@ impl Agent {
         };
         match applied {
             Ok(applied) => {
+                // Numbers mean what they meant when connections closed.
+                self.connections.take(self.metrics.as_ref());
                 self.refused.clear();
                 self.note_rules(applied.generation);
                 self.serve();
                 self.count();
+                self.count_apply(started.elapsed());
                 self.observe();
                 self.enter();
                 self.look_at_ports();
                 self.remove_others();
                 if applied.steps > 0 {
+                    self.tell_event(events::What::Reconfigured {
+                        generation: applied.generation,
+                        services_changed: applied.services_changed,
+                        writes: applied.steps,
+                    });
                     tracing::info!(
                         generation = applied.generation,
                         services_changed = applied.services_changed,
@@ -485,16 +522,23 @@ impl Agent {
                     );
                 }
             }
-            Err(error) => self.refuse(vec![report::not_applied(&error)]),
+            Err(error) => {
+                self.count_apply(started.elapsed());
+                self.refuse(vec![report::not_applied(&error)]);
+            }
         }
     }
 
-    /// Observes the connections of pods that log.
+    /// Observes the connections of pods that log; of all, if they are counted.
     fn observe(&mut self) {
         let (kernel, layout) = self.engine.kernel_and_layout();
-        let followed = self
-            .connections
-            .follow(&self.desired, layout, &self.found, kernel);
+        let followed = self.connections.follow(
+            &self.desired,
+            layout,
+            &self.found,
+            kernel,
+            self.metrics.as_ref(),
+        );
         if let Err(error) = followed {
             tracing::warn!(%error, "connections have no lines in the access log");
         }

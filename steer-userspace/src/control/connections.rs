@@ -1,13 +1,19 @@
 //! Lines of the access log for connections that nobody looks into: what the kernel tells when they close.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use steer_common::{
-    connection::{Connection, OBSERVE_ACCEPTED, OBSERVE_OPENED},
+    addr::Peer,
+    connection::{Connection, OBSERVE_ACCEPTED, OBSERVE_BEGUN, OBSERVE_OPENED},
     service::SplitId,
 };
 
+use super::metrics::Metrics;
 use crate::{
     access_log::{Entry, Format, Writer},
     desired::{
@@ -18,8 +24,11 @@ use crate::{
     kernel::{self, Kernel, KernelError, Pins, heartbeat::now_ns},
     node::discover::Scan,
     plan::Layout,
-    proxy::Told,
+    proxy::{Recent, Told},
 };
+
+/// Everything of a pod.
+const OBSERVE_ALL: u32 = OBSERVE_OPENED | OBSERVE_ACCEPTED | OBSERVE_BEGUN;
 
 /// As Envoy names the cluster of what no rule leads anywhere.
 const PASSTHROUGH: &str = "PassthroughCluster";
@@ -31,26 +40,41 @@ pub(super) struct Connections {
     told: Told,
     observed: BTreeMap<u64, u32>,
     names: Names,
+    /// Connections of the proxy's own, if others are counted: their requests are.
+    made: Option<Recent>,
+    /// Those of them that are open.
+    proxied: BTreeSet<(u64, Peer, Peer)>,
 }
+
+/// How many connections of the proxy's are remembered until they close.
+const PROXIED_MAX: usize = 65_536;
 
 /// Names for numbers.
 #[derive(Default)]
 struct Names {
     format: Arc<Format>,
-    pods: BTreeMap<u64, PodRef>,
+    /// Those that log, and which sides.
+    pods: BTreeMap<u64, (PodRef, u32)>,
     /// The clusters of a route's destinations, in their order.
     clusters: BTreeMap<SplitId, Vec<String>>,
 }
 
 impl Connections {
     /// Opens the ring.
-    pub(super) fn open(pins: &Pins, log: Writer, told: Told) -> Result<Self, KernelError> {
+    pub(super) fn open(
+        pins: &Pins,
+        log: Writer,
+        told: Told,
+        made: Option<Recent>,
+    ) -> Result<Self, KernelError> {
         Ok(Self {
             ring: kernel::Connections::open(pins)?,
             log,
             told,
             observed: BTreeMap::new(),
             names: Names::default(),
+            made,
+            proxied: BTreeSet::new(),
         })
     }
 
@@ -61,9 +85,8 @@ impl Connections {
         layout: &Layout,
         found: &Scan,
         kernel: &mut Kernel,
+        metrics: Option<&Metrics>,
     ) -> Result<(), KernelError> {
-        // Numbers mean what they meant when connections closed.
-        self.take();
         let logs = &desired.access_logs;
         let pods = logs.pods.iter().filter_map(|(pod, sides)| {
             let cookie = found.workloads.get(pod)?.cookie;
@@ -73,7 +96,11 @@ impl Connections {
         });
         let pods: BTreeMap<u64, (&PodRef, u32)> = pods.collect();
         let observed = pods.iter().map(|(&cookie, &(_, sides))| (cookie, sides));
-        let observed: BTreeMap<u64, u32> = observed.collect();
+        let mut observed: BTreeMap<u64, u32> = observed.collect();
+        if metrics.is_some() {
+            let all = found.namespaces.keys().map(|&cookie| (cookie, OBSERVE_ALL));
+            observed.extend(all);
+        }
         if observed.is_empty() && self.observed.is_empty() && !kernel.observes() {
             return Ok(());
         }
@@ -81,7 +108,7 @@ impl Connections {
             format: Arc::new(logs.format.clone()),
             pods: pods
                 .iter()
-                .map(|(&cookie, &(pod, _))| (cookie, pod.clone()))
+                .map(|(&cookie, &(pod, sides))| (cookie, (pod.clone(), sides)))
                 .collect(),
             clusters: clusters(desired, layout),
         };
@@ -92,9 +119,15 @@ impl Connections {
         Ok(())
     }
 
-    /// Writes a line for each connection that has closed.
-    pub(super) fn take(&mut self) {
-        while let Some(closed) = self.ring.next_closed() {
+    /// Writes a line for each connection that has closed, and hands on what is counted.
+    pub(super) fn take(&mut self, metrics: Option<&Metrics>) {
+        while let Some(closed) = self.ring.next_record() {
+            if let Some(metrics) = metrics.filter(|_| !self.is_proxied(&closed)) {
+                metrics.record(&closed);
+            }
+            if !closed.has_closed() {
+                continue;
+            }
             let accepted = closed.side == OBSERVE_ACCEPTED;
             if accepted && self.told.take(closed.remote.to_socket_addr()) {
                 continue;
@@ -105,6 +138,23 @@ impl Connections {
                 self.log.hand_over(self.names.format.line(&entry));
             }
         }
+    }
+}
+
+impl Connections {
+    /// Whether it is one of the proxy's, at the pod that is asked.
+    fn is_proxied(&mut self, record: &Connection) -> bool {
+        let Some(made) = &self.made else { return false };
+        if record.side != OBSERVE_ACCEPTED {
+            return false;
+        }
+        let place = (record.namespace, record.local, record.remote);
+        if record.has_closed() {
+            return self.proxied.remove(&place);
+        }
+        made.take(record.remote.to_socket_addr())
+            && self.proxied.len() < PROXIED_MAX
+            && self.proxied.insert(place)
     }
 }
 
@@ -134,7 +184,11 @@ fn name(to: &Destination) -> String {
 impl Names {
     /// What a line says of a connection. `clock_ns` is the kernel's clock `now`.
     fn entry(&self, closed: &Connection, clock_ns: u64, now: Timestamp) -> Option<Entry> {
-        let pod = self.pods.get(&closed.namespace)?.clone();
+        let (pod, sides) = self.pods.get(&closed.namespace)?;
+        if sides & closed.side == 0 {
+            return None;
+        }
+        let pod = pod.clone();
         let ago = i64::try_from(clock_ns.saturating_sub(closed.opened_ns)).unwrap_or(i64::MAX);
         let took = closed.closed_ns.saturating_sub(closed.opened_ns);
         let accepted = closed.side == OBSERVE_ACCEPTED;
@@ -216,7 +270,7 @@ mod tests {
         let cluster = |subset| cluster_name("catalog", 80, Some(subset));
         let names = Names {
             format: Arc::default(),
-            pods: BTreeMap::from([(7, pod)]),
+            pods: BTreeMap::from([(7, (pod, OBSERVE_OPENED | OBSERVE_ACCEPTED))]),
             clusters: BTreeMap::from([(9, vec![cluster("v1"), cluster("v2")])]),
         };
         let now = "2026-11-29T16:00:01Z".parse().unwrap();

@@ -8,11 +8,13 @@ mod connections;
 mod edge;
 mod edge_file;
 mod engine;
+mod events;
 mod features;
 mod feed;
 mod history;
 mod json_file;
 mod lock;
+mod metrics;
 mod names_file;
 mod outside;
 mod refusals;
@@ -32,9 +34,11 @@ pub use auto::{Bounds as AutoBounds, Kept, read_kept};
 pub use clusters_file::read_clusters;
 pub use edge_file::read_edge;
 pub use engine::{Applied, Engine, EngineError, EngineSettings};
+pub use events::{Happened, NAME as EVENTS_SOCKET, What};
 pub use feed::{FeedError, Origin};
 pub use history::{Entry, Rollback, entry_of, read_history, read_rollback, set_rollback};
 pub use lock::{Lock, LockError};
+pub use metrics::MetricsSettings;
 pub use names_file::{NamesFile, read_names};
 pub use refusals::{Counted, Refusal, read_refusals};
 #[cfg(test)]
@@ -46,7 +50,7 @@ pub use watch::Watch;
 
 /// Every file that an agent keeps in its state directory; the lock last, so that whoever removes them in
 /// this order lets no agent start in between.
-pub const STATE_FILES: [&str; 11] = [
+pub const STATE_FILES: [&str; 12] = [
     history::HISTORY_FILE,
     history::ROLLBACK_FILE,
     names_file::NAME,
@@ -57,6 +61,7 @@ pub const STATE_FILES: [&str; 11] = [
     requests_file::TAKEN,
     refusals::FILE,
     status::NAME,
+    events::NAME,
     lock::NAME,
 ];
 

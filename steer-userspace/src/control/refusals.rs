@@ -12,7 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use steer_common::{
-    Reason,
+    Proto, Reason,
     egress::{Event, EventKind},
 };
 
@@ -43,6 +43,13 @@ pub struct Refusal {
     pub reason: String,
     /// Whether it was refused, and not only told.
     pub refused: bool,
+}
+
+impl Refusal {
+    /// Whether a TCP connection was refused.
+    pub(super) fn is_of_tcp(&self) -> bool {
+        self.refused && self.protocol == Proto::Tcp as u32
+    }
 }
 
 /// A refusal, and how often.

@@ -22,8 +22,9 @@ use crate::{
     kernel::{OwnSockets, Pins, Tap},
     node::discover::Scan,
     plan::Layout,
-    proxy::{LoggedClient, Logs, Mirrored, Orders, Place, Proxy, Served, Take, Told, Used},
+    proxy::{LoggedClient, Logs, Mirrored, Orders, Place, Proxy, Recent, Served, Take, Told, Used},
     requests::{Entrance, Route, Shown, listed},
+    telemetry::Meter,
 };
 
 /// How long to wait for lines of the access log at the end.
@@ -36,6 +37,8 @@ pub(super) struct Requests {
     told: Told,
     /// How many requests each rule had taken when it was last written.
     taken: BTreeMap<SplitId, Vec<u64>>,
+    /// Who counts requests, if anybody does.
+    meter: Option<Meter>,
     /// Whether there may be something to take back. An earlier agent may have left a file.
     busy: bool,
 }
@@ -52,8 +55,20 @@ impl Requests {
             log: Writer::start()?,
             told: Told::default(),
             taken: BTreeMap::new(),
+            meter: None,
             busy: true,
         })
+    }
+
+    /// Counts requests and copies by this from now on.
+    pub(super) fn count_by(&mut self, meter: Meter) {
+        self.proxy.count_by(meter.clone());
+        self.meter = Some(meter);
+    }
+
+    /// Connections that the proxy made lately.
+    pub(super) fn made(&self) -> Recent {
+        self.proxy.made()
     }
 
     /// What became of copies so far.
@@ -137,7 +152,7 @@ impl Requests {
     /// Whose requests have a line written; nobody's, if no pod logs.
     fn logs(&self, desired: &Desired, found: &Scan) -> Option<Arc<Logs>> {
         let wanted = &desired.access_logs;
-        if wanted.pods.is_empty() && wanted.gateways.is_empty() {
+        if wanted.pods.is_empty() && wanted.gateways.is_empty() && self.meter.is_none() {
             return None;
         }
         let clients = found.workloads.iter().map(|(pod, workload)| {
@@ -161,6 +176,7 @@ impl Requests {
             gateways: wanted.gateways.clone(),
             servers: servers.collect(),
             told: self.told.clone(),
+            meter: self.meter.clone(),
         }))
     }
 }

@@ -50,8 +50,8 @@ impl Connections {
             .map_err(KernelError::map(name))
     }
 
-    /// The next one that was closed, if there is one.
-    pub fn next_closed(&mut self) -> Option<Connection> {
+    /// The next record, if there is one.
+    pub fn next_record(&mut self) -> Option<Connection> {
         loop {
             let record = self.0.next()?;
             // What has another size was written by programs of another version.

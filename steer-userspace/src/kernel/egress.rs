@@ -41,7 +41,8 @@ pub struct EgressMaps {
 }
 
 impl EgressMaps {
-    pub(super) fn open(pins: &Pins) -> Result<Self, KernelError> {
+    /// Opens them.
+    pub fn open(pins: &Pins) -> Result<Self, KernelError> {
         Ok(Self {
             meta: array(pins, "META")?,
             policies: array(pins, "POLICIES")?,

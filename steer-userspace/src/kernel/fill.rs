@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, os::fd::AsFd as _, path::Path};
 
 use aya::maps::{Array, HashMap, Map, MapData};
 use steer_common::{
-    flow::{Affinity, AffinityKey, TcpOrigin},
+    flow::{Affinity, AffinityKey, Origin, TcpOrigin},
     service::SplitId,
 };
 
@@ -33,6 +33,14 @@ pub fn open_sockets(pins: &Pins) -> Result<usize, KernelError> {
     let origins: Array<MapData, TcpOrigin> = maps::array(pins, "TCP_ORIGIN")?;
     let taken = |row: &TcpOrigin| row.socket != 0;
     Ok(origins.iter().filter_map(Result::ok).filter(taken).count())
+}
+
+/// How open TCP sockets were steered, by their cookies; but for those whose row another one took.
+pub fn origins(pins: &Pins) -> Result<BTreeMap<u64, Origin>, KernelError> {
+    let rows: Array<MapData, TcpOrigin> = maps::array(pins, "TCP_ORIGIN")?;
+    let taken = |row: &TcpOrigin| row.socket != 0 && row.origin.service != 0;
+    let all = rows.iter().filter_map(Result::ok).filter(taken);
+    Ok(all.map(|row| (row.socket, row.origin)).collect())
 }
 
 /// What AFFINITY remembers of one client, by split.

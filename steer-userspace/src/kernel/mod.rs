@@ -48,7 +48,9 @@ pub use egress::{EgressMaps, now_secs};
 pub use error::KernelError;
 pub use events::Events;
 pub use features::Features;
-pub use fill::{Attached, attached, idle_at, memories, open_sockets, remembered, unpinned};
+pub use fill::{
+    Attached, attached, idle_at, memories, open_sockets, origins, remembered, unpinned,
+};
 pub use grace::Grace;
 pub use heartbeat::{Heartbeat, WhenAway};
 pub use inventory::Inventory;

@@ -46,6 +46,11 @@ impl Maps {
         Ok(live)
     }
 
+    /// How often a reason was given.
+    pub fn given(&self, reason: Reason) -> Result<u64, KernelError> {
+        self.counter(reason.index())
+    }
+
     /// The route that `key` leads to.
     pub fn route(&self, key: &ServiceKey) -> Result<Option<Route>, KernelError> {
         for row in self.index().candidates(key) {

@@ -11,6 +11,7 @@ mod netlink;
 mod owners;
 mod pairs;
 mod process;
+pub mod sockets;
 pub mod uplinks;
 mod visit;
 

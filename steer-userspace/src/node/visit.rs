@@ -17,10 +17,19 @@ use super::{
 
 /// Opens a netlink socket in each network namespace. It stays there when the thread has gone.
 pub(super) fn sockets(namespaces: &[File]) -> Result<Vec<io::Result<Netlink>>, NodeError> {
+    let namespaces: Vec<&File> = namespaces.iter().collect();
+    inside(&namespaces, Netlink::open)
+}
+
+/// Opens something in each network namespace.
+pub(super) fn inside<T: Send>(
+    namespaces: &[&File],
+    open: impl Fn() -> io::Result<T> + Sync,
+) -> Result<Vec<io::Result<T>>, NodeError> {
     elsewhere("enters network namespaces", || {
-        let enter = |namespace| {
+        let enter = |namespace: &&File| {
             setns(namespace, CloneFlags::CLONE_NEWNET)?;
-            Netlink::open()
+            open()
         };
         Ok(namespaces.iter().map(enter).collect())
     })

@@ -150,6 +150,13 @@ impl Layout {
         self.egress.policy_name(id)
     }
 
+    /// The egress policy of a pod, by the cookie of its namespace.
+    pub fn policy_of(&self, cookie: u64) -> steer_common::egress::PolicyId {
+        let row = self.sources.get(&cookie).map(|(_, row)| row);
+        row.and_then(|row| row.policy.of(cookie))
+            .unwrap_or_default()
+    }
+
     /// How many rows wait for a grace period.
     pub fn waiting(&self) -> usize {
         self.retired.rows.len() + self.retired.endpoints.len()

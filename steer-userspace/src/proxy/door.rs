@@ -18,7 +18,7 @@ use nix::{
 };
 use tokio::sync::oneshot;
 
-use super::Mark;
+use super::{Mark, recent::Recent};
 
 /// A namespace; none is the agent's own.
 pub(super) type Namespace = Option<Arc<File>>;
@@ -27,6 +27,8 @@ pub(super) type Namespace = Option<Arc<File>>;
 #[derive(Clone)]
 pub(super) struct Door {
     jobs: Sender<Job>,
+    /// Connections that were made there lately.
+    pub(super) made: Recent,
 }
 
 struct Job {
@@ -49,7 +51,10 @@ impl Door {
         thread::Builder::new()
             .name("steer-door".to_owned())
             .spawn(move || work(&wanted, &home, &*mark))?;
-        Ok(Self { jobs })
+        Ok(Self {
+            jobs,
+            made: Recent::default(),
+        })
     }
 
     /// Listens there.

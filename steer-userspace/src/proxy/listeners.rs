@@ -154,7 +154,10 @@ impl Listeners {
 
     async fn open_missing(&mut self) {
         for place in &self.wanted {
-            let upstreams = || Arc::new(Upstreams::new(self.door.clone(), place.namespace.clone()));
+            let upstreams = || {
+                let all = Upstreams::new(self.door.clone(), place.namespace.clone());
+                Arc::new(all.of(place.cookie))
+            };
             let pod = self.pods.entry(place.cookie).or_insert_with(|| {
                 Arc::new(Pod {
                     upstreams: upstreams(),

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
@@ -32,6 +32,7 @@ use super::{
 use crate::{
     desired::MirrorHost,
     requests::{Mirror, shadow},
+    telemetry::{Meter, Protocol},
 };
 
 /// How many copies may be under way.
@@ -65,6 +66,8 @@ pub struct Mirrored {
 pub(super) struct Mirrors {
     slots: Arc<Semaphore>,
     counts: Counts,
+    /// Who counts copies by who was copied to, if anybody does.
+    pub(super) meter: OnceLock<Meter>,
 }
 
 #[derive(Default)]
@@ -92,6 +95,7 @@ impl Mirrors {
         Self {
             slots: Arc::new(Semaphore::new(UNDER_WAY)),
             counts: Counts::default(),
+            meter: OnceLock::new(),
         }
     }
 
@@ -192,8 +196,13 @@ impl Mirrors {
     }
 
     async fn send(&self, upstreams: &Arc<Upstreams>, begun: Begun) {
+        let protocol = Protocol::of(begun.request.headers());
         let answered = async {
             let response = upstreams.send(begun.to, begun.request).await.ok()?;
+            if let Some(meter) = self.meter.get() {
+                let code = response.status().as_u16();
+                meter.copied(upstreams.client(), begun.to, protocol, code);
+            }
             let mut body = response.into_body();
             // Nobody reads it; the connection may be used again once it is here.
             while let Some(piece) = body.frame().await {

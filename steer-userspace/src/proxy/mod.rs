@@ -28,6 +28,7 @@ mod listeners;
 mod local;
 mod mirror;
 mod note;
+mod recent;
 mod table;
 mod tap;
 mod told;
@@ -55,13 +56,17 @@ use tokio::sync::{
     watch,
 };
 
-use crate::requests::{Entrance, Route};
+use crate::{
+    requests::{Entrance, Route},
+    telemetry::Meter,
+};
 use door::Door;
 use edge::Closed;
 use listeners::Listeners;
 pub use mirror::Mirrored;
 use mirror::Mirrors;
 pub use note::{LoggedClient, Logs};
+pub use recent::Recent;
 use table::Table;
 pub use table::Used;
 pub use tap::{Source as Tap, Take};
@@ -125,12 +130,14 @@ pub struct Proxy {
     mirrors: Arc<Mirrors>,
     table: watch::Receiver<Arc<Table>>,
     closed: Closed,
+    made: Recent,
 }
 
 impl Proxy {
     /// Starts it, with nothing to serve.
     pub fn start(mark: Arc<Mark>, tap: Tap) -> io::Result<Self> {
         let door = Door::start(mark)?;
+        let made = door.made.clone();
         let mirrors = Arc::new(Mirrors::new());
         let copier = Arc::clone(&mirrors);
         let (table, known) = watch::channel(Arc::default());
@@ -171,7 +178,19 @@ impl Proxy {
             mirrors,
             table: known,
             closed,
+            made,
         })
+    }
+
+    /// Counts copies of requests by this from now on.
+    pub fn count_by(&self, meter: Meter) {
+        // It is said once.
+        let _again = self.mirrors.meter.set(meter);
+    }
+
+    /// Connections to endpoints that were made lately.
+    pub fn made(&self) -> Recent {
+        self.made.clone()
     }
 
     /// What became of copies so far.

@@ -24,12 +24,14 @@ use tokio::time::Instant;
 
 use super::{
     body::{Body, Broken},
+    local::GRPC_STATUS,
     told::Told,
 };
 use crate::{
     access_log::{self, Entry, Flag, Format, Writer},
     desired::model::PodRef,
     requests::Failure,
+    telemetry::Meter,
 };
 
 /// Whose lines are written, where to, and how they look.
@@ -47,6 +49,8 @@ pub struct Logs {
     pub servers: BTreeMap<IpAddr, PodRef>,
     /// Connections whose requests were logged by those.
     pub told: Told,
+    /// Who counts requests, if anybody does.
+    pub meter: Option<Meter>,
 }
 
 /// A pod that asks.
@@ -142,7 +146,7 @@ impl Logs {
         dialled: SocketAddr,
         from: Option<SocketAddr>,
     ) -> Note {
-        if !client.logs && self.servers.is_empty() {
+        if !client.logs && self.servers.is_empty() && self.meter.is_none() {
             return Note::default();
         }
         let path = request.uri().path_and_query();
@@ -307,17 +311,17 @@ impl Noted {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As the pod that asked sees it.
-    fn entry(&self, found: &Found) -> Entry {
+    /// As the pod that asked sees it. Nothing more is noted afterwards.
+    fn entry(&mut self, found: &mut Found) -> Entry {
         let mut flags = found.flags.clone();
         let mut details = found.details;
         if !found.ended && flags.is_disjoint(&BROKEN.into()) {
             flags.insert(Flag::DownstreamConnectionTermination);
             details = Flag::DownstreamConnectionTermination.details();
         }
-        let mut request = self.request.clone();
-        request.rewritten.clone_from(&found.rewritten);
-        request.answer.clone_from(&found.answer);
+        let mut request = std::mem::take(&mut self.request);
+        request.rewritten = found.rewritten.take();
+        request.answer = std::mem::take(&mut found.answer);
         Entry {
             pod: self.client.pod.clone(),
             start: self.start,
@@ -331,10 +335,10 @@ impl Noted {
             service_time: found.service_time,
             upstream: found.upstream,
             upstream_local: found.upstream_local,
-            cluster: found.cluster.clone(),
+            cluster: found.cluster.take(),
             dialled: Some(self.dialled),
             client: self.from,
-            route: found.route.clone(),
+            route: found.route.take(),
         }
     }
 }
@@ -382,9 +386,12 @@ fn of_server(pod: &PodRef, upstream: SocketAddr, mut entry: Entry, took: Duratio
 
 impl Drop for Noted {
     fn drop(&mut self) {
-        let found = std::mem::take(&mut *self.found());
-        let entry = self.entry(&found);
+        let mut found = std::mem::take(&mut *self.found());
+        let entry = self.entry(&mut found);
         let logs = &self.logs;
+        if let Some(meter) = &logs.meter {
+            meter.request(&entry);
+        }
         if self.client.logs {
             logs.writer.hand_over(logs.format.line(&entry));
         }
@@ -458,7 +465,8 @@ impl hyper::body::Body for Sent {
                 };
                 self.noted.found().flags.insert(flag);
             }
-            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+            Poll::Ready(Some(Ok(frame))) => self.trailers(frame),
+            Poll::Pending => {}
         }
         next
     }
@@ -469,6 +477,17 @@ impl hyper::body::Body for Sent {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl Sent {
+    /// The status of gRPC comes after the body, if there is one.
+    fn trailers(&self, frame: &Frame<Bytes>) {
+        let status = frame.trailers_ref().and_then(|all| all.get(GRPC_STATUS));
+        if let Some(status) = status {
+            let mut found = self.noted.found();
+            found.answer.insert(GRPC_STATUS, status.clone());
+        }
     }
 }
 

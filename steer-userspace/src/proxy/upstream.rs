@@ -37,6 +37,7 @@ const IDLE_COUNT: usize = 64;
 pub(super) struct Upstreams {
     door: Door,
     namespace: Namespace,
+    client: u64,
     kept: Mutex<Kept>,
 }
 
@@ -118,6 +119,7 @@ impl Upstreams {
         Self {
             door,
             namespace,
+            client: 0,
             kept: Mutex::default(),
         }
     }
@@ -221,7 +223,24 @@ impl Upstreams {
     /// Connects to an endpoint.
     pub(super) async fn connect(&self, to: SocketAddr) -> io::Result<tokio::net::TcpStream> {
         let connected = timeout(CONNECT_MAX, self.door.connect(&self.namespace, to)).await;
-        connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+        let stream = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        // Requests that come in from outside are not counted one by one: their connections are.
+        if self.namespace.is_some()
+            && let Ok(local) = stream.local_addr()
+        {
+            self.door.made.add(local);
+        }
+        Ok(stream)
+    }
+
+    /// The cookie of the namespace of the pod that these are of; 0 if they are of none.
+    pub(super) fn client(&self) -> u64 {
+        self.client
+    }
+
+    /// Those of a pod.
+    pub(super) fn of(self, client: u64) -> Self {
+        Self { client, ..self }
     }
 
     fn take_idle(&self, to: SocketAddr) -> Option<Alone> {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    object::{DEFAULT_NAMESPACE, Meta},
+    object::{Controller, DEFAULT_NAMESPACE, Meta},
     typed::{self, WrongField},
 };
 
@@ -18,6 +18,15 @@ struct Metadata {
     labels: BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
     creation_timestamp: Option<jiff::Timestamp>,
+    owner_references: Vec<Owner>,
+}
+
+#[derive(Deserialize)]
+struct Owner {
+    #[serde(flatten)]
+    who: Controller,
+    #[serde(default)]
+    controller: bool,
 }
 
 /// The names of an object, as far as they can be read: findings name it by them.
@@ -52,5 +61,10 @@ pub(super) fn read(value: &mut Value) -> Result<Meta, WrongField> {
         labels: read.labels,
         annotations: read.annotations,
         created: read.creation_timestamp.unwrap_or_default(),
+        controller: read
+            .owner_references
+            .into_iter()
+            .find(|owner| owner.controller)
+            .map(|owner| owner.who),
     })
 }

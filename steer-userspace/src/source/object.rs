@@ -22,6 +22,17 @@ pub struct Meta {
     pub annotations: BTreeMap<String, String>,
     /// When it was created; objects without it count as created at the epoch, so they are oldest.
     pub created: jiff::Timestamp,
+    /// Who made it, if somebody did.
+    pub controller: Option<Controller>,
+}
+
+/// Who made an object, and sees to it.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct Controller {
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// One object.

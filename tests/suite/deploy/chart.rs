@@ -58,7 +58,7 @@ fn refused() -> Result<()> {
 }
 
 /// A value, the field of the DaemonSet that it is for, and what is there then.
-const FIELDS: [(&str, &str, &str); 19] = [
+const FIELDS: [(&str, &str, &str); 22] = [
     (
         "--set=image.repository=example.org/steer",
         "/spec/template/spec/containers/0/image",
@@ -96,13 +96,28 @@ const FIELDS: [(&str, &str, &str); 19] = [
     ),
     (
         "--set=extraArgs={--domain=example.org}",
-        "/spec/template/spec/containers/0/args/7",
+        "/spec/template/spec/containers/0/args/9",
         "--domain=example.org",
     ),
     (
         "--set-json=extraEnv=[{\"name\":\"STEER_LOG\"}]",
-        "/spec/template/spec/containers/0/env/1/name",
+        "/spec/template/spec/containers/0/env/2/name",
         "STEER_LOG",
+    ),
+    (
+        "--set=metrics.port=9100",
+        "/spec/template/spec/containers/0/args/7",
+        "--metrics=$(HOST_IP):9100",
+    ),
+    (
+        "--set=metrics.clusterName=east",
+        "/spec/template/spec/containers/0/args/8",
+        "--cluster-name=east",
+    ),
+    (
+        "--set=metrics.enabled=false,extraArgs={--domain=example.org}",
+        "/spec/template/spec/containers/0/args/7",
+        "--domain=example.org",
     ),
     (
         "--set=serviceAccount.name=other",

@@ -2,6 +2,7 @@
 
 mod chart;
 mod helm;
+mod observability;
 mod same;
 mod strict;
 
@@ -10,7 +11,12 @@ use std::process::ExitCode;
 use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
-    let tests = [chart::tests(), same::tests(), strict::tests()];
+    let tests = [
+        chart::tests(),
+        same::tests(),
+        strict::tests(),
+        observability::tests(),
+    ];
     let arguments = Arguments::from_args();
     libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit_code()
 }

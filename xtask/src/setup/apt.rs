@@ -48,6 +48,9 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     for (_, service) in services {
         stop_service(service)?;
     }
+    if packages.contains(&"prometheus") {
+        stop_service("prometheus")?;
+    }
     Ok(())
 }
 
@@ -84,7 +87,7 @@ fn stop_service(name: &str) -> Result<()> {
         return Ok(());
     }
     say(&format!(
-        "the lab runs its own {name}: the host's service is switched off again"
+        "only the programs of {name} are wanted: the host's service is switched off again"
     ));
     run(Command::new("systemctl").args(["disable", "--now", name]))
 }

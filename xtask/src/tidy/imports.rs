@@ -21,6 +21,7 @@ const PURE: &[&str] = &[
     "install",
     "requests",
     "access_log",
+    "telemetry",
 ];
 
 const RULES: [Rule; 9] = [

@@ -13,6 +13,9 @@ use steer_common::{
 };
 
 mod egress;
+mod metrics;
+
+pub(super) use metrics::metrics;
 
 use crate::{
     cli::{status::outcome, text::Text},
@@ -121,12 +124,12 @@ fn written() -> [Sized; 10] {
             "endpoints of services with sessionAffinity; takes memory as it fills",
         ),
         Sized {
-            full: "connections have no lines in the access log",
+            full: "connections have no lines in the access log, and are not counted",
             ..sized(
                 "OBSERVED",
                 bounds::SOURCES_MAX,
                 size_of::<u64>() + size_of::<u32>(),
-                "pods of this node that have an access log; takes memory as it fills",
+                "pods of this node that have an access log, or all if metrics are told; takes memory as it fills",
             )
         },
         Sized {

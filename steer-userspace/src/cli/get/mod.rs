@@ -1,6 +1,7 @@
 //! `steer get`: what the kernel holds, read from its maps.
 
 mod clusters;
+mod connections;
 mod edge;
 mod egress;
 mod endpoints;
@@ -10,6 +11,7 @@ mod services;
 mod tables;
 mod workloads;
 
+pub(super) use connections::Held;
 pub(super) use egress::told;
 pub(super) use routes::{Share, field, leading, position, shares, virtual_service};
 
@@ -23,7 +25,11 @@ use super::{
 
 /// Runs a listing.
 pub(super) fn run(what: &Get, instance: &Instance) -> anyhow::Result<Exit> {
-    output::write(&text(what, &instance.read()?)?)?;
+    let mut seen = instance.read()?;
+    if let Get::Connections(_) = what {
+        seen.connections = connections::look(instance, &seen)?;
+    }
+    output::write(&text(what, &seen)?)?;
     Ok(Exit::Done)
 }
 
@@ -37,6 +43,7 @@ pub(super) fn text(what: &Get, seen: &Seen) -> anyhow::Result<String> {
         Get::Workloads(args) => list(args, seen, workloads::rows),
         Get::Egress(args) => list(args, seen, egress::rows),
         Get::Names(args) => list(args, seen, names::rows),
+        Get::Connections(args) => list(args, seen, connections::rows),
     }
 }
 

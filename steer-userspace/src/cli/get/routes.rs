@@ -2,11 +2,7 @@
 //! they are, how deep they look, what each destination got and how exactly.
 
 use serde::Serialize;
-use steer_common::{
-    Proto, Route as RouteRow,
-    addr::Peer,
-    service::{ROUTE_AFFINITY, ROUTE_HIDDEN},
-};
+use steer_common::{Proto, Route as RouteRow, addr::Peer, service::ROUTE_HIDDEN};
 
 use super::{Filter, edge};
 use crate::{
@@ -18,6 +14,7 @@ use crate::{
     desired::model::Rule,
     image::ServiceName,
     requests::Shown,
+    telemetry::split_error,
 };
 
 #[derive(Serialize)]
@@ -126,7 +123,7 @@ fn row(seen: &Seen, found: &InForce<'_>) -> Route {
         auto: seen.kept(route).cloned(),
         visible: !route.has(ROUTE_HIDDEN),
         connections: shares.iter().map(|share| share.connections).sum(),
-        split_error: split_error(route, &shares),
+        split_error: exact(route, &shares),
         destinations: shares,
         leads_to: Vec::new(),
         mirrors: seen.copies(route).cloned().collect(),
@@ -167,24 +164,9 @@ pub(super) fn matches(service: Option<&ServiceName>) -> &'static str {
     }
 }
 
-/// The largest |count - N * weight / W| over the destinations.
-fn split_error(route: &RouteRow, shares: &[Share]) -> Option<f64> {
-    if route.total == 0 || route.has(ROUTE_AFFINITY) {
-        return None;
-    }
-    let total = f64::from(route.total);
-    let count: u64 = shares.iter().map(|share| share.connections).sum();
-    let distance = |(share, placed): (&Share, &steer_common::Destination)| {
-        let exact = precise(count) * f64::from(placed.weight) / total;
-        (precise(share.connections) - exact).abs()
-    };
-    let distances = shares.iter().zip(route.destinations()).map(distance);
-    Some((distances.fold(0.0, f64::max) * 100.0).round() / 100.0)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
-fn precise(count: u64) -> f64 {
-    count as f64
+fn exact(route: &RouteRow, shares: &[Share]) -> Option<f64> {
+    let counts: Vec<u64> = shares.iter().map(|share| share.connections).collect();
+    split_error(route, &counts)
 }
 
 /// `catalog.istioinaction`; none for the service itself.

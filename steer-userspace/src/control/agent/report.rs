@@ -6,7 +6,9 @@ use steer_common::egress::LearnedKey;
 
 use super::{
     super::{
-        EngineError, company, edge, features, refusals,
+        EngineError, company, edge,
+        events::What,
+        features, refusals,
         status::{AccessLog, State, Status},
     },
     Agent, AgentError, Outcome,
@@ -27,6 +29,12 @@ impl Agent {
             let policy = self.engine.layout().policy_name(event.policy);
             let seen = self.engine.kernel().maps().egress.name_seen(&key);
             let (refusal, process) = refusals::refusal(&event, pod, policy, seen);
+            if let Some(metrics) = self.metrics.as_ref().filter(|_| refusal.is_of_tcp()) {
+                metrics.refused(refusal.pod.as_ref());
+            }
+            if let Some(events) = &self.told_events {
+                events.refused(&refusal, process.as_ref());
+            }
             self.refusals.take(refusal, process);
         }
         let written = self.refusals.write(&self.settings.engine.state);
@@ -59,6 +67,10 @@ impl Agent {
             generation = self.engine.generation(),
             "the configuration is refused; the last good one stays in force"
         );
+        self.tell_event(What::ConfigurationRefused {
+            generation: self.engine.generation(),
+            reasons: findings.iter().map(|found| found.message.clone()).collect(),
+        });
         self.refused = findings;
         self.untold = true;
     }
@@ -70,6 +82,7 @@ impl Agent {
             source,
         };
         let status = self.status();
+        self.count_status(&status);
         if let Some(feedback) = self.feedback.as_ref().filter(|_| self.untold) {
             let report = report(&self.snapshot, &status.findings);
             feedback.tell(report, self.outcome == Outcome::InForce);

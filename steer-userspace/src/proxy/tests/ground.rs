@@ -92,6 +92,7 @@ impl Ground {
             gateways: BTreeMap::new(),
             servers: BTreeMap::new(),
             told: Told::default(),
+            meter: None,
         };
         let this = Self {
             logs: Some(Arc::new(logs)),

@@ -30,6 +30,7 @@ mod requests;
 mod rules;
 mod split;
 mod supervise;
+mod telemetry;
 mod throughput;
 mod web;
 mod worker;
@@ -81,6 +82,8 @@ enum Bench {
     Gateway,
     /// What a large cluster costs an agent, and its API server
     Cluster,
+    /// What it costs to count traffic
+    Telemetry,
     /// Dials on command, for `connect`
     #[value(hide = true)]
     Worker,
@@ -120,6 +123,7 @@ fn measure(args: &Args) -> Result<()> {
         Bench::Auto => auto::run(args.full, &mut report)?,
         Bench::Gateway => gateway::run(args.full, &mut report)?,
         Bench::Cluster => churn::run(args.full, &mut report)?,
+        Bench::Telemetry => telemetry::run(args.full, &mut report)?,
         Bench::Worker => {}
     }
     figure::print(io::stdout().lock(), report.figures())?;

@@ -1,0 +1,162 @@
+//! Counting, and telling of it: what the kernel and the proxy report goes to `telemetry`, and whoever
+//! scrapes gets its text.
+
+mod sampler;
+mod scrape;
+mod server;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use steer_common::{
+    connection::Connection,
+    egress::{LearnedKey, PolicyId},
+};
+
+use crate::{
+    desired::{Desired, model::PodRef},
+    kernel::{EgressMaps, KernelError, Pins, heartbeat::now_ns},
+    node::discover::Scan,
+    plan::Layout,
+    source::Snapshot,
+    telemetry::{Directory, Meter, Standing},
+};
+use sampler::Sampler;
+use scrape::Scraper;
+
+/// How metrics are told.
+#[derive(Clone, Debug)]
+pub struct MetricsSettings {
+    /// Where they can be asked for.
+    pub address: SocketAddr,
+    /// The name of the cluster, as labels have it.
+    pub cluster: String,
+}
+
+/// Counts, on the agent's side.
+pub(super) struct Metrics {
+    settings: MetricsSettings,
+    meter: Meter,
+    standing: Shared,
+    sampler: Sampler,
+    /// To look up names of addresses.
+    egress: EgressMaps,
+    policies: BTreeMap<u64, PolicyId>,
+}
+
+/// How the agent stands, for the thread that answers scrapes.
+#[derive(Clone, Default)]
+pub(super) struct Shared(Arc<Mutex<Standing>>);
+
+impl Shared {
+    fn get(&self) -> MutexGuard<'_, Standing> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Metrics {
+    /// Starts to count, and to answer scrapes.
+    pub(super) fn start(settings: MetricsSettings, pins: &Pins) -> Result<Self, KernelError> {
+        let (meter, standing) = (Meter::default(), Shared::default());
+        let failed = |source| KernelError::Io {
+            action: "starting a thread for",
+            path: "/metrics".into(),
+            source,
+        };
+        let scraper = Scraper {
+            pins: pins.clone(),
+            meter: meter.clone(),
+            standing: standing.clone(),
+        };
+        server::start(settings.address, scraper).map_err(failed)?;
+        let sampler = Sampler::start(meter.clone()).map_err(failed)?;
+        Ok(Self {
+            settings,
+            meter,
+            standing,
+            sampler,
+            egress: EgressMaps::open(pins)?,
+            policies: BTreeMap::new(),
+        })
+    }
+
+    /// Who else counts.
+    pub(super) fn meter(&self) -> Meter {
+        self.meter.clone()
+    }
+
+    /// Something else is in force.
+    pub(super) fn follow(
+        &mut self,
+        snapshot: &Snapshot,
+        desired: &Desired,
+        layout: &Layout,
+        found: &Scan,
+    ) {
+        let cluster = &self.settings.cluster;
+        let directory = Directory::new(snapshot, desired, layout, &found.namespaces, cluster);
+        self.meter.counted().follow(directory);
+        let cookies = found.namespaces.keys();
+        self.policies = cookies
+            .map(|&cookie| (cookie, layout.policy_of(cookie)))
+            .collect();
+        let insiders = found.workloads.values();
+        self.sampler
+            .follow(insiders.map(|pod| (pod.cookie, pod.insider)).collect());
+        let mut standing = self.standing.get();
+        standing.names = Arc::new(layout.names());
+        standing.classes.clone_from(&desired.class_names);
+    }
+
+    /// A record of the kernel.
+    pub(super) fn record(&self, record: &Connection) {
+        let name = (!record.is_steered()).then(|| {
+            let policy = self.policies.get(&record.namespace).copied();
+            self.egress.name_seen(&LearnedKey {
+                policy: policy.unwrap_or_default(),
+                addr: record.remote.addr,
+            })
+        });
+        let mut counted = self.meter.counted();
+        counted.record(record, name.flatten().as_deref());
+    }
+
+    /// A connection was refused.
+    pub(super) fn refused(&self, pod: Option<&PodRef>) {
+        self.meter.counted().refused(pod);
+    }
+
+    /// The configuration was read without an error; it may be the same as before.
+    pub(super) fn read(&self, is_new: bool) {
+        let mut standing = self.standing.get();
+        standing.read_ns = now_ns();
+        if is_new {
+            standing.changed_ns = standing.read_ns;
+        }
+    }
+
+    /// Something was put in force, or could not be.
+    pub(super) fn applied(&self, took: Duration, done: bool) {
+        let mut standing = self.standing.get();
+        if done {
+            standing.applies.add(took.as_secs_f64());
+        } else {
+            standing.failed += 1;
+        }
+    }
+
+    /// The agent lives.
+    pub(super) fn beat(&self, now_ns: u64) {
+        self.standing.get().beat_ns = now_ns;
+        self.meter.counted().tick(now_ns);
+    }
+
+    /// How the agent stands.
+    pub(super) fn stand(&self, change: impl FnOnce(&mut Standing)) {
+        change(&mut self.standing.get());
+    }
+}

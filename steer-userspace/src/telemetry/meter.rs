@@ -1,0 +1,35 @@
+//! What is counted, shared: the proxy tells of requests, the agent of connections, and scrapes read.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{counted::Counted, edge::Protocol};
+use crate::access_log::Entry;
+
+/// A handle.
+#[derive(Clone, Debug, Default)]
+pub struct Meter(Arc<Mutex<Counted>>);
+
+impl Meter {
+    /// What is counted. Nobody holds it for longer than a copy takes.
+    pub fn counted(&self) -> MutexGuard<'_, Counted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request has ended. True if a pod of this node answered it.
+    pub fn request(&self, entry: &Entry) -> bool {
+        self.counted().request(entry)
+    }
+
+    /// A copy of a request of a pod, by the cookie of its namespace, was answered.
+    pub fn copied(&self, client: u64, to: SocketAddr, protocol: Protocol, code: u16) {
+        self.counted().copied(client, to, protocol, code);
+    }
+
+    /// Whether a pod of this node has an address.
+    pub fn is_own(&self, address: SocketAddr) -> bool {
+        self.counted().is_own(address)
+    }
+}

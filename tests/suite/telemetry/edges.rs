@@ -1,0 +1,285 @@
+//! The run of 90 and 10 with real clients, and what Kiali would draw of it: every edge, with its share.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use anyhow::{Result, ensure};
+use libtest_mimic::Trial;
+use steer_tests::{
+    figure::{Figure, Goal},
+    harness::test,
+    topology::{ELSEWHERE_NAME, OUTSIDE_NAME},
+};
+
+use crate::{
+    kiali::{self, Edge},
+    scrape::Scrape,
+    stage::Stage,
+};
+
+pub(crate) fn tests() -> Vec<Trial> {
+    vec![
+        test("edges::kiali_finds_every_edge_with_its_share", drawn),
+        test("edges::a_mirror_is_known_to_whom_it_copies", mirrored),
+        test("edges::what_the_agent_says_of_itself", own),
+    ]
+}
+
+static EDGES: AtomicU64 = AtomicU64::new(0);
+static FOUND: AtomicU64 = AtomicU64::new(0);
+
+/// The figures.
+pub(crate) fn figures() -> Vec<Figure> {
+    let (edges, found) = (EDGES.load(Ordering::Relaxed), FOUND.load(Ordering::Relaxed));
+    #[expect(clippy::cast_precision_loss, reason = "a handful of edges")]
+    let all = Goal::AtLeast(edges as f64);
+    vec![
+        Figure::count("telemetry.kiali_edges", edges),
+        Figure::count("telemetry.kiali_edges_found", found).goal(all),
+    ]
+}
+
+const NAMESPACE: &str = "istioinaction";
+
+/// Requests of the webapp are looked at.
+const WEBAPP: &str = "\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: webapp, namespace: istioinaction}
+spec:
+  hosts: [webapp]
+  http:
+    - match: [{headers: {x-nobody: {exact: sends}}}]
+      route: [{destination: {host: forum}}]
+    - route: [{destination: {host: webapp}}]
+";
+
+/// Protocol, source, service, destination and version, share.
+type Expected = (
+    &'static str,
+    &'static str,
+    &'static str,
+    (&'static str, &'static str),
+    f64,
+);
+
+const EXPECTED: [Expected; 6] = [
+    ("tcp", "client", "catalog", ("catalog", "v1"), 0.9),
+    ("tcp", "client", "catalog", ("catalog", "v2"), 0.1),
+    ("http", "client", "webapp", ("webapp", "v1"), 1.0),
+    ("tcp", "webapp", "catalog", ("catalog", "v1"), 0.9),
+    ("tcp", "webapp", "catalog", ("catalog", "v2"), 0.1),
+    ("tcp", "forum", OUTSIDE_NAME, ("unknown", "unknown"), 1.0),
+];
+
+fn drawn() -> Result<()> {
+    let steps = [
+        "destination-rule.yaml",
+        "split-90-10.yaml",
+        "registry-only.yaml",
+        "service-entry.yaml",
+    ];
+    let stage = Stage::raise("edges", &steps, &[("webapp.yaml", WEBAPP)])?;
+    let client = stage.lab.pod("client")?;
+    let before = stage.scrape()?;
+    for _ in 0..100 {
+        ask(&stage, "client", "http://catalog/items")?;
+    }
+    for _ in 0..20 {
+        client.run(
+            "curl",
+            &[
+                "-sS4",
+                "--fail",
+                "--max-time",
+                "10",
+                "http://webapp/api/catalog",
+            ],
+        )?;
+    }
+    ask(&stage, "forum", &format!("http://{OUTSIDE_NAME}/"))?;
+    let refused = ask(&stage, "client", &format!("http://{ELSEWHERE_NAME}/"));
+    ensure!(refused.is_err(), "what nobody declares was reached");
+    stage.eventually("all connections to be counted", || {
+        let grown = stage.scrape()?.since(&before);
+        let closed = grown.sum(
+            "istio_tcp_connections_closed_total",
+            &[("reporter", "source"), ("response_flags", "-")],
+        );
+        Ok(closed >= 121.0)
+    })?;
+    let after = stage.scrape()?;
+    let graph = kiali::graph(&before, &after, NAMESPACE);
+    let mut missing = Vec::new();
+    for (protocol, source, service, (canonical, version), wanted) in EXPECTED {
+        let edge = Edge {
+            protocol: protocol.to_owned(),
+            source: source.to_owned(),
+            service: service.to_owned(),
+            destination: (canonical.to_owned(), version.to_owned()),
+        };
+        EDGES.fetch_add(1, Ordering::Relaxed);
+        let share = kiali::share(&graph, &edge);
+        // The split is exact in connections; answers of both versions have the same length but for a
+        // header or two.
+        if (share - wanted).abs() < 0.02 {
+            FOUND.fetch_add(1, Ordering::Relaxed);
+        } else {
+            missing.push(format!("{edge:?}: {share}, expected {wanted}"));
+        }
+    }
+    ensure!(missing.is_empty(), "{missing:#?}\n{graph:#?}");
+    let others: Vec<&Edge> = graph.keys().filter(|edge| !is_expected(edge)).collect();
+    ensure!(others.is_empty(), "nobody asked for these: {others:#?}");
+    counts(&after.since(&before))
+}
+
+fn is_expected(edge: &Edge) -> bool {
+    EXPECTED
+        .iter()
+        .any(|(protocol, source, service, (canonical, version), _)| {
+            (
+                edge.protocol.as_str(),
+                edge.source.as_str(),
+                edge.service.as_str(),
+            ) == (*protocol, *source, *service)
+                && (edge.destination.0.as_str(), edge.destination.1.as_str())
+                    == (*canonical, *version)
+        })
+}
+
+/// What is exact whatever the length of answers.
+fn counts(grown: &Scrape) -> Result<()> {
+    let opened = |reporter: &str, source: &str, version: &str| {
+        grown.sum(
+            "istio_tcp_connections_opened_total",
+            &[
+                ("reporter", reporter),
+                ("source_workload", source),
+                ("destination_canonical_service", "catalog"),
+                ("destination_canonical_revision", version),
+            ],
+        )
+    };
+    let mut found = BTreeMap::new();
+    for reporter in ["source", "destination"] {
+        for source in ["client", "webapp"] {
+            for version in ["v1", "v2"] {
+                found.insert(
+                    (reporter, source, version),
+                    opened(reporter, source, version),
+                );
+            }
+        }
+    }
+    for reporter in ["source", "destination"] {
+        let all: Vec<f64> = ["client", "webapp"]
+            .iter()
+            .flat_map(|source| ["v1", "v2"].map(|version| found[&(reporter, *source, version)]))
+            .collect();
+        ensure!(all == [90.0, 10.0, 18.0, 2.0], "{reporter}: {found:?}");
+    }
+    let requests = |reporter: &str| {
+        let labels = [("reporter", reporter), ("response_code", "200")];
+        grown.sum("istio_requests_total", &labels)
+    };
+    ensure!(
+        (requests("source"), requests("destination")) == (20.0, 20.0),
+        "requests of the webapp: {} and {}",
+        requests("source"),
+        requests("destination")
+    );
+    let black = [
+        ("source_workload", "client"),
+        ("destination_service_name", "BlackHoleCluster"),
+        ("destination_workload", "unknown"),
+        ("response_flags", "UH"),
+    ];
+    let refused = grown.sum("istio_tcp_connections_closed_total", &black);
+    ensure!(refused >= 1.0, "what was refused is not counted");
+    Ok(())
+}
+
+/// Each time over a connection of its own.
+fn ask(stage: &Stage, pod: &str, url: &str) -> Result<String> {
+    let arguments = ["-sS4", "--fail", "--max-time", "10", url];
+    stage.lab.pod(pod)?.run("curl", &arguments)
+}
+
+/// Version 2 gets copies: nobody's share, but Kiali sees that something comes.
+fn mirrored() -> Result<()> {
+    let stage = Stage::raise("copied", &["destination-rule.yaml", "mirror.yaml"], &[])?;
+    for _ in 0..10 {
+        ask(&stage, "client", "http://catalog/items")?;
+    }
+    let copies = |scrape: &Scrape, reporter: &str| {
+        let labels = [
+            ("reporter", reporter),
+            ("destination_canonical_revision", "v2"),
+            ("destination_service_name", "catalog"),
+            ("source_workload", "client"),
+        ];
+        scrape.sum("istio_requests_total", &labels)
+    };
+    stage.eventually("copies to be counted", || {
+        Ok(copies(&stage.scrape()?, "destination") >= 10.0)
+    })?;
+    let scrape = stage.scrape()?;
+    ensure!(copies(&scrape, "source") == 0.0, "they have a share");
+    let v2 = [("destination_canonical_revision", "v2")];
+    let tcp = scrape.sum("istio_tcp_connections_opened_total", &v2);
+    ensure!(tcp == 0.0, "{tcp} connections of the copies count as well");
+    Ok(())
+}
+
+/// Its own figures are those of its listings.
+fn own() -> Result<()> {
+    let steps = ["destination-rule.yaml", "split-90-10.yaml"];
+    let stage = Stage::raise("own", &steps, &[])?;
+    for _ in 0..9 {
+        ask(&stage, "client", "http://catalog/items")?;
+    }
+    let scrape = stage.scrape()?;
+    ensure!(stage.get("/healthz")? == "ok\n", "it lives");
+    let route = [
+        ("service", "catalog"),
+        ("transport", "TCP"),
+        ("address", "10.200.1.92"),
+        ("client", "*"),
+    ];
+    let connections = scrape.sum("steer_route_connections_total", &route);
+    ensure!(connections == 9.0, "{connections} connections");
+    let error = scrape.sum("steer_route_split_error", &route);
+    let listed = stage
+        .lab
+        .steer("get")?
+        .args(["routes", "catalog", "-o", "json"])
+        .output()?;
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout)?;
+    let listed = listed.as_array().into_iter().flatten();
+    let listed = listed.filter(|row| row["address"] == "10.200.1.92:80");
+    let listed: Vec<f64> = listed
+        .filter_map(|row| row["split_error"].as_f64())
+        .collect();
+    ensure!(listed == [error], "{listed:?} and {error}");
+    let one = |metric: &str| scrape.sum(metric, &[]);
+    ensure!(one("steer_generation") >= 1.0, "a generation");
+    ensure!(
+        (one("steer_generation") - one("steer_generation_wanted")).abs() < f64::EPSILON,
+        "what is written is in force"
+    );
+    ensure!(one("steer_pods") >= 5.0, "{} pods", one("steer_pods"));
+    ensure!(one("steer_apply_duration_seconds_count") >= 1.0, "an apply");
+    ensure!(one("steer_verdicts_total") > 0.0, "verdicts");
+    ensure!(one("steer_kernel_unreadable") == 0.0, "the maps are read");
+    ensure!(
+        scrape.sum("steer_ring_lost_total", &[("ring", "CONNECTIONS")]) == 0.0,
+        "no record is lost"
+    );
+    let graph: serde_json::Value = serde_json::from_str(&stage.get("/graph.json")?)?;
+    let traffic = graph["traffic"].as_array().map_or(0, Vec::len);
+    ensure!(traffic >= 2, "{graph}");
+    Ok(())
+}

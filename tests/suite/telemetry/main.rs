@@ -1,0 +1,18 @@
+//! What an agent counts, as Kiali reads it: who talks with whom, and how much of a service's traffic each
+//! version gets.
+
+mod edges;
+mod kiali;
+mod lasting;
+mod scrape;
+mod stage;
+mod told;
+
+use std::process::ExitCode;
+
+use steer_tests::harness;
+
+fn main() -> ExitCode {
+    let tests = [edges::tests(), lasting::tests(), told::tests()];
+    harness::measure(tests.into_iter().flatten().collect(), edges::figures)
+}

@@ -1,6 +1,11 @@
 //! What an agent counts, as Kiali reads it: who talks with whom, and how much of a service's traffic each
 //! version gets.
 
+#![expect(
+    clippy::float_cmp,
+    reason = "counts are whole numbers, which are exact"
+)]
+
 mod edges;
 mod kiali;
 mod lasting;

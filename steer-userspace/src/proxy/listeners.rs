@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -285,7 +285,7 @@ async fn serve(stream: TcpStream, from: SocketAddr, mut entrance: Entrance) {
     let Some(first) = entrance.first().await else {
         return;
     };
-    first.traffic.connection();
+    first.connections.fetch_add(1, Ordering::Relaxed);
     // The rules of the connection's own route, as they were last.
     let last = Arc::new(Mutex::new(first));
     let (mut ends, _alive) = (entrance.ends.clone(), entrance.alive.clone());
@@ -293,7 +293,6 @@ async fn serve(stream: TcpStream, from: SocketAddr, mut entrance: Entrance) {
         let (entrance, last) = (entrance.clone(), Arc::clone(&last));
         async move {
             let (known, gone) = entrance.now(&last);
-            known.traffic.request();
             let gone = gone && request.version() != Version::HTTP_2;
             let note = entrance.note(&known, &mut request, Some(from));
             let mut response = entrance.pod.answer(&known.ready, request).await;

@@ -84,25 +84,15 @@ impl<K: Ord + Clone> Counters<K> {
 pub(super) struct Known {
     pub(super) key: ServiceKey,
     pub(super) ready: Ready,
-    pub(super) traffic: Arc<Traffic>,
+    /// How many connections came in.
+    pub(super) connections: Arc<AtomicU64>,
 }
 
-/// What came in on a route.
-#[derive(Default)]
-pub(super) struct Traffic {
-    connections: AtomicU64,
-    requests: AtomicU64,
-}
-
-impl Traffic {
-    /// Counts a connection.
-    pub(super) fn connection(&self) {
-        self.connections.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a request.
-    pub(super) fn request(&self) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
+impl Known {
+    /// How many requests each rule has taken, in their order.
+    fn taken(&self) -> impl Iterator<Item = u64> {
+        let all = self.ready.tickets.iter();
+        all.map(|own| own.taken.load(Ordering::Relaxed))
     }
 }
 
@@ -135,11 +125,11 @@ impl Table {
                 next.counters.of(&self.counters, &split, rule)
             });
             let before = self.routes.get(&split).filter(|before| before.key == key);
-            let traffic = before.map(|before| Arc::clone(&before.traffic));
+            let connections = before.map(|before| Arc::clone(&before.connections));
             let known = Known {
                 key,
                 ready,
-                traffic: traffic.unwrap_or_default(),
+                connections: connections.unwrap_or_default(),
             };
             next.routes.insert(split, Arc::new(known));
         }
@@ -148,28 +138,19 @@ impl Table {
 
     /// How much came in on each route.
     pub(super) fn used(&self) -> BTreeMap<SplitId, Used> {
+        let used = |known: &Known| Used {
+            connections: known.connections.load(Ordering::Relaxed),
+            requests: known.taken().sum(),
+        };
         let routes = self.routes.iter();
-        routes
-            .map(|(&split, known)| {
-                let traffic = &known.traffic;
-                let used = Used {
-                    connections: traffic.connections.load(Ordering::Relaxed),
-                    requests: traffic.requests.load(Ordering::Relaxed),
-                };
-                (split, used)
-            })
-            .collect()
+        routes.map(|(&split, known)| (split, used(known))).collect()
     }
 
     /// How many requests each rule has taken, in their order.
     pub(super) fn taken(&self) -> BTreeMap<SplitId, Vec<u64>> {
-        let taken = |known: &Known| {
-            let all = known.ready.tickets.iter();
-            all.map(|own| own.taken.load(Ordering::Relaxed)).collect()
-        };
         let routes = self.routes.iter();
         routes
-            .map(|(&split, known)| (split, taken(known)))
+            .map(|(&split, known)| (split, known.taken().collect()))
             .collect()
     }
 

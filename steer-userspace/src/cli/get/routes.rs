@@ -214,11 +214,11 @@ fn copied(to: &str) -> String {
     format!("mirror {}", leading(to))
 }
 
-/// `10.0 points off in 200`: how far shares of requests were from the weights.
+/// `10.0 points of 200`: how far the shares of so many requests were from the weights.
 fn measured(kept: &Kept) -> String {
     match (kept.requests, kept.points) {
-        (Some(requests), Some(points)) => format!("{points:.1} points off in {requests}"),
-        _ => "not enough".to_owned(),
+        (Some(requests), Some(points)) => format!("{points:.1} points of {requests}"),
+        _ => "not known".to_owned(),
     }
 }
 
@@ -256,7 +256,7 @@ impl Row for Route {
                 "TRANSPORT",
                 "TICKETS",
                 "GENERATION",
-                "REQUESTS",
+                "STRAYED",
                 "FIELD",
                 "POSITION",
                 "REQUESTS",

@@ -131,12 +131,12 @@ impl Counted {
         // Those of a pod that is gone are, too.
         let is_known = |namespace| is_sampled(namespace) || directory.local(namespace).is_none();
         for gone in tracked.missing(is_known) {
-            let strange = strange(directory, gone.edge.reporter);
+            let strange = || strange(directory, gone.edge.reporter);
             store.connection(&gone.edge, strange, |tcp| tcp.closed += 1);
         }
         for sample in samples {
             tracked.sampled(sample, |found, moved| {
-                let strange = strange(directory, found.edge.reporter);
+                let strange = || strange(directory, found.edge.reporter);
                 store.connection(&found.edge, strange, |tcp| add(tcp, found.accepted, moved));
             });
         }
@@ -261,12 +261,14 @@ impl Counted {
     }
 
     fn count(&mut self, edge: &Edge, count: impl FnOnce(&mut Tcp)) {
-        let strange = strange(&self.directory, edge.reporter);
+        let (directory, reporter) = (&self.directory, edge.reporter);
+        let strange = || strange(directory, reporter);
         self.store.connection(edge, strange, count);
     }
 
     fn count_request(&mut self, edge: Edge, asked: Asked, count: impl FnOnce(&mut Requests)) {
-        let strange = strange(&self.directory, edge.reporter);
+        let (directory, reporter) = (&self.directory, edge.reporter);
+        let strange = || strange(directory, reporter);
         self.store.request((edge, asked), strange, count);
     }
 }

@@ -99,7 +99,12 @@ impl Store {
     }
 
     /// Counts something of connections; `strange` is the series for what does not fit.
-    pub(super) fn connection(&mut self, edge: &Edge, strange: Edge, count: impl FnOnce(&mut Tcp)) {
+    pub(super) fn connection(
+        &mut self,
+        edge: &Edge,
+        strange: impl FnOnce() -> Edge,
+        count: impl FnOnce(&mut Tcp),
+    ) {
         if let Some(found) = self.tcp.get_mut(edge) {
             found.at_ns = self.now_ns;
             count(&mut found.value);
@@ -109,7 +114,7 @@ impl Store {
             edge.clone()
         } else {
             self.overflowed += 1;
-            strange
+            strange()
         };
         let found = self.tcp.entry(key).or_insert(Touched {
             value: Tcp::default(),
@@ -123,10 +128,15 @@ impl Store {
     pub(super) fn request(
         &mut self,
         key: (Edge, Asked),
-        strange: Edge,
+        strange: impl FnOnce() -> Edge,
         count: impl FnOnce(&mut Requests),
     ) {
-        let key = if self.requests.contains_key(&key) || self.len() < self.most {
+        if let Some(found) = self.requests.get_mut(&key) {
+            found.at_ns = self.now_ns;
+            count(&mut found.value);
+            return;
+        }
+        let key = if self.len() < self.most {
             key
         } else {
             self.overflowed += 1;
@@ -135,7 +145,7 @@ impl Store {
                 grpc: None,
                 ..key.1
             };
-            (strange, asked)
+            (strange(), asked)
         };
         let found = self.requests.entry(key).or_insert_with(|| Touched {
             value: Requests::default(),

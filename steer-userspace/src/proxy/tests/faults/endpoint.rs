@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::super::frames::{
-    DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame,
+    DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, frame,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -154,7 +154,10 @@ async fn h2(stream: &mut TcpStream, phase: Phase) -> std::io::Result<()> {
     let head = frame(HEADERS, END_HEADERS, id, &[0x88]);
     let answer = match phase {
         Phase::ResponseHead => head[..5].to_vec(),
-        Phase::ResponseBody => [head, frame(DATA, 0, id, b"hello")].concat(),
+        Phase::ResponseBody => {
+            let body = frame(DATA, 0, id, b"hello");
+            [head, body, frame(PING, 0, 0, &[0; 8])].concat()
+        }
         Phase::Idle => [head, frame(DATA, END_STREAM, id, b"ok")].concat(),
         Phase::Refused => frame(RST_STREAM, 0, id, &[0, 0, 0, 7]),
         Phase::Reset => frame(RST_STREAM, 0, id, &[0, 0, 0, 2]),
@@ -166,6 +169,8 @@ async fn h2(stream: &mut TcpStream, phase: Phase) -> std::io::Result<()> {
         Phase::Idle => {
             request(stream).await?;
         }
+        // A socket that is closed with something unread takes back what was not read on the other side.
+        Phase::ResponseBody => while next(stream).await?.0 != PING {},
         // What was said must be heard.
         Phase::Refused | Phase::Reset | Phase::Goes => while next(stream).await.is_ok() {},
         _ => {}

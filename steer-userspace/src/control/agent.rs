@@ -596,6 +596,9 @@ impl Agent {
         };
         let used = self.requests.used();
         if self.auto.look(&counted, &used, Instant::now()) {
+            // Whoever listens is there before connections are sent there.
+            self.auto.deepen(&mut self.desired);
+            self.serve();
             self.apply();
             return self.tell();
         }

@@ -151,6 +151,11 @@ fn away() -> Result<()> {
 fn by(stage: &Stage, what: &str) -> Result<()> {
     eventually(&format!("{what}s to be split"), || {
         Ok(row(stage, ADDRESS)?["auto"]["by"] == what)
+    })?;
+    // On a busy machine listeners may take their time; until then connections take the kernel's split.
+    eventually("a connection to have both versions", || {
+        let (_, got) = python(stage.client()?, ADDRESS, &[PUBLIC; 20])?;
+        Ok(tally(&got).len() == 2)
     })
 }
 

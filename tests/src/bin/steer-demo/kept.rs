@@ -53,6 +53,7 @@ impl Walk<'_> {
             &versions,
         )?;
         self.wait_until("catalog", "request")?;
+        self.wait_for_both(CATALOG, Kept::Session)?;
         let routes = self.stage.get("routes", "catalog")?;
         let points = routes.iter().find_map(|row| row["auto"]["points"].as_f64());
         self.report.measured(&format!(
@@ -76,6 +77,7 @@ impl Walk<'_> {
         self.report.applied(&file)?;
         clients::kept(self.client()?, CATALOG_HTTP2, PLENTY, Kept::Http2)?;
         self.wait_until("catalog-http2", "request")?;
+        self.wait_for_both(CATALOG_HTTP2, Kept::Http2)?;
         let versions = clients::kept(self.client()?, CATALOG_HTTP2, 100, Kept::Http2)?;
         self.measured("node, HTTP/2, 1 connection", &versions)?;
         self.stage.take_back("catalog-http2.yaml")?;
@@ -97,6 +99,15 @@ impl Walk<'_> {
     fn wait_until(&self, service: &str, by: &str) -> Result<()> {
         wait_for(&format!("{by}s of {service} to be split"), || {
             self.is_split_by(service, by)
+        })
+    }
+
+    /// Waits until requests of one connection are split: on a busy machine whoever listens may come late,
+    /// and until then the kernel splits connections.
+    fn wait_for_both(&self, url: &str, kept: Kept) -> Result<()> {
+        wait_for("both versions to answer one client", || {
+            let versions = clients::kept(self.client()?, url, 20, kept)?;
+            Ok(versions.iter().any(|version| *version != versions[0]))
         })
     }
 

@@ -123,7 +123,7 @@ fn http2() -> Result<()> {
     let got = ask()?;
     ensure!(tally(&got).len() == 1, "{:?}", tally(&got));
     eventually("streams to be split", || {
-        Ok(row(&stage, "10.200.1.77")?["auto"]["by"] == "request")
+        Ok(row(&stage, "10.200.1.77")?["auto"]["by"] == "request" && tally(&ask()?).len() == 2)
     })?;
     let got = ask()?;
     let found = tally(&got);

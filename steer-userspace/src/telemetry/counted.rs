@@ -214,7 +214,10 @@ impl Counted {
             grpc: None,
         };
         // How long it took is nobody's concern.
-        self.count_request(edge, asked, |found| found.duration.add(0.0));
+        self.count_request(edge, asked, |found| {
+            found.duration.add(0.0);
+            found.copies += 1;
+        });
     }
 
     /// Whether a pod of this node has an address.

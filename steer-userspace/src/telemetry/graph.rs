@@ -1,8 +1,8 @@
 //! Who talks with whom, for programs that draw it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     edge::{Edge, Reporter},
@@ -10,8 +10,12 @@ use super::{
     workload::Workload,
 };
 
+mod window;
+
+pub use window::Window;
+
 /// A workload, as a graph names it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Node {
     /// Its namespace.
     pub namespace: String,
@@ -24,7 +28,7 @@ pub struct Node {
 }
 
 /// What went from a workload to one that serves a service.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Traffic {
     /// Who asked.
     pub source: Node,
@@ -33,7 +37,7 @@ pub struct Traffic {
     /// Who was asked.
     pub destination: Node,
     /// Who saw it.
-    pub reporter: &'static str,
+    pub reporter: Reporter,
     /// TCP connections that were opened.
     pub connections_opened: u64,
     /// Those that have closed.
@@ -46,12 +50,18 @@ pub struct Traffic {
     pub requests: u64,
     /// Those that were answered with a 5xx, or not at all; connections that were refused.
     pub errors: u64,
+    /// Of the connections, those that were refused.
+    #[serde(default)]
+    pub refused: u64,
+    /// Of the requests, those that were copies.
+    #[serde(default)]
+    pub copies: u64,
     /// How long requests took, in milliseconds, all together.
     pub duration_ms: f64,
 }
 
 /// All of it. Counts only grow while the agent runs: rates are differences of two graphs.
-#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Graph {
     /// By source, service, destination and reporter.
     pub traffic: Vec<Traffic>,
@@ -69,11 +79,13 @@ impl Graph {
             found.received_bytes += tcp.received;
             if !edge.flags.is_empty() {
                 found.errors += tcp.closed;
+                found.refused += tcp.closed;
             }
         }
         for (edge, asked, requests) in store.requests() {
             let found = at(&mut all, edge);
             found.requests += requests.duration.count;
+            found.copies += requests.copies;
             found.duration_ms += requests.duration.sum;
             if asked.code == 0 || asked.code >= 500 {
                 found.errors += requests.duration.count;
@@ -82,6 +94,131 @@ impl Graph {
         Self {
             traffic: all.into_values().collect(),
         }
+    }
+
+    /// What was counted since another. An agent that began anew in between counted from zero.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let then: BTreeMap<KeyRef<'_>, &Traffic> =
+            before.traffic.iter().map(|one| (one.key(), one)).collect();
+        let grown = self.traffic.iter().map(|now| {
+            let then = then.get(&now.key());
+            now.since(then.copied().filter(|then| !now.began_anew(then)))
+        });
+        Self {
+            traffic: grown.collect(),
+        }
+    }
+
+    /// What several agents counted.
+    pub fn joined(all: impl IntoIterator<Item = Self>) -> Self {
+        let mut joined: BTreeMap<Key, Traffic> = BTreeMap::new();
+        for one in all.into_iter().flat_map(|graph| graph.traffic) {
+            let (source, service, destination, reporter) = one.key();
+            let key = (
+                source.clone(),
+                service.to_owned(),
+                destination.clone(),
+                reporter,
+            );
+            match joined.get_mut(&key) {
+                Some(found) => found.add(&one),
+                None => drop(joined.insert(key, one)),
+            }
+        }
+        Self {
+            traffic: joined.into_values().collect(),
+        }
+    }
+}
+
+impl Graph {
+    /// Each thing once: of what both ends saw, who asked is heard, who knows more of it. Copies only who
+    /// was asked knows of.
+    #[must_use]
+    pub fn once(&self) -> Self {
+        let asked: BTreeSet<(&Node, &Node)> = self
+            .traffic
+            .iter()
+            .filter(|one| one.reporter == Reporter::Source)
+            .map(|one| (&one.source, &one.destination))
+            .collect();
+        let heard = self.traffic.iter().filter_map(|one| {
+            let again = one.reporter == Reporter::Destination
+                && asked.contains(&(&one.source, &one.destination));
+            if !again {
+                return Some(one.clone());
+            }
+            (one.copies > 0).then(|| one.only_copies())
+        });
+        Self {
+            traffic: heard.collect(),
+        }
+    }
+}
+
+type KeyRef<'a> = (&'a Node, &'a str, &'a Node, Reporter);
+
+impl Traffic {
+    fn key(&self) -> KeyRef<'_> {
+        (
+            &self.source,
+            &self.service,
+            &self.destination,
+            self.reporter,
+        )
+    }
+
+    fn began_anew(&self, then: &Self) -> bool {
+        self.connections_opened < then.connections_opened || self.requests < then.requests
+    }
+
+    fn since(&self, then: Option<&Self>) -> Self {
+        let mut grown = self.clone();
+        let Some(then) = then else { return grown };
+        for (now, then) in grown.counts().into_iter().zip(then.clone().counts()) {
+            *now = now.saturating_sub(*then);
+        }
+        grown.duration_ms = (self.duration_ms - then.duration_ms).max(0.0);
+        grown
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (all, more) in self.counts().into_iter().zip(other.clone().counts()) {
+            *all = all.saturating_add(*more);
+        }
+        self.duration_ms += other.duration_ms;
+    }
+
+    fn counts(&mut self) -> [&mut u64; 8] {
+        [
+            &mut self.connections_opened,
+            &mut self.connections_closed,
+            &mut self.sent_bytes,
+            &mut self.received_bytes,
+            &mut self.requests,
+            &mut self.errors,
+            &mut self.refused,
+            &mut self.copies,
+        ]
+    }
+
+    fn only_copies(&self) -> Self {
+        let mut one = self.clone();
+        for count in one.counts() {
+            *count = 0;
+        }
+        one.duration_ms = 0.0;
+        one.requests = self.copies;
+        one.copies = self.copies;
+        one
+    }
+
+    /// How often somebody was chosen: for connections that nobody looks into, and for requests. Copies
+    /// have no part in it.
+    pub fn choices(&self) -> u64 {
+        let requests = self.requests.saturating_sub(self.copies);
+        requests.saturating_add(self.connections_opened)
     }
 }
 
@@ -104,13 +241,15 @@ fn at<'a>(all: &'a mut BTreeMap<Key, Traffic>, edge: &Edge) -> &'a mut Traffic {
         source,
         service,
         destination,
-        reporter: edge.reporter.name(),
+        reporter: edge.reporter,
         connections_opened: 0,
         connections_closed: 0,
         sent_bytes: 0,
         received_bytes: 0,
         requests: 0,
         errors: 0,
+        refused: 0,
+        copies: 0,
         duration_ms: 0.0,
     })
 }

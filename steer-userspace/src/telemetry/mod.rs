@@ -27,7 +27,7 @@ pub use directory::{Directory, Service};
 pub use edge::{Asked, Edge, LABELS, Protocol, Reporter};
 pub use exact::split_error;
 pub use exposition::Scrape;
-pub use graph::Graph;
+pub use graph::{Graph, Node, Traffic, Window};
 pub use histogram::Histogram;
 pub use meter::Meter;
 pub use own::{Fill, Standing};

@@ -5,13 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    counted::Counted,
     edge::{Edge, Reporter},
-    store::Store,
     workload::Workload,
 };
 
+mod picture;
+mod ruled;
 mod window;
 
+pub use picture::Picture;
+pub use ruled::{Led, Routed, Ruled, Ruling, Told};
 pub use window::Window;
 
 /// A workload, as a graph names it.
@@ -65,11 +69,36 @@ pub struct Traffic {
 pub struct Graph {
     /// By source, service, destination and reporter.
     pub traffic: Vec<Traffic>,
+    /// Connections that were refused, by source and by what they were for; no more than some hundreds.
+    #[serde(default)]
+    pub refused: Vec<Refused>,
+}
+
+/// Connections that were refused.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Refused {
+    /// Who asked.
+    pub source: Node,
+    /// For which name, or which address if nobody knows one; empty is whatever did not fit.
+    pub name: String,
+    /// The port; 0 for protocols without.
+    pub port: u16,
+    /// Why.
+    pub reason: String,
+    /// How many. The kernel bounds how many it tells of.
+    pub count: u64,
+}
+
+impl Refused {
+    fn key(&self) -> (&Node, &str, u16, &str) {
+        (&self.source, &self.name, self.port, &self.reason)
+    }
 }
 
 impl Graph {
     /// That of these counters.
-    pub fn new(store: &Store) -> Self {
+    pub fn new(counted: &Counted) -> Self {
+        let store = counted.store();
         let mut all: BTreeMap<Key, Traffic> = BTreeMap::new();
         for (edge, tcp) in store.tcp() {
             let found = at(&mut all, edge);
@@ -91,8 +120,16 @@ impl Graph {
                 found.errors += requests.duration.count;
             }
         }
+        let refused = counted.refusals().map(|(source, target, count)| Refused {
+            source: node(source),
+            name: target.name.clone(),
+            port: target.port,
+            reason: target.reason.clone(),
+            count,
+        });
         Self {
             traffic: all.into_values().collect(),
+            refused: refused.collect(),
         }
     }
 
@@ -105,15 +142,34 @@ impl Graph {
             let then = then.get(&now.key());
             now.since(then.copied().filter(|then| !now.began_anew(then)))
         });
+        let then: BTreeMap<_, u64> = before
+            .refused
+            .iter()
+            .map(|one| (one.key(), one.count))
+            .collect();
+        let refused = self.refused.iter().map(|now| {
+            let then = then.get(&now.key()).filter(|then| **then <= now.count);
+            Refused {
+                count: now.count - then.copied().unwrap_or_default(),
+                ..now.clone()
+            }
+        });
         Self {
             traffic: grown.collect(),
+            refused: refused.collect(),
         }
     }
 
     /// What several agents counted.
     pub fn joined(all: impl IntoIterator<Item = Self>) -> Self {
         let mut joined: BTreeMap<Key, Traffic> = BTreeMap::new();
-        for one in all.into_iter().flat_map(|graph| graph.traffic) {
+        let (mut traffic, mut refused) = (Vec::new(), Vec::new());
+        for graph in all {
+            traffic.extend(graph.traffic);
+            // A pod is on one node: what it may not reach, one agent tells.
+            refused.extend(graph.refused);
+        }
+        for one in traffic {
             let (source, service, destination, reporter) = one.key();
             let key = (
                 source.clone(),
@@ -128,6 +184,7 @@ impl Graph {
         }
         Self {
             traffic: joined.into_values().collect(),
+            refused,
         }
     }
 }
@@ -153,6 +210,7 @@ impl Graph {
         });
         Self {
             traffic: heard.collect(),
+            refused: self.refused.clone(),
         }
     }
 }

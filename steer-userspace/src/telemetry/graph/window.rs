@@ -23,7 +23,7 @@ impl Window {
         }
     }
 
-    /// A sample. One that follows the last but one closely takes the place of the last.
+    /// A sample. It takes the place of the last, if that follows the one before it closely.
     pub fn push(&mut self, at: Duration, graph: Graph) {
         // Nobody looked for a while: what was before is not of this window.
         let is_old = |(last, _): &(Duration, Graph)| at.saturating_sub(*last) > self.length;
@@ -31,8 +31,10 @@ impl Window {
             self.samples.clear();
         }
         let step = self.length / SAMPLES;
-        let before = self.samples.iter().rev().nth(1);
-        if before.is_some_and(|(then, _)| at.saturating_sub(*then) < step) {
+        let mut latest = self.samples.iter().rev().map(|(then, _)| *then);
+        if let (Some(last), Some(before)) = (latest.next(), latest.next())
+            && last.saturating_sub(before) < step
+        {
             self.samples.pop_back();
         }
         self.samples.push_back((at, graph));

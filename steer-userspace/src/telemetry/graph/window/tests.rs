@@ -31,6 +31,7 @@ fn traffic(version: &str, opened: u64) -> Traffic {
 fn graph(v1: u64, v2: u64) -> Graph {
     Graph {
         traffic: vec![traffic("v1", v1), traffic("v2", v2)],
+        refused: Vec::new(),
     }
 }
 
@@ -129,6 +130,7 @@ fn what_both_ends_saw_counts_once() {
     // Whom nobody on this node asked is known by the other end alone.
     let alone = Graph {
         traffic: vec![at_server("v1", 0, 0)],
+        refused: Vec::new(),
     };
     assert_eq!(alone.once(), alone);
 }

@@ -36,6 +36,8 @@ pub(super) struct Board {
 #[derive(Default)]
 struct State {
     windows: BTreeMap<String, Window>,
+    /// What rules ask for, as each agent told last: the kernel goes on without it.
+    ruled: BTreeMap<String, Arc<Vec<Ruled>>>,
     last: Option<(Instant, Bytes)>,
 }
 
@@ -97,7 +99,6 @@ impl Board {
         now: Duration,
     ) -> Shown {
         let mut agents = Vec::new();
-        let mut told: Vec<Arc<Vec<Ruled>>> = Vec::new();
         let mut left_out = 0;
         for (name, answer) in asked {
             let (error, generation, applied) = match answer {
@@ -105,7 +106,7 @@ impl Board {
                     let window = state.windows.entry(name.clone());
                     let window = window.or_insert_with(|| Window::new(self.window));
                     window.push(now, found.graph);
-                    told.push(found.services);
+                    state.ruled.insert(name.clone(), found.services);
                     left_out = left_out.max(found.services_left_out);
                     (None, found.generation, found.applied)
                 }
@@ -126,7 +127,7 @@ impl Board {
             window: self.window.as_secs(),
             agents,
             left_out,
-            picture: picture(&state.windows, &told),
+            picture: picture(&state.windows, &state.ruled),
             events: self.events.last(),
         }
     }
@@ -141,7 +142,10 @@ async fn answer(asked: Asked) -> (String, Result<Told, String>) {
 }
 
 /// All agents' traffic, and each service once: agents of one cluster read the same rules.
-fn picture(windows: &BTreeMap<String, Window>, told: &[Arc<Vec<Ruled>>]) -> Picture {
+fn picture(
+    windows: &BTreeMap<String, Window>,
+    ruled: &BTreeMap<String, Arc<Vec<Ruled>>>,
+) -> Picture {
     let grown: Vec<(Duration, Graph)> = windows.values().filter_map(Window::grown).collect();
     let took = grown
         .iter()
@@ -150,7 +154,7 @@ fn picture(windows: &BTreeMap<String, Window>, told: &[Arc<Vec<Ruled>>]) -> Pict
         .unwrap_or_default();
     let joined = Graph::joined(grown.into_iter().map(|(_, graph)| graph));
     let mut hosts = BTreeSet::new();
-    let all = told.iter().flat_map(|services| services.iter());
+    let all = ruled.values().flat_map(|services| services.iter());
     let once: Vec<Ruled> = all
         .filter(|service| hosts.insert(service.host.as_str()))
         .cloned()

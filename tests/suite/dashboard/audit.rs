@@ -71,9 +71,13 @@ pub(crate) fn logs(browser: &Browser<'_>, checks: &mut Checks, url: &str) -> Res
         if message["method"] != "Network.requestWillBeSent" {
             continue;
         }
-        asked += 1;
         let to = message["params"]["request"]["url"].as_str();
         let to = to.unwrap_or_default();
+        // A new window shows a page of the browser's own.
+        if to.starts_with("chrome:") || to.starts_with("data:") {
+            continue;
+        }
+        asked += 1;
         if !to.starts_with(url) {
             elsewhere.push(to.to_owned());
         }

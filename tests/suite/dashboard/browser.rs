@@ -4,9 +4,11 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::Method;
 use serde_json::{Value, json};
@@ -17,6 +19,8 @@ use crate::webdriver;
 
 /// Where the driver listens.
 const PORT: u16 = 9_515;
+/// How long it may take until it does.
+const STARTS_MAX: Duration = Duration::from_secs(30);
 
 /// It starts nothing that talks with anybody, and keeps nothing.
 const FLAGS: [&str; 9] = [
@@ -57,7 +61,14 @@ impl<'a> Browser<'a> {
             session: String::new(),
             _profile: profile,
         };
-        node.wait_until_listening(PORT, "chromedriver")?;
+        let started = Instant::now();
+        while this.ask(Method::GET, "/status", &Value::Null).is_err() {
+            ensure!(
+                started.elapsed() < STARTS_MAX,
+                "chromedriver does not answer"
+            );
+            thread::sleep(Duration::from_millis(50));
+        }
         let directory = this._profile.path().display().to_string();
         let mut flags: Vec<String> = FLAGS.map(str::to_owned).to_vec();
         flags.push(format!("--user-data-dir={directory}"));

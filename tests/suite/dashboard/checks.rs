@@ -16,6 +16,11 @@ pub(crate) fn figures() -> Vec<Figure> {
     ]
 }
 
+/// A test did not get to its end, or its checks failed.
+pub(crate) fn broken() {
+    FAILED.fetch_max(1, Ordering::Relaxed);
+}
+
 /// Those of one test.
 #[derive(Default)]
 pub(crate) struct Checks {

@@ -36,8 +36,9 @@ fn with_browser(name: &str, run: fn() -> anyhow::Result<()>) -> Trial {
         if let (Some(missing), false) = (missing, need::no_skip()) {
             return Ok(Completion::ignored_with(format!("{missing:#}")));
         }
-        run()
-            .map(|()| Completion::Completed)
-            .map_err(|error| Failed::from(format!("{error:?}")))
+        run().map(|()| Completion::Completed).map_err(|error| {
+            checks::broken();
+            Failed::from(format!("{error:?}"))
+        })
     })
 }

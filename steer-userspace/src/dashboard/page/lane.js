@@ -167,7 +167,8 @@ export class Lane {
       return {
         from: this.service,
         to: one.button,
-        percent: copies ? 12 : (found.share ?? found.wanted ?? 0),
+        // What the rule says, while nothing goes, is told quietly.
+        percent: copies ? 12 : (found.share ?? (found.wanted ?? 0) * 0.3),
         className: `tone${at % 5}${copies ? " copies" : ""}`,
         dim: !isBusy(found.flow),
       };

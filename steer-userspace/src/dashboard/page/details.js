@@ -1,6 +1,6 @@
 // What is behind a box: its rules and where they stand, endpoints, rates, events.
 
-import { DEPTHS, KINDS, bytes, el, flow, isBusy, key, number, percent, title, version, workload } from "./text.js";
+import { DEPTHS, KINDS, bytes, el, flow, isBusy, key, lately, number, percent, title, version, workload } from "./text.js";
 
 const section = (name, ...children) => el("section", {}, el("h3", {}, name), ...children);
 
@@ -106,13 +106,22 @@ function said(event) {
 }
 
 function events(all, concerns) {
-  const found = all.filter(concerns).slice(-12).reverse();
+  const found = [];
+  for (const event of all.filter(concerns).reverse()) {
+    const text = said(event);
+    const last = found.at(-1);
+    if (last?.text === text) last.times += 1;
+    else found.push({ event, text, times: 1 });
+  }
   if (found.length === 0) return null;
-  const rows = found.map((event) =>
-    el("li", { class: event.event }, el("time", { datetime: event.time }, new Date(event.time).toLocaleTimeString()), ` ${said(event)}`),
+  const rows = found.slice(0, 12).map(({ event, text, times }) =>
+    el("li", { class: event.event }, el("time", { datetime: event.time }, new Date(event.time).toLocaleTimeString()), ` ${text}`, times > 1 ? el("span", { class: "times" }, ` ${times} times`) : null),
   );
   return section("Last events", el("ul", { class: "events" }, rows));
 }
+
+const REFUSED = () =>
+  el("p", { class: "note" }, "No rule allows it. ", el("code", {}, "steer learn"), " writes the ServiceEntry that would; ", el("code", {}, "steer explain"), " says why it was refused.");
 
 const isGeneral = (event) => !event.pod;
 
@@ -124,9 +133,9 @@ function ofService(lane, shown) {
       ["host", lane.host],
       ["namespace", lane.namespace],
     ]),
-    refused ? el("p", { class: "note" }, "No rule allows it. `steer learn` writes the ServiceEntry that would; `steer explain` says why it was refused.") : rates(lane.flow),
+    refused ? REFUSED() : rates(lane.flow),
     refused
-      ? section("Why", el("ul", { class: "plain" }, lane.refusals.map((one) => el("li", {}, `${workload(one.source)}: port ${one.port}, ${one.reason.replaceAll("_", " ")}, ${one.count} in this while`))))
+      ? section("Why", el("ul", { class: "plain" }, lane.refusals.map((one) => el("li", {}, `${workload(one.source)}: port ${one.port}, ${one.reason.replaceAll("_", " ")}, ${one.count} ${lately(shown.picture)}`))))
       : null,
     ...routes(lane),
     paths(lane),

@@ -116,7 +116,7 @@ function groupOf(lane) {
 }
 
 const LAST = ["Outside", "Refused"];
-const order = (name) => `${LAST.indexOf(name) + 1}${name}`;
+const order = (name) => `${LAST.indexOf(name) + 1} ${name}`;
 
 function draw() {
   const found = wanted();
@@ -125,7 +125,7 @@ function draw() {
   at("table").hidden = !isTable;
   at("nothing").hidden = found.length > 0;
   say(at("nothing"), nothing());
-  if (isTable) fill(at("table"), found);
+  if (isTable) fill(at("table"), found.toSorted((a, b) => (order(groupOf(a)) < order(groupOf(b)) ? -1 : 1)), shown.picture);
   else graph(found);
   if (chosen) fillDetails();
 }
@@ -194,6 +194,7 @@ function fillDetails() {
 
 at("details").addEventListener("close", () => {
   chosen = null;
+  at("details-body").replaceChildren();
 });
 at("details").addEventListener("click", (event) => {
   // Beside the box.

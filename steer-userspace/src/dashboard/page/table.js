@@ -1,10 +1,10 @@
 // The same as a table: a row for each client and version.
 
-import { el, flow, number, percent, title, version, workload } from "./text.js";
+import { el, flow, lately, number, percent, title, version, workload } from "./text.js";
 
 const HEADS = ["Namespace", "Client", "Service", "Version", "Share", "Rule", "Traffic", "Errors"];
 
-function cells(lane) {
+function cells(lane, past) {
   if (lane.kind === "refused") {
     return lane.refusals.map((one) => [
       "",
@@ -14,7 +14,7 @@ function cells(lane) {
       "–",
       "–",
       `port ${one.port}`,
-      `${one.count} in this while`,
+      `${one.count} ${past}`,
     ]);
   }
   const served = new Set(lane.paths.map((path) => path.version));
@@ -34,8 +34,8 @@ function cells(lane) {
 }
 
 /** Fills `place`; what has not changed stays. */
-export function fill(place, lanes) {
-  const rows = lanes.flatMap((lane) => cells(lane).map((one) => [lane.kind, one]));
+export function fill(place, lanes, picture) {
+  const rows = lanes.flatMap((lane) => cells(lane, lately(picture)).map((one) => [lane.kind, one]));
   const now = JSON.stringify(rows);
   if (place.dataset.shown === now) return;
   place.dataset.shown = now;

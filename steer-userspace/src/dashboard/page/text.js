@@ -57,6 +57,9 @@ export function flow(of) {
   return parts.join(", ") || "quiet";
 }
 
+/** Of how long a while counts are. */
+export const lately = (picture) => `in the last ${Math.max(1, Math.round(picture.seconds))} s`;
+
 export const isBusy = (of) => of.requests + of.connections + of.copies > 0;
 
 const known = (text) => text && text !== "unknown";

@@ -1,5 +1,5 @@
 use super::*;
-use crate::telemetry::{Led, Reporter, Ruling};
+use crate::telemetry::{Led, Reporter, Ruling, Traffic};
 
 const HOST: &str = "catalog.shop.svc.cluster.local";
 

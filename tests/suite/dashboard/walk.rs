@@ -204,6 +204,8 @@ fn egress(stage: &Stage, browser: &Browser<'_>, checks: &mut Checks) -> Result<(
         figure != "0" && figure != "–",
         &figure,
     );
+    browser.run("window.scrollTo(0, document.body.scrollHeight)")?;
+    browser.picture("4-refused")?;
     browser.run(&script(&format!(
         "lane('{ELSEWHERE_NAME}').querySelector('h3 button').click()"
     )))?;

@@ -244,7 +244,8 @@ fn looks(stage: &Stage, browser: &Browser<'_>, checks: &mut Checks) -> Result<()
     browser.size(1280, 900)?;
     browser.run("document.getElementById('as-table').click()")?;
     // Copies of before have left the window by now, or do soon.
-    let rows = "[...document.querySelectorAll('#table tbody tr')].map((row) => row.innerText).join('\\n')";
+    let rows =
+        "[...document.querySelectorAll('#table tbody tr')].map((row) => row.innerText).join('\\n')";
     let clear = format!("return !{rows}.includes('copies')");
     eventually(browser, "the mirror of before to be over", &clear)?;
     stage.ask("client", CATALOG, 100)?;

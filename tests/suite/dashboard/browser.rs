@@ -48,6 +48,7 @@ impl<'a> Browser<'a> {
     /// Starts one.
     pub(crate) fn start(lab: &'a Lab) -> Result<Self> {
         let profile = tempfile::tempdir()?;
+        let directory = profile.path().display().to_string();
         let node = lab.node()?;
         let mut command = node.command(need::find("chromedriver")?)?;
         command
@@ -69,7 +70,6 @@ impl<'a> Browser<'a> {
             );
             thread::sleep(Duration::from_millis(50));
         }
-        let directory = this._profile.path().display().to_string();
         let mut flags: Vec<String> = FLAGS.map(str::to_owned).to_vec();
         flags.push(format!("--user-data-dir={directory}"));
         let wanted = json!({"capabilities": {"alwaysMatch": {

@@ -1,4 +1,4 @@
-//! A few words of WebDriver (W3C), over HTTP: enough to drive one browser.
+//! A few words of `WebDriver` (W3C), over HTTP: enough to drive one browser.
 
 use anyhow::{Context as _, Result, bail};
 use http::{Method, Request, header::HOST};

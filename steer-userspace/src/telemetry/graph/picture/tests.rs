@@ -181,6 +181,5 @@ fn what_is_refused_has_a_lane_of_its_own_name() {
             (Kind::Refused, "httpbin.org", 1)
         ]
     );
-    assert_eq!(picture.refused, 2.0);
-    assert_eq!(picture.whole.connections, 2.0);
+    assert_eq!((picture.refused, picture.whole.connections), (2.0, 2.0));
 }

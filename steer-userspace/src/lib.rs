@@ -17,6 +17,7 @@ pub mod access_log;
 pub mod certificates;
 pub mod cli;
 pub mod control;
+pub mod dashboard;
 pub mod desired;
 pub mod feedback;
 pub mod finding;

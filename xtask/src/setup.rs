@@ -43,6 +43,8 @@ pub(crate) enum Group {
     Lint,
     /// Boot other kernels
     Verify,
+    /// Look at the dashboard's page
+    Browser,
 }
 
 /// Something a group needs, and the Debian packages that bring it.
@@ -54,7 +56,7 @@ struct Need {
     found: fn() -> bool,
 }
 
-const NEEDS: [Need; 23] = [
+const NEEDS: [Need; 25] = [
     Need {
         group: Group::Build,
         name: "a Rust compiler with its library's sources",
@@ -225,6 +227,20 @@ const NEEDS: [Need; 23] = [
         why: "takes from programs what only debuggers read",
         packages: &["binutils"],
         found: || find("strip").is_some(),
+    },
+    Need {
+        group: Group::Browser,
+        name: "chromium",
+        why: "a real browser, to look at the dashboard's page",
+        packages: &["chromium"],
+        found: || find("chromium").is_some(),
+    },
+    Need {
+        group: Group::Browser,
+        name: "chromedriver",
+        why: "drives it",
+        packages: &["chromium-driver"],
+        found: || find("chromedriver").is_some(),
     },
 ];
 

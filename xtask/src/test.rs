@@ -57,6 +57,8 @@ const CLUSTER: &str = "cluster";
 const ELSEWHERE: &str = "elsewhere::";
 /// What needs Helm.
 const DEPLOY: &str = "deploy";
+/// What needs a browser.
+const DASHBOARD: &str = "dashboard";
 /// Examples in the documentation.
 const DOC: &str = "doc";
 
@@ -85,6 +87,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         );
     }
     setup::ensure(&[Group::Build, Group::Test])?;
+    if layers.iter().any(|layer| layer == DASHBOARD)
+        && let Err(error) = setup::ensure(&[Group::Browser])
+    {
+        // Where there is none, the tests that need it say so.
+        say(&format!("no browser: {error:#}"));
+    }
     build_ebpf::build_and_gate()?;
     let steer = harness::build_steer(&metadata, args.release)?;
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(super) use away::Away;
+pub(super) use dashboard::Dashboard;
 pub(super) use egress::Egress;
 pub(super) use events::Events;
 pub(super) use install::{Install, Target, Uninstall};
@@ -12,6 +13,7 @@ pub(super) use metrics::Metrics;
 pub(super) use split::Split;
 
 mod away;
+mod dashboard;
 mod egress;
 mod events;
 mod install;
@@ -70,6 +72,8 @@ pub enum Command {
     Status(Status),
     /// What happens on this node, as it happens
     Events(Events),
+    /// Who talks with whom, as a page for a browser
+    Dashboard(Dashboard),
     /// Whether this machine can run steer
     Doctor(Doctor),
     /// Return to the rules of an earlier generation

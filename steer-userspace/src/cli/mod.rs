@@ -3,6 +3,7 @@
 mod agent;
 mod args;
 mod check;
+mod dashboard;
 mod doctor;
 mod events;
 mod exit;
@@ -62,6 +63,7 @@ fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
         Command::Generate(args) => generate::docs(&args),
+        Command::Dashboard(args) => dashboard::run(args, &instance),
     }
 }
 

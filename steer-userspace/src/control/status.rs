@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     io::Write as _,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -56,6 +57,8 @@ pub struct Status {
     pub access_log: AccessLog,
     /// Findings of what is written, whether or not it is in force.
     pub findings: Vec<Finding>,
+    /// Where metrics can be asked for, if they can.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Who has an access log, and what became of its lines.

@@ -7,6 +7,7 @@ use steer_common::connection::{Connection, OBSERVE_ACCEPTED};
 use super::{
     directory::{Directory, Service},
     edge::{Asked, Edge, Protocol, Reporter},
+    refused::{Refusals, Target},
     store::{Requests, Store, Tcp},
     tracked::{Moved, Place, Sample, Tracked},
     workload::Workload,
@@ -28,6 +29,7 @@ pub struct Counted {
     directory: Directory,
     store: Store,
     tracked: Tracked,
+    refusals: Refusals,
 }
 
 impl Default for Counted {
@@ -43,6 +45,7 @@ impl Counted {
             directory: Directory::default(),
             store: Store::new(most),
             tracked: Tracked::default(),
+            refusals: Refusals::default(),
         }
     }
 
@@ -126,6 +129,7 @@ impl Counted {
             store,
             tracked,
             directory,
+            refusals: _,
         } = self;
         tracked.began(samples);
         // Those of a pod that is gone are, too.
@@ -142,10 +146,16 @@ impl Counted {
         }
     }
 
+    /// What was refused.
+    pub fn refusals(&self) -> impl Iterator<Item = (&Workload, &Target, u64)> {
+        self.refusals.iter()
+    }
+
     /// A connection that was refused.
-    pub fn refused(&mut self, pod: Option<&PodRef>) {
+    pub fn refused(&mut self, pod: Option<&PodRef>, target: Target) {
         let directory = &self.directory;
         let source = pod.map_or(directory.unknown(), |pod| directory.pod(pod));
+        self.refusals.count(source, target);
         let edge = Edge {
             reporter: Reporter::Source,
             source: Arc::clone(source),
@@ -214,7 +224,10 @@ impl Counted {
             grpc: None,
         };
         // How long it took is nobody's concern.
-        self.count_request(edge, asked, |found| found.duration.add(0.0));
+        self.count_request(edge, asked, |found| {
+            found.duration.add(0.0);
+            found.copies += 1;
+        });
     }
 
     /// Whether a pod of this node has an address.

@@ -36,7 +36,7 @@ pub struct Service {
 }
 
 impl Service {
-    fn of(found: &Registered) -> Self {
+    pub(super) fn of(found: &Registered) -> Self {
         let own = found
             .host
             .strip_prefix(&*found.name)

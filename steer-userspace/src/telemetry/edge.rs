@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, header::CONTENT_TYPE};
 use prometheus_client::encoding::{EncodeLabel as _, EncodeLabelSet, LabelSetEncoder};
+use serde::{Deserialize, Serialize};
 
 use super::{
     directory::Service,
@@ -12,7 +13,8 @@ use super::{
 use crate::access_log::Flag;
 
 /// Who saw it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Reporter {
     /// The node of who asked.
     Source,

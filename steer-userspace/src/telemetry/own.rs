@@ -10,6 +10,7 @@ use steer_common::{
 
 use super::{
     exact::split_error,
+    graph::Ruled,
     histogram::{Histogram, SECONDS},
     registry::{self, Metric},
 };
@@ -45,6 +46,10 @@ pub struct Standing {
     pub classes: BTreeMap<ClassId, String>,
     /// What the numbers of the kernel's rows mean.
     pub names: Arc<Names>,
+    /// What rules ask for, for graphs.
+    pub services: Arc<Vec<Ruled>>,
+    /// How many services were left out of that.
+    pub services_left_out: usize,
     /// What became of copies of requests, by outcome.
     pub mirrored: Vec<(&'static str, u64)>,
     /// What became of lines of the access log, by outcome.
@@ -65,6 +70,8 @@ impl Default for Standing {
             pods: 0,
             classes: BTreeMap::new(),
             names: Arc::default(),
+            services: Arc::default(),
+            services_left_out: 0,
             mirrored: Vec::new(),
             lines: Vec::new(),
         }

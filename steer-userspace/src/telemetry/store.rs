@@ -29,6 +29,8 @@ pub struct Requests {
     pub received: Histogram,
     /// Bytes of the answers' bodies.
     pub sent: Histogram,
+    /// How many of them were copies.
+    pub copies: u64,
 }
 
 impl Default for Requests {
@@ -37,6 +39,7 @@ impl Default for Requests {
             duration: Histogram::new(MILLISECONDS),
             received: Histogram::new(BYTES),
             sent: Histogram::new(BYTES),
+            copies: 0,
         }
     }
 }

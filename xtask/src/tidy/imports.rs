@@ -24,7 +24,7 @@ const PURE: &[&str] = &[
     "telemetry",
 ];
 
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 10] = [
     Rule {
         modules: PURE,
         except: &[
@@ -124,6 +124,18 @@ const RULES: [Rule; 9] = [
             "crate::cli",
         ],
         why: "kernel/ applies rows, whoever asks",
+    },
+    Rule {
+        modules: &["dashboard"],
+        except: &[],
+        forbidden: &[
+            "crate::desired",
+            "crate::image",
+            "crate::kernel",
+            "crate::live",
+            "crate::plan",
+        ],
+        why: "the dashboard shows what agents tell",
     },
 ];
 

@@ -30,7 +30,7 @@ impl Agent {
             let seen = self.engine.kernel().maps().egress.name_seen(&key);
             let (refusal, process) = refusals::refusal(&event, pod, policy, seen);
             if let Some(metrics) = self.metrics.as_ref().filter(|_| refusal.is_of_tcp()) {
-                metrics.refused(refusal.pod.as_ref());
+                metrics.refused(&refusal);
             }
             if let Some(events) = &self.told_events {
                 events.refused(&refusal, process.as_ref());
@@ -163,6 +163,7 @@ impl Agent {
             mirrored: self.requests.mirrored(),
             access_log: self.access_log(),
             findings,
+            metrics: self.settings.metrics.as_ref().map(|found| found.address),
         }
     }
 }

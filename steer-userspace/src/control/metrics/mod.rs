@@ -17,13 +17,14 @@ use steer_common::{
     egress::{LearnedKey, PolicyId},
 };
 
+use super::refusals::Refusal;
 use crate::{
-    desired::{Desired, model::PodRef},
+    desired::Desired,
     kernel::{EgressMaps, KernelError, Pins, heartbeat::now_ns},
     node::discover::Scan,
     plan::Layout,
     source::Snapshot,
-    telemetry::{Directory, Meter, Standing},
+    telemetry::{Directory, Meter, Ruled, Standing, Target},
 };
 use sampler::Sampler;
 use scrape::Scraper;
@@ -99,6 +100,7 @@ impl Metrics {
     ) {
         let cluster = &self.settings.cluster;
         let directory = Directory::new(snapshot, desired, layout, &found.namespaces, cluster);
+        let (services, left_out) = Ruled::all(desired, &directory);
         self.meter.counted().follow(directory);
         let cookies = found.namespaces.keys();
         self.policies = cookies
@@ -108,6 +110,8 @@ impl Metrics {
         self.sampler
             .follow(insiders.map(|pod| (pod.cookie, pod.insider)).collect());
         let mut standing = self.standing.get();
+        standing.services = Arc::new(services);
+        standing.services_left_out = left_out;
         standing.names = Arc::new(layout.names());
         standing.classes.clone_from(&desired.class_names);
     }
@@ -126,8 +130,14 @@ impl Metrics {
     }
 
     /// A connection was refused.
-    pub(super) fn refused(&self, pod: Option<&PodRef>) {
-        self.meter.counted().refused(pod);
+    pub(super) fn refused(&self, refusal: &Refusal) {
+        let name = refusal.name.clone();
+        let target = Target {
+            name: name.unwrap_or_else(|| refusal.address.to_string()),
+            port: refusal.port,
+            reason: refusal.reason.clone(),
+        };
+        self.meter.counted().refused(refusal.pod.as_ref(), target);
     }
 
     /// The configuration was read without an error; it may be the same as before.

@@ -1,13 +1,13 @@
 //! What a scrape tells, read when it is asked for.
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use super::Shared;
 use crate::{
     kernel::{KernelError, Maps, PROGRAMS, Pins, Programs, heartbeat::now_ns},
     live::Live,
     plan::Capacity,
-    telemetry::{Fill, Graph, Meter, Scrape, Standing},
+    telemetry::{Fill, Graph, Meter, Scrape, Standing, Told},
 };
 
 /// An agent that has not said for so long that it lives does not.
@@ -44,8 +44,23 @@ impl Scraper {
 
     /// Who talks with whom.
     pub(super) fn graph(&self) -> serde_json::Result<String> {
-        let graph = Graph::new(self.meter.counted().store());
-        serde_json::to_string(&graph)
+        let (generation, applied, services, services_left_out) = {
+            let standing = self.standing.get();
+            let services = Arc::clone(&standing.services);
+            (
+                standing.generation,
+                standing.applied,
+                services,
+                standing.services_left_out,
+            )
+        };
+        serde_json::to_string(&Told {
+            generation,
+            applied,
+            services,
+            services_left_out,
+            graph: Graph::new(&self.meter.counted()),
+        })
     }
 
     /// Whether the agent lives.

@@ -277,7 +277,16 @@ fn what_no_rule_leads_has_a_name_if_the_registry_has() {
     counted.record(&unsteered("10.0.0.1:7000"), None);
     // A pod behind an address is not: Envoy would not know it either.
     counted.record(&unsteered("10.0.0.2:8080"), None);
-    counted.refused(Some(&pod("webapp")));
+    let target = Target {
+        name: "example.org".to_owned(),
+        port: 443,
+        reason: "not_in_registry".to_owned(),
+    };
+    counted.refused(Some(&pod("webapp")), target.clone());
+    let refused: Vec<_> = counted.refusals().collect();
+    assert_eq!(refused.len(), 1);
+    assert_eq!((refused[0].1, refused[0].2), (&target, 1));
+    assert_eq!(refused[0].0.name, "webapp");
     let mut found = tcp(&counted);
     found.sort_by(|a, b| a.1.cmp(&b.1));
     assert_eq!(

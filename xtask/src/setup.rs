@@ -54,7 +54,7 @@ struct Need {
     found: fn() -> bool,
 }
 
-const NEEDS: [Need; 23] = [
+const NEEDS: [Need; 24] = [
     Need {
         group: Group::Build,
         name: "a Rust compiler with its library's sources",
@@ -225,6 +225,13 @@ const NEEDS: [Need; 23] = [
         why: "takes from programs what only debuggers read",
         packages: &["binutils"],
         found: || find("strip").is_some(),
+    },
+    Need {
+        group: Group::Test,
+        name: "tmux",
+        why: "a terminal for `steer top` that types keys and can be read",
+        packages: &["tmux"],
+        found: || find("tmux").is_some(),
     },
 ];
 

@@ -22,6 +22,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod text;
+mod top;
 mod uninstall;
 mod unload;
 
@@ -54,6 +55,7 @@ fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Learn(args) => learn::run(&args, &instance),
         Command::Status(args) => status::run(&args, &instance),
         Command::Events(args) => events::run(&args, &instance),
+        Command::Top(args) => top::run(&args, &instance),
         Command::Doctor(args) => doctor::run(&args),
         Command::Rollback(args) => rollback::run(&args, &instance),
         Command::Unload(args) => unload::run(&args, &instance),

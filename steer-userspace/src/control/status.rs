@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     io::Write as _,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -36,6 +37,8 @@ pub struct Status {
     pub config: Vec<String>,
     /// The cgroup whose sockets are steered.
     pub cgroup: String,
+    /// Where metrics can be asked for, if they can.
+    pub metrics: Option<SocketAddr>,
     /// When this was written (RFC 3339).
     pub written: String,
     /// The generation in force.

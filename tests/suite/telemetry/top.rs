@@ -289,8 +289,7 @@ fn once() -> Result<()> {
         ensure!((share - 90.0).abs() <= 1.0, "{told:#}");
         let sources = told["sources"].as_array().context("sources")?;
         let client = sources.iter().find(|row| {
-            row["source"] == "istioinaction/client"
-                && row["to"] == "catalog.istioinaction.svc.cluster.local v1"
+            row["source"] == "istioinaction/client" && row["to"] == "catalog.istioinaction v1"
         });
         // The kernel's records are read some times a second.
         let rate = client.and_then(|row| row["connections_per_second"].as_f64());

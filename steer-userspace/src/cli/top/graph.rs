@@ -87,8 +87,8 @@ fn parse(text: &[u8]) -> anyhow::Result<BTreeMap<Pair, Traffic>> {
         let key = Pair {
             source: format!("{}/{}", edge.source.namespace, edge.source.workload),
             to: match edge.destination.version.as_str() {
-                "" | "unknown" => edge.service,
-                version => format!("{} {version}", edge.service),
+                "" | "unknown" => short(&edge.service).to_owned(),
+                version => format!("{} {version}", short(&edge.service)),
             },
         };
         let sum = all.entry(key).or_default();
@@ -97,6 +97,11 @@ fn parse(text: &[u8]) -> anyhow::Result<BTreeMap<Pair, Traffic>> {
         sum.errors += edge.counted.errors;
     }
     Ok(all)
+}
+
+/// `catalog.shop` of `catalog.shop.svc.cluster.local`; other hosts as they are.
+fn short(host: &str) -> &str {
+    host.split_once(".svc.").map_or(host, |(name, _)| name)
 }
 
 #[cfg(test)]
@@ -118,7 +123,7 @@ mod tests {
         let found = parse(graph.to_string().as_bytes()).unwrap();
         let pair = Pair {
             source: "shop/web".to_owned(),
-            to: "cart.shop.svc.cluster.local v2".to_owned(),
+            to: "cart.shop v2".to_owned(),
         };
         let traffic = Traffic {
             connections: 1,

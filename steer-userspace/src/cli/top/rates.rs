@@ -75,12 +75,18 @@ impl Rates {
     /// What happened from `before` to `after`, by names; `sort` and `filter` say what is shown.
     pub(super) fn between(before: &Sample, after: &Sample) -> Self {
         let elapsed = after.at.saturating_sub(before.at);
-        // Two looks at one moment see nothing happen.
-        let seconds = elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
-        let per_second = |count: u64| precise(count) / seconds;
+        let seconds = elapsed.as_secs_f64();
+        let per_second = |count: u64| {
+            // Two looks at one moment see nothing happen.
+            if seconds > 0.0 {
+                precise(count) / seconds
+            } else {
+                0.0
+            }
+        };
         Self {
             node: String::new(),
-            seconds: elapsed.as_secs_f64(),
+            seconds,
             generation: after.generation,
             state: after.state.clone(),
             agent_runs: false,

@@ -45,8 +45,8 @@ const REFUSED: [Constraint; 5] = [
     Constraint::Fill(2),
     Constraint::Fill(2),
     Constraint::Length(7),
-    Constraint::Length(7),
-    Constraint::Fill(1),
+    Constraint::Length(6),
+    Constraint::Length(16),
 ];
 const SOURCES: [Constraint; 6] = [
     Constraint::Fill(2),
@@ -258,7 +258,7 @@ mod tests {
         let (mut before, mut after) = looks();
         let pair = Pair {
             source: "shop/web".to_owned(),
-            to: "catalog.shop.svc.cluster.local v1".to_owned(),
+            to: "catalog.shop v1".to_owned(),
         };
         before.traffic = Some([(pair.clone(), Traffic::default())].into());
         let traffic = Traffic {
@@ -314,7 +314,7 @@ mod tests {
             ..View::default()
         };
         // Of three routes one fits: a head, two lines of headers, two other tables, a foot.
-        let shown = text((80, 14), &mut view);
+        let shown = text((80, 12), &mut view);
         assert!(
             shown.contains("forum.shop:8080") && !shown.contains("catalog.shop:80"),
             "{shown}"

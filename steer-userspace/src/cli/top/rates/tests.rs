@@ -206,7 +206,7 @@ fn sources_are_counted_by_the_agent_or_by_what_is_open() {
 fn counters_that_began_anew_are_no_huge_rates() {
     let (before, after) = looks();
     let rates = Rates::between(&after, &before);
-    assert!(rates.refused_per_second.is_finite() && rates.seconds == 0.0);
+    assert_eq!((rates.seconds, rates.refused_per_second), (0.0, 0.0));
     let backwards = Sample {
         at: Duration::from_secs(14),
         ..before

@@ -37,8 +37,6 @@ pub struct Status {
     pub config: Vec<String>,
     /// The cgroup whose sockets are steered.
     pub cgroup: String,
-    /// Where metrics can be asked for, if they can.
-    pub metrics: Option<SocketAddr>,
     /// When this was written (RFC 3339).
     pub written: String,
     /// The generation in force.
@@ -59,6 +57,8 @@ pub struct Status {
     pub access_log: AccessLog,
     /// Findings of what is written, whether or not it is in force.
     pub findings: Vec<Finding>,
+    /// Where metrics can be asked for, if they can.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Who has an access log, and what became of its lines.

@@ -167,6 +167,9 @@ pub(in crate::cli) struct ExplainedName {
     policy_position: Option<String>,
     /// The entry that the name fits.
     host: Option<String>,
+    /// Of an entry that does not name the port: which it is, and where it stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    named_by: Option<String>,
     check: Option<&'static str>,
     rule: Option<String>,
     position: Option<String>,
@@ -204,6 +207,9 @@ pub(super) fn explain_name(seen: &Seen, question: &NameQuestion) -> ExplainedNam
         policy_rule,
         policy_position,
         host: host.map(|host| seen.host(host)),
+        named_by: host
+            .filter(|_| port.is_none())
+            .and_then(|host| named_by(seen, policy, host)),
         check: port.as_ref().map(|port| port.check.name()),
         rule: port.as_ref().and_then(|port| port.rule.clone()),
         position: port.and_then(|port| port.position),
@@ -212,6 +218,22 @@ pub(super) fn explain_name(seen: &Seen, question: &NameQuestion) -> ExplainedNam
         }),
         outcome,
     }
+}
+
+/// What names a host, whichever the port, and where that stands.
+fn named_by(seen: &Seen, policy: PolicyId, host: HostId) -> Option<String> {
+    let first = HostKey {
+        policy,
+        host,
+        ..HostKey::default()
+    };
+    let (key, row) = seen.live.egress.hosts.range(first..).next()?;
+    let rule = seen.names.rules.get(&row.rule);
+    let (rule, position) = rule
+        .filter(|_| key.policy == policy && key.host == host)
+        .map(|rule| told(rule))?;
+    let place = position.map_or_else(String::new, |place| format!(", at {place}"));
+    Some(format!("{}{place}", rule?))
 }
 
 /// The addresses that a name is known to have.
@@ -268,7 +290,9 @@ impl ExplainedName {
                 steps.extend(needs(check).map(str::to_owned));
             }
             None if self.host.is_some() => {
-                steps.push(format!("it does not name port {}", self.port));
+                let by = self.named_by.as_ref();
+                let by = by.map_or_else(String::new, |by| format!(": {by}"));
+                steps.push(format!("it does not name port {}{by}", self.port));
             }
             None => {}
         }

@@ -58,20 +58,12 @@ async fn get(address: SocketAddr) -> anyhow::Result<BTreeMap<Pair, Traffic>> {
     let request = hyper::Request::get("/graph.json")
         .header("host", address.to_string())
         .body(Empty::<bytes::Bytes>::new())?;
-    let answer = async {
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        ensure!(status.is_success(), "the agent answers {status}");
-        Ok(response.into_body().collect().await?.to_bytes())
-    };
-    // What answers is driven by the connection.
-    let body = tokio::select! {
-        body = answer => body?,
-        closed = connection => {
-            closed?;
-            anyhow::bail!("the agent closes the connection");
-        }
-    };
+    // It ends by itself once the agent has answered.
+    tokio::spawn(connection);
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    ensure!(status.is_success(), "the agent answers {status}");
+    let body = response.into_body().collect().await?.to_bytes();
     parse(&body)
 }
 

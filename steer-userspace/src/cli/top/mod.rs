@@ -49,7 +49,10 @@ pub(super) fn run(args: &Top, instance: &Instance) -> anyhow::Result<Exit> {
         looks.next()?;
         thread::sleep(delay);
         if let Some(rates) = looks.next()? {
-            output::write(&output::answer(&view.of(rates), args.output.output, plain)?)?;
+            let format = args.output.output;
+            output::write(&output::answer(&view.of(rates), format, |shown, _| {
+                plain(shown)
+            })?)?;
         }
         return Ok(Exit::Done);
     }
@@ -89,9 +92,13 @@ impl<'a> Looks<'a> {
         let address = seen.status["metrics"]
             .as_str()
             .and_then(|at| at.parse().ok());
-        let traffic = address
+        let asked = address
             .filter(|_| agent_runs)
-            .and_then(|address: SocketAddr| self.runtime.block_on(graph::ask(address)).ok());
+            .map(|address: SocketAddr| self.runtime.block_on(graph::ask(address)));
+        let (traffic, trouble) = match asked.transpose() {
+            Ok(traffic) => (traffic, None),
+            Err(error) => (None, Some(format!("{error:#}"))),
+        };
         if traffic.is_none() {
             seen.connections = get::look(instance, &seen)?;
         }
@@ -99,6 +106,7 @@ impl<'a> Looks<'a> {
         let rates = self.before.as_ref().map(|before| Rates {
             node: self.node.clone(),
             agent_runs,
+            metrics_trouble: trouble,
             ..Rates::between(before, &now)
         });
         self.before = Some(now);
@@ -107,7 +115,7 @@ impl<'a> Looks<'a> {
 }
 
 /// One look, for people who keep it.
-fn plain(rates: &Rates, _wide: bool) -> String {
+fn plain(rates: &Rates) -> String {
     let mut text = Text::default();
     text.line(format_args!(
         "{}  generation {}  {}{}  findings {}  refused {}/s  in {:.1} s",
@@ -123,6 +131,9 @@ fn plain(rates: &Rates, _wide: bool) -> String {
         rows::rate(Some(rates.refused_per_second)),
         rates.seconds,
     ));
+    if let Some(trouble) = &rates.metrics_trouble {
+        text.line(format_args!("metrics: {trouble}"));
+    }
     for table in [
         output::table(&rates.routes, true, true),
         output::table(&rates.refused, true, true),
@@ -147,8 +158,8 @@ mod tests {
             ..Rates::between(&before, &after)
         };
         let view = View::default();
-        golden::assert("top-plain", &plain(&view.of(rates.clone()), false));
-        let json = output::answer(&rates, Format::Json, plain).unwrap();
+        golden::assert("top-plain", &plain(&view.of(rates.clone())));
+        let json = output::answer(&rates, Format::Json, |shown, _| plain(shown)).unwrap();
         golden::assert("top-json", &json);
     }
 }

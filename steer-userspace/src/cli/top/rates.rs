@@ -21,6 +21,9 @@ pub(super) struct Rates {
     pub(super) refused_per_second: f64,
     /// Whether an agent counts by source.
     pub(super) metrics: bool,
+    /// Why an agent that counts could not be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) metrics_trouble: Option<String>,
     pub(super) routes: Vec<RouteRate>,
     pub(super) refused: Vec<RefusedRate>,
     pub(super) sources: Vec<SourceRate>,
@@ -93,6 +96,7 @@ impl Rates {
             findings: after.findings,
             refused_per_second: per_second(grown(before.refused, after.refused)),
             metrics: after.traffic.is_some(),
+            metrics_trouble: None,
             routes: routes(before, after, per_second),
             refused: refused(before, after, per_second),
             sources: sources(before, after, per_second),

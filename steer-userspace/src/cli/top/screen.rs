@@ -22,13 +22,13 @@ const ASIDE: u16 = 5;
 
 /// The smallest and the usual width of each column.
 const ROUTES: [Constraint; 8] = [
-    Constraint::Fill(3),
     Constraint::Fill(2),
-    Constraint::Length(6),
-    Constraint::Length(6),
-    Constraint::Length(6),
+    Constraint::Fill(1),
     Constraint::Length(6),
     Constraint::Length(5),
+    Constraint::Length(5),
+    Constraint::Length(6),
+    Constraint::Length(4),
     Constraint::Length(8),
 ];
 const ROUTES_WIDE: [Constraint; 8] = [
@@ -114,6 +114,8 @@ fn heading(rates: &Rates, paint: Paint) -> Line<'static> {
     } else {
         Span::styled("  no agent runs", paint.colour(Color::Yellow))
     };
+    let metrics = rates.metrics_trouble.as_ref();
+    let metrics = metrics.map_or_else(String::new, |trouble| format!("  metrics: {trouble}"));
     let refused = format!("refused {}/s", rate(Some(rates.refused_per_second)));
     let refused = if rates.refused_per_second > 0.0 {
         Span::styled(refused, paint.colour(Color::Red))
@@ -128,6 +130,7 @@ fn heading(rates: &Rates, paint: Paint) -> Line<'static> {
         Span::raw(format!("  findings {}  ", rates.findings)),
         refused,
         Span::raw(format!("  in {:.1} s", rates.seconds)),
+        Span::styled(metrics, paint.colour(Color::Yellow)),
     ])
 }
 

@@ -153,7 +153,6 @@ impl Agent {
             version: env!("STEER_VERSION"),
             config: self.feed.names(),
             cgroup,
-            metrics: self.settings.metrics.as_ref().map(|told| told.address),
             written: jiff::Timestamp::now().to_string(),
             generation: self.engine.generation(),
             rolled_back: self.rules.rolled_back(),
@@ -168,6 +167,7 @@ impl Agent {
             mirrored: self.requests.mirrored(),
             access_log: self.access_log(),
             findings,
+            metrics: self.settings.metrics.as_ref().map(|found| found.address),
         }
     }
 }

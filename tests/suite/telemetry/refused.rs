@@ -15,7 +15,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     vec![test("refused::the_rule_is_found_with_its_line", walk)]
 }
 
-/// The file that says REGISTRY_ONLY, and the line of its object.
+/// The file that says REGISTRY_ONLY.
 const RULE: &str = "registry-only.yaml";
 
 fn walk() -> Result<()> {
@@ -54,6 +54,14 @@ fn walk() -> Result<()> {
         ensure!(told.contains(words), "{words:?} is not in\n{told}");
     }
     ensure!(told.trim_end().ends_with("refused") && !good, "{told}");
+    // An entry that has the host, but not the port.
+    let port = format!("{OUTSIDE_NAME}:81");
+    let (_, told) = steer(&stage, &["explain", "istioinaction/webapp", &port])?;
+    let named = "it does not name port 81: ServiceEntry istioinaction/jsonplaceholder, at ";
+    ensure!(
+        told.contains(named) && told.contains("service-entry.yaml:"),
+        "{told}"
+    );
     // By its address, as a log may have it.
     let (_, told) = steer(
         &stage,
@@ -91,14 +99,14 @@ fn url(host: &str) -> String {
     format!("http://{host}/")
 }
 
-/// `FILE:LINE` of the object that says REGISTRY_ONLY.
+/// `FILE:LINE:` of what says REGISTRY_ONLY.
 fn place(stage: &Stage) -> Result<String> {
     let path = topology::bookstore_directory().join("steps").join(RULE);
     let text = fs::read_to_string(path)?;
     let line = text.lines().position(|line| line.contains("REGISTRY_ONLY"));
-    line.context("the file says REGISTRY_ONLY")?;
+    let line = line.context("the file says REGISTRY_ONLY")?;
     let file = stage.lab.dirs().config().join(RULE);
-    Ok(format!("{}:", file.display()))
+    Ok(format!("{}:{}:", file.display(), line + 1))
 }
 
 /// Whether a command succeeds, and what it prints.

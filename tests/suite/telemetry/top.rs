@@ -76,8 +76,9 @@ impl<'a> Terminal<'a> {
         let (width, height) = (width.to_string(), height.to_string());
         let mut command = this.command()?;
         command.args(["-f", "/dev/null", "new-session", "-d"]);
-        command.args(["-x", &width, "-y", &height, "sh"]);
-        command.env("PS1", "prompt> ").env("NO_COLOR", "");
+        // Two words are run as they are, one by a shell.
+        command.args(["-x", &width, "-y", &height, "sh", "-i"]);
+        command.env("PS1", "prompt> ");
         run(command)?;
         Ok(this)
     }
@@ -134,7 +135,7 @@ impl<'a> Terminal<'a> {
     fn ensure_sane(&self) -> Result<()> {
         self.until("a prompt", |screen| {
             let last = screen.trim_end().lines().last();
-            last.is_some_and(|line| line.trim_end() == "prompt>")
+            last.is_some_and(|line| line.trim_end().ends_with("prompt>"))
         })?;
         ensure!(!self.is_taken()?, "the alternate screen is still there");
         self.keys(&[

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::sample::{Count, Pair, Refused, Sample};
+use super::sample::{Pair, Refused, Sample, Tally};
 
 /// All of it.
 #[derive(Clone, PartialEq, Debug, Default, Serialize)]
@@ -109,16 +109,16 @@ struct Merged {
     depth: &'static str,
     auto: bool,
     split_error: Option<f64>,
-    destinations: Vec<Count>,
-    rules: Vec<Count>,
+    destinations: Vec<Tally>,
+    rules: Vec<Tally>,
 }
 
 fn routes(before: &Sample, after: &Sample, per_second: impl Fn(u64) -> f64) -> Vec<RouteRate> {
-    let mut all: BTreeMap<(&String, &Option<String>), Merged> = BTreeMap::new();
+    let mut all: BTreeMap<(&String, Option<&String>), Merged> = BTreeMap::new();
     for (key, now) in &after.routes {
         let was = before.routes.get(key);
         let found = all
-            .entry((&now.service, &now.client))
+            .entry((&now.service, now.client.as_ref()))
             .or_insert_with(|| Merged {
                 depth: now.depth,
                 auto: now.auto,
@@ -143,14 +143,14 @@ fn routes(before: &Sample, after: &Sample, per_second: impl Fn(u64) -> f64) -> V
 }
 
 /// Adds by how much each has grown. Addresses of a service have the same destinations, in one order.
-fn add(sums: &mut Vec<Count>, now: &[Count], was: Option<&[Count]>) {
+fn add(sums: &mut Vec<Tally>, now: &[Tally], was: Option<&[Tally]>) {
     for (index, count) in now.iter().enumerate() {
         let before = was.and_then(|was| was.get(index));
         let before = before.filter(|was| was.name == count.name);
         let grown = grown(before.map_or(0, |was| was.count), count.count);
         match sums.get_mut(index) {
             Some(sum) if sum.name == count.name => sum.count += grown,
-            _ => sums.push(Count {
+            _ => sums.push(Tally {
                 count: grown,
                 ..count.clone()
             }),
@@ -160,7 +160,7 @@ fn add(sums: &mut Vec<Count>, now: &[Count], was: Option<&[Count]>) {
 
 fn rows(
     service: &str,
-    client: &Option<String>,
+    client: Option<&String>,
     merged: &Merged,
     per_second: &impl Fn(u64) -> f64,
 ) -> Vec<RouteRate> {
@@ -172,7 +172,7 @@ fn rows(
         .sum();
     let row = RouteRate {
         service: service.to_owned(),
-        client: client.clone(),
+        client: client.cloned(),
         destination: String::new(),
         connections_per_second: None,
         requests_per_second: None,

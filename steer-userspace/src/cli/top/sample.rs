@@ -53,14 +53,14 @@ pub(super) struct Counts {
     pub(super) auto: bool,
     pub(super) split_error: Option<f64>,
     /// Connections, by destination.
-    pub(super) destinations: Vec<Count>,
+    pub(super) destinations: Vec<Tally>,
     /// Requests, by rule.
-    pub(super) rules: Vec<Count>,
+    pub(super) rules: Vec<Tally>,
 }
 
 /// What was counted of a destination or a rule.
 #[derive(Clone, Debug)]
-pub(super) struct Count {
+pub(super) struct Tally {
     pub(super) name: String,
     /// As written; 0 of a rule.
     pub(super) weight: u32,
@@ -144,7 +144,7 @@ fn counts(seen: &Seen, found: &InForce<'_>) -> Counts {
         split_error: split_error(route, &per_destination),
         destinations: shares
             .iter()
-            .map(|share| Count {
+            .map(|share| Tally {
                 name: short(&share.cluster).to_owned(),
                 weight: share.weight,
                 count: share.connections,
@@ -162,12 +162,12 @@ fn called(name: &ServiceName) -> String {
 }
 
 /// The rules of a route that look at requests: what each takes, and where that goes.
-fn rules(seen: &Seen, route: &Route) -> Vec<Count> {
+fn rules(seen: &Seen, route: &Route) -> Vec<Tally> {
     let rules = seen.requests(route).iter().enumerate();
     rules
         .map(|(index, rule)| {
             let to: Vec<String> = rule.leads_to.iter().map(|to| leading(to)).collect();
-            Count {
+            Tally {
                 name: format!("{} -> {}", rule.matches.join(" or "), to.join(" ")),
                 weight: 0,
                 count: seen.taken(route, index),

@@ -56,7 +56,7 @@ struct Need {
     found: fn() -> bool,
 }
 
-const NEEDS: [Need; 25] = [
+const NEEDS: [Need; 26] = [
     Need {
         group: Group::Build,
         name: "a Rust compiler with its library's sources",
@@ -241,6 +241,13 @@ const NEEDS: [Need; 25] = [
         why: "drives it",
         packages: &["chromium-driver"],
         found: || find("chromedriver").is_some(),
+    },
+    Need {
+        group: Group::Test,
+        name: "tmux",
+        why: "a terminal for `steer top` that types keys and can be read",
+        packages: &["tmux"],
+        found: || find("tmux").is_some(),
     },
 ];
 

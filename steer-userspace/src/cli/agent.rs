@@ -1,5 +1,10 @@
 //! `steer agent`.
 
+use std::env::VarError;
+
+use anyhow::Context as _;
+use tracing_subscriber::EnvFilter;
+
 use super::{Exit, args};
 use crate::{
     control::{Agent, AgentSettings, EngineSettings, Origin},
@@ -10,7 +15,7 @@ use crate::{
 
 /// Runs the agent until it is told to stop.
 pub(super) fn run(args: args::Agent, instance: &args::Instance) -> anyhow::Result<Exit> {
-    log(args.log_json);
+    log(args.log_json)?;
     let cgroup = match args.cgroup {
         Some(path) => path,
         None => cgroup::root()?,
@@ -56,10 +61,14 @@ pub(super) fn run(args: args::Agent, instance: &args::Instance) -> anyhow::Resul
 const LEVELS: &str = "info,kube_client=off,kube_runtime=off";
 
 /// Log lines go to standard error; `STEER_LOG` chooses what is told (default: info).
-fn log(json: bool) {
+fn log(json: bool) -> anyhow::Result<()> {
     use std::io::IsTerminal as _;
-    let filter = tracing_subscriber::EnvFilter::try_from_env("STEER_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LEVELS));
+    let filter = match std::env::var("STEER_LOG") {
+        Ok(levels) => EnvFilter::try_new(&levels)
+            .with_context(|| format!("STEER_LOG is {levels:?}, which is not understood"))?,
+        Err(VarError::NotPresent) => EnvFilter::new(LEVELS),
+        Err(error) => return Err(error).context("STEER_LOG"),
+    };
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -69,4 +78,5 @@ fn log(json: bool) {
     } else {
         lines.init();
     }
+    Ok(())
 }

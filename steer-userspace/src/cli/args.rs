@@ -11,6 +11,7 @@ pub(super) use events::Events;
 pub(super) use install::{Install, Target, Uninstall};
 pub(super) use metrics::Metrics;
 pub(super) use split::Split;
+pub(super) use top::Top;
 
 mod away;
 mod dashboard;
@@ -19,6 +20,7 @@ mod events;
 mod install;
 mod metrics;
 mod split;
+mod top;
 
 use crate::{control::DEFAULT_STATE, desired::Settings, kernel::DEFAULT_PINS};
 
@@ -38,6 +40,7 @@ use crate::{control::DEFAULT_STATE, desired::Settings, kernel::DEFAULT_PINS};
   steer agent --config my-config/           steer, and watch the files
   steer get routes                          who is sent where, how exactly
   steer explain shop/webapp catalog:80      why does this client land there?
+  steer top                                 how much goes where, live
   steer unload                              leave no trace
 
 Exit codes: 0 done; 1 the answer is no; 2 wrong usage or unreadable input; 69 not supported on this
@@ -74,6 +77,8 @@ pub enum Command {
     Events(Events),
     /// Who talks with whom, as a page for a browser
     Dashboard(Dashboard),
+    /// Live rates of routes, refusals and sources
+    Top(Top),
     /// Whether this machine can run steer
     Doctor(Doctor),
     /// Return to the rules of an earlier generation

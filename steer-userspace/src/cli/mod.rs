@@ -23,6 +23,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod text;
+mod top;
 mod uninstall;
 mod unload;
 
@@ -55,6 +56,7 @@ fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Learn(args) => learn::run(&args, &instance),
         Command::Status(args) => status::run(&args, &instance),
         Command::Events(args) => events::run(&args, &instance),
+        Command::Top(args) => top::run(&args, &instance),
         Command::Doctor(args) => doctor::run(&args),
         Command::Rollback(args) => rollback::run(&args, &instance),
         Command::Unload(args) => unload::run(&args, &instance),

@@ -81,7 +81,7 @@ pub(super) fn counted(count: usize, what: &str) -> String {
 }
 
 /// Aligned columns without lines, five blanks between them, as istioctl has it.
-fn table<R: Row>(rows: &[R], wide: bool, headers: bool) -> String {
+pub(super) fn table<R: Row>(rows: &[R], wide: bool, headers: bool) -> String {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)

@@ -269,7 +269,12 @@ impl Agent {
         }
         self.tell()?;
         self.rest()?;
-        tracing::info!(generation = self.engine.generation(), "agent is ready");
+        tracing::info!(
+            version = env!("STEER_VERSION"),
+            generation = self.engine.generation(),
+            pods = self.found.namespaces.len(),
+            "agent is ready"
+        );
         loop {
             resolver.look_for(Wanted {
                 names: self.desired.egress.resolve.clone(),
@@ -513,13 +518,7 @@ impl Agent {
                         services_changed: applied.services_changed,
                         writes: applied.steps,
                     });
-                    tracing::info!(
-                        generation = applied.generation,
-                        services_changed = applied.services_changed,
-                        writes = applied.steps,
-                        took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-                        "applied"
-                    );
+                    report::log_applied(&applied, &self.desired.findings, started.elapsed());
                 }
             }
             Err(error) => {

@@ -9,10 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use steer_common::{addr::Peer, service::ServiceKey};
+
 use self::change::Change;
 use super::{names_file::NamesFile, read_names, seed};
 use crate::{
-    image::Image,
+    image::{Image, canary},
     kernel::{Grace, Kernel, KernelError, KernelSettings},
     node::connections::Insider,
     plan::{Layout, PlanError},
@@ -50,7 +52,7 @@ pub enum EngineError {
 }
 
 /// An image is in force.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Applied {
     /// Its generation.
     pub generation: u32,
@@ -58,6 +60,12 @@ pub struct Applied {
     pub steps: usize,
     /// Services whose routes changed, appeared or went.
     pub services_changed: usize,
+    /// Their hosts and ports; of those that are gone, their addresses.
+    pub services: BTreeSet<String>,
+    /// Pods that came, went, or belong elsewhere.
+    pub pods_changed: usize,
+    /// Writes that changed what may be reached.
+    pub egress_writes: usize,
     /// From the image to the last write.
     pub took: Duration,
 }
@@ -144,6 +152,9 @@ impl Engine {
                 generation: self.layout.generation(),
                 steps: change.steps,
                 services_changed: change.services_changed,
+                services: called(image, &change.moved),
+                pods_changed: change.pods_changed,
+                egress_writes: change.egress_writes,
                 took: started.elapsed(),
             }),
             Err(cause) => Err(self.back(change, cause)),
@@ -222,4 +233,15 @@ impl Engine {
         self.apply(image)?;
         Ok(found.maps.into_iter().collect())
     }
+}
+
+/// What services are called, but for the one that only the agent dials.
+fn called(image: &Image, moved: &BTreeSet<ServiceKey>) -> BTreeSet<String> {
+    let others = moved.iter().filter(|&&key| key != canary::key());
+    others
+        .map(|key| match image.routes.get(key) {
+            Some(route) => format!("{}:{}", route.service.host, key.port),
+            None => Peer::new(key.addr, key.port).to_string(),
+        })
+        .collect()
 }

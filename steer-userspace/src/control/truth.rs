@@ -53,7 +53,7 @@ impl Truth {
             self.next = Some(Instant::now() + rest);
         }
         for repair in &found {
-            tracing::warn!("{repair}");
+            tracing::warn!(repair = %repair, "somebody else changed the kernel; it is put right");
         }
         let any = !found.is_empty();
         let now = jiff::Timestamp::now();

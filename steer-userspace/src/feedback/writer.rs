@@ -232,7 +232,7 @@ impl Writer {
     fn troubled(&mut self, what: &str, error: &kube::Error) {
         let trouble = format!("{what}: {}", chain(error));
         if self.trouble.as_ref() != Some(&trouble) {
-            tracing::warn!("the cluster cannot be told: {trouble}");
+            tracing::warn!(trouble, "the cluster cannot be told");
             self.trouble = Some(trouble);
         }
     }

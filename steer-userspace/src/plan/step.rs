@@ -146,8 +146,28 @@ impl Plan {
 
     /// Services whose routes change, appear or go.
     pub fn services_changed(&self) -> usize {
-        let moves = |step: &&Step| matches!(step, Step::Publish { .. } | Step::Unpublish { .. });
+        self.moved().count()
+    }
+
+    /// Which these are.
+    pub fn moved(&self) -> impl Iterator<Item = ServiceKey> + '_ {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Publish { key, .. } | Step::Unpublish { key, .. } => Some(*key),
+            _ => None,
+        })
+    }
+
+    /// Pods that come, go, or belong elsewhere.
+    pub fn pods_changed(&self) -> usize {
+        let moves =
+            |step: &&Step| matches!(step, Step::SetSource { .. } | Step::RemoveSource { .. });
         self.steps.iter().filter(moves).count()
+    }
+
+    /// Writes that change what may be reached.
+    pub fn egress_writes(&self) -> usize {
+        let changes = |step: &&Step| matches!(step, Step::Egress(_));
+        self.steps.iter().filter(changes).count()
     }
 }
 

@@ -6,6 +6,7 @@ mod configuration;
 mod files;
 mod layout;
 mod life;
+mod logs;
 mod machine;
 mod privilege;
 mod rollback;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         privilege::tests(),
         rollback::tests(),
         truth::tests(),
+        logs::tests(),
     ];
     harness::main(tests.into_iter().flatten().collect())
 }

@@ -9,15 +9,23 @@
 mod edges;
 mod kiali;
 mod lasting;
+mod refused;
 mod scrape;
 mod stage;
 mod told;
+mod top;
 
 use std::process::ExitCode;
 
 use steer_tests::harness;
 
 fn main() -> ExitCode {
-    let tests = [edges::tests(), lasting::tests(), told::tests()];
+    let tests = [
+        edges::tests(),
+        lasting::tests(),
+        told::tests(),
+        top::tests(),
+        refused::tests(),
+    ];
     harness::measure(tests.into_iter().flatten().collect(), edges::figures)
 }

@@ -22,10 +22,14 @@ use crate::{
 /// The judgement about an address.
 #[derive(Serialize)]
 pub(in crate::cli) struct Judged {
+    #[serde(skip)]
+    source: String,
     policy: String,
     mode: &'static str,
     /// What made the policy.
     policy_rule: Option<String>,
+    /// Where that stands.
+    policy_position: Option<String>,
     outcome: &'static str,
     reason: &'static str,
     explanation: &'static str,
@@ -66,16 +70,17 @@ pub(super) fn judged(seen: &Seen, question: &Question) -> Option<Judged> {
         .map(|grounds| grounds.host)
         .filter(|&host| host != 0);
     let port = host.and_then(|host| port(seen, question.policy, host, peer.port, question.proto));
-    let policy = seen.live.egress.policies.get(&question.policy);
-    let policy_rule = policy.and_then(|policy| seen.names.rules.get(&policy.rule));
+    let (policy_rule, policy_position) = made_by(seen, question.policy);
     let key = LearnedKey {
         policy: question.policy,
         addr,
     };
     Some(Judged {
+        source: question.source.clone(),
         policy: seen.policy(question.policy),
         mode: seen.mode(question.policy),
-        policy_rule: policy_rule.and_then(|rule| told(rule).0),
+        policy_rule,
+        policy_position,
         outcome,
         reason: reason.name(),
         explanation: reason.help(),
@@ -96,10 +101,9 @@ impl Judged {
 
     /// As steps of an explanation.
     pub(super) fn steps(&self) -> Vec<String> {
-        let rule = self.policy_rule.as_ref();
-        let rule = rule.map_or_else(String::new, |rule| format!(", by {rule}"));
+        let by = by(self.policy_rule.as_ref(), self.policy_position.as_ref());
         let mut steps = vec![format!(
-            "its egress policy is {} ({}{rule})",
+            "its egress policy is {} ({}){by}",
             self.policy, self.mode
         )];
         if let Some(name) = &self.name {
@@ -113,7 +117,9 @@ impl Judged {
         if let Some(needs) = self.check.and_then(needs) {
             steps.push(needs.to_owned());
         }
-        if self.outcome != "refused" {
+        if self.outcome == "refused" {
+            steps.push(way_out(&self.source));
+        } else {
             let why = self.explanation;
             let why = why.strip_suffix(": refused").unwrap_or(why);
             steps.push(format!("egress: {}: {why}", self.outcome));
@@ -129,6 +135,13 @@ impl Judged {
 fn by(rule: Option<&String>, position: Option<&String>) -> String {
     let place = position.map_or_else(String::new, |place| format!(", at {place}"));
     rule.map_or_else(String::new, |rule| format!(" by {rule}{place}"))
+}
+
+/// How it would be allowed; of a pod, by its namespace.
+fn way_out(source: &str) -> String {
+    let namespace = source.split_once('/').map(|(namespace, _)| namespace);
+    let namespace = namespace.map_or_else(String::new, |name| format!(" -n {name}"));
+    format!("`steer learn{namespace}` prints a ServiceEntry that would allow what was refused")
 }
 
 fn needs(check: &str) -> Option<&'static str> {
@@ -148,8 +161,15 @@ pub(in crate::cli) struct ExplainedName {
     transport: &'static str,
     policy: String,
     mode: &'static str,
+    /// What made the policy.
+    policy_rule: Option<String>,
+    /// Where that stands.
+    policy_position: Option<String>,
     /// The entry that the name fits.
     host: Option<String>,
+    /// Of an entry that does not name the port: which it is, and where it stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    named_by: Option<String>,
     check: Option<&'static str>,
     rule: Option<String>,
     position: Option<String>,
@@ -171,6 +191,7 @@ pub(super) fn explain_name(seen: &Seen, question: &NameQuestion) -> ExplainedNam
     let number = Port::new(question.port);
     let port = host.and_then(|host| port(seen, policy, host, number, question.proto));
     let mode = seen.mode(policy);
+    let (policy_rule, policy_position) = made_by(seen, policy);
     let outcome = match (mode, &port) {
         ("open" | "off", _) | (_, Some(_)) => "allowed",
         ("audit", None) => "let through, and told",
@@ -183,7 +204,12 @@ pub(super) fn explain_name(seen: &Seen, question: &NameQuestion) -> ExplainedNam
         transport: question.proto.name(),
         policy: seen.policy(policy),
         mode,
+        policy_rule,
+        policy_position,
         host: host.map(|host| seen.host(host)),
+        named_by: host
+            .filter(|_| port.is_none())
+            .and_then(|host| named_by(seen, policy, host)),
         check: port.as_ref().map(|port| port.check.name()),
         rule: port.as_ref().and_then(|port| port.rule.clone()),
         position: port.and_then(|port| port.position),
@@ -192,6 +218,22 @@ pub(super) fn explain_name(seen: &Seen, question: &NameQuestion) -> ExplainedNam
         }),
         outcome,
     }
+}
+
+/// What names a host, whichever the port, and where that stands.
+fn named_by(seen: &Seen, policy: PolicyId, host: HostId) -> Option<String> {
+    let first = HostKey {
+        policy,
+        host,
+        ..HostKey::default()
+    };
+    let (key, row) = seen.live.egress.hosts.range(first..).next()?;
+    let rule = seen.names.rules.get(&row.rule);
+    let (rule, position) = rule
+        .filter(|_| key.policy == policy && key.host == host)
+        .map(|rule| told(rule))?;
+    let place = position.map_or_else(String::new, |place| format!(", at {place}"));
+    Some(format!("{}{place}", rule?))
 }
 
 /// The addresses that a name is known to have.
@@ -227,8 +269,14 @@ impl ExplainedName {
     pub(super) fn text(&self) -> String {
         let mut steps = vec![
             format!(
-                "{} dials {}:{} over {}; its egress policy is {} ({})",
-                self.source, self.name, self.port, self.transport, self.policy, self.mode
+                "{} dials {}:{} over {}; its egress policy is {} ({}){}",
+                self.source,
+                self.name,
+                self.port,
+                self.transport,
+                self.policy,
+                self.mode,
+                by(self.policy_rule.as_ref(), self.policy_position.as_ref())
             ),
             match &self.host {
                 Some(host) => format!("the registry names {host}"),
@@ -242,7 +290,9 @@ impl ExplainedName {
                 steps.extend(needs(check).map(str::to_owned));
             }
             None if self.host.is_some() => {
-                steps.push(format!("it does not name port {}", self.port));
+                let by = self.named_by.as_ref();
+                let by = by.map_or_else(String::new, |by| format!(": {by}"));
+                steps.push(format!("it does not name port {}{by}", self.port));
             }
             None => {}
         }
@@ -252,6 +302,9 @@ impl ExplainedName {
         }
         if self.addresses.is_empty() && self.check.is_some() {
             steps.push("its addresses are learned when the client asks for them".to_owned());
+        }
+        if self.is_refused() {
+            steps.push(way_out(&self.source));
         }
         let mut text = Text::default();
         for (number, step) in (1..).zip(&steps) {
@@ -265,6 +318,13 @@ impl ExplainedName {
         text.line(format_args!("{}", paint(style, self.outcome)));
         text.finish()
     }
+}
+
+/// What made a policy, and where that stands.
+fn made_by(seen: &Seen, policy: PolicyId) -> (Option<String>, Option<String>) {
+    let policy = seen.live.egress.policies.get(&policy);
+    let rule = policy.and_then(|policy| seen.names.rules.get(&policy.rule));
+    rule.map_or((None, None), |rule| told(rule))
 }
 
 /// A port of a host, and what allows it.

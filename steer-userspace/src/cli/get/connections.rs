@@ -44,7 +44,7 @@ pub(super) struct Connection {
 }
 
 /// Looks at the sockets of the pods that the kernel knows.
-pub(super) fn look(instance: &Instance, seen: &Seen) -> anyhow::Result<Vec<Held>> {
+pub(in crate::cli) fn look(instance: &Instance, seen: &Seen) -> anyhow::Result<Vec<Held>> {
     let origins = origins(&instance.pins())?;
     let sockets = Sockets::of(|cookie| seen.live.sources.contains_key(&cookie));
     let sockets = sockets.context("looking at the sockets of pods")?;

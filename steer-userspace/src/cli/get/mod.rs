@@ -11,9 +11,9 @@ mod services;
 mod tables;
 mod workloads;
 
-pub(super) use connections::Held;
+pub(super) use connections::{Held, look};
 pub(super) use egress::told;
-pub(super) use routes::{Share, field, leading, position, shares, virtual_service};
+pub(super) use routes::{Share, field, leading, position, shares, short, virtual_service};
 
 use super::{
     Exit,
@@ -27,7 +27,7 @@ use super::{
 pub(super) fn run(what: &Get, instance: &Instance) -> anyhow::Result<Exit> {
     let mut seen = instance.read()?;
     if let Get::Connections(_) = what {
-        seen.connections = connections::look(instance, &seen)?;
+        seen.connections = look(instance, &seen)?;
     }
     output::write(&text(what, &seen)?)?;
     Ok(Exit::Done)

@@ -229,7 +229,7 @@ fn share(share: &Share) -> String {
 }
 
 /// The subset of a cluster, else the first part of its host.
-fn short(cluster: &str) -> &str {
+pub(in crate::cli) fn short(cluster: &str) -> &str {
     let mut parts = cluster.split('|').skip(2);
     let subset = parts.next().filter(|subset| !subset.is_empty());
     let host = parts.next().unwrap_or("?");

@@ -1,12 +1,16 @@
 //! What the agent says of itself: its status, its refusals, why something is not in force.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use steer_common::egress::LearnedKey;
 
 use super::{
     super::{
-        EngineError, company, edge,
+        Applied, EngineError, company, edge,
         events::What,
         features, refusals,
         status::{AccessLog, State, Status},
@@ -187,5 +191,51 @@ pub(super) fn not_applied(error: &EngineError) -> Finding {
             _ => "the last good configuration stays in force",
         }
         .to_owned(),
+    }
+}
+
+/// How many services a line names.
+const NAMED_MAX: usize = 5;
+
+/// The one line of an apply.
+pub(super) fn log_applied(applied: &Applied, findings: &[Finding], took: Duration) {
+    tracing::info!(
+        generation = applied.generation,
+        services_changed = applied.services_changed,
+        services = named(&applied.services),
+        pods_changed = applied.pods_changed,
+        egress_writes = applied.egress_writes,
+        writes = applied.steps,
+        findings = findings.len(),
+        took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        "applied"
+    );
+}
+
+/// The first of them, and how many more there are.
+fn named(services: &BTreeSet<String>) -> String {
+    let first: Vec<&str> = services
+        .iter()
+        .take(NAMED_MAX)
+        .map(String::as_str)
+        .collect();
+    match services.len().saturating_sub(NAMED_MAX) {
+        0 => first.join(" "),
+        more => format!("{} and {more} more", first.join(" ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_stays_short() {
+        let services = |count: u32| (1..=count).map(|number| format!("s{number}:80")).collect();
+        assert_eq!(named(&services(2)), "s1:80 s2:80");
+        assert_eq!(
+            named(&services(7)),
+            "s1:80 s2:80 s3:80 s4:80 s5:80 and 2 more"
+        );
     }
 }

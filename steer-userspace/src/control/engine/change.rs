@@ -1,6 +1,10 @@
 //! A change as a whole: of one plan, or of several rounds with a grace period between them. If
 //! anything of it fails, all of it is undone, the last round first.
 
+use std::collections::BTreeSet;
+
+use steer_common::service::ServiceKey;
+
 use super::{Engine, EngineError, read_names};
 use crate::{
     image::Image,
@@ -15,6 +19,12 @@ pub(super) struct Change {
     pub(super) steps: usize,
     /// Services whose routes changed, appeared or went.
     pub(super) services_changed: usize,
+    /// Which these are.
+    pub(super) moved: BTreeSet<ServiceKey>,
+    /// Pods that came, went, or belong elsewhere.
+    pub(super) pods_changed: usize,
+    /// Writes that changed what may be reached.
+    pub(super) egress_writes: usize,
     /// The way back from each round.
     rounds: Vec<Undo>,
     /// What the numbers in the rows meant before the first of several rounds: later ones give
@@ -53,6 +63,9 @@ impl Engine {
     fn write(&mut self, plan: &Plan, change: &mut Change) -> Result<(), EngineError> {
         change.steps += plan.steps.len();
         change.services_changed += plan.services_changed();
+        change.moved.extend(plan.moved());
+        change.pods_changed += plan.pods_changed();
+        change.egress_writes += plan.egress_writes();
         let mut undo = if change.rounds.is_empty() {
             Undo::default()
         } else {

@@ -11,7 +11,7 @@ use super::packet::Bytes;
 /// How many frames of a segment are looked at: as many streams as servers usually let begin at once.
 pub const FRAMES_MAX: u32 = 128;
 
-/// The longest frame (RFC 9113, SETTINGS_MAX_FRAME_SIZE, its initial value).
+/// The longest frame (RFC 9113, `SETTINGS_MAX_FRAME_SIZE`, its initial value).
 const FRAME_MAX: u32 = 16_384;
 /// How long the head of a frame is (RFC 9113, 4.1).
 const FRAME_HEAD: u32 = 9;
@@ -109,7 +109,7 @@ impl Walk {
         let Some(frame) = Frame::new(words) else {
             return true;
         };
-        self.requests += frame.begins_request() as u32;
+        self.requests += u32::from(frame.begins_request());
         self.at = self.at.wrapping_add(FRAME_HEAD + frame.length);
         false
     }

@@ -92,7 +92,7 @@ fn requests(skb: Skb, origin: &Origin, row: *mut Counted, packet: &Packet) {
         let more = u64::from(found);
         // SAFETY: a word of the row: the index is below their number.
         unsafe {
-            let count = addr_of_mut!((*row).requests[index]);
+            let count = addr_of_mut!((*row).requests).cast::<u64>().add(index);
             atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(count, more);
         }
     }

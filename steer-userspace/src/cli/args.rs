@@ -59,7 +59,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Load the programs, keep the kernel as the configuration asks, watch for changes
-    Agent(Agent),
+    Agent(Box<Agent>),
     /// Findings: what is refused, not enforced, or enforced in part
     Check(Check),
     /// What every map would hold, without touching the kernel

@@ -48,7 +48,7 @@ pub fn main() -> ExitCode {
 fn run(args: Args) -> anyhow::Result<Exit> {
     let instance = args.instance;
     match args.command {
-        Command::Agent(args) => agent::run(args, &instance),
+        Command::Agent(args) => agent::run(*args, &instance),
         Command::Check(args) => check::run(&args, &instance),
         Command::Plan(args) => plan::run(&args, &instance),
         Command::Get(what) => get::run(&what, &instance),

@@ -242,21 +242,22 @@ impl Split {
 /// One line for each change, for those who read the log.
 fn told(id: &RouteId, watch: &Watch) {
     let RouteId { host, port, class } = id;
-    match (watch.by, watch.measured) {
-        (By::Request, Some(found)) => tracing::info!(
+    if let (By::Request, Some(found)) = (watch.by, watch.measured) {
+        tracing::info!(
             host,
             port,
             class,
             requests = found.requests,
             points = rounded(found.points),
             "shares of requests stray from the weights: on new connections, requests are split"
-        ),
-        _ => tracing::info!(
+        );
+    } else {
+        tracing::info!(
             host,
             port,
             class,
             "clients keep no connections any more: connections are split"
-        ),
+        );
     }
 }
 

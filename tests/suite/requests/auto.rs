@@ -107,10 +107,6 @@ fn kept_alive() -> Result<()> {
 }
 
 fn http2() -> Result<()> {
-    if !clients::has_node() {
-        println!("ignored: there is no node to speak HTTP/2 with");
-        return Ok(());
-    }
     let stage = Stage::raise_with("auto2", SPLIT, &SOON)?;
     for version in ["catalog-v1", "catalog-v2"] {
         http::start_http2(stage.lab.pod(version)?, 3002)?;

@@ -15,7 +15,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     vec![test("refused::the_rule_is_found_with_its_line", walk)]
 }
 
-/// The file that says REGISTRY_ONLY.
+/// The file that says `REGISTRY_ONLY`.
 const RULE: &str = "registry-only.yaml";
 
 fn walk() -> Result<()> {
@@ -99,7 +99,7 @@ fn url(host: &str) -> String {
     format!("http://{host}/")
 }
 
-/// `FILE:LINE:` of what says REGISTRY_ONLY.
+/// `FILE:LINE:` of what says `REGISTRY_ONLY`.
 fn place(stage: &Stage) -> Result<String> {
     let path = topology::bookstore_directory().join("steps").join(RULE);
     let text = fs::read_to_string(path)?;

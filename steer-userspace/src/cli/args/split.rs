@@ -15,8 +15,8 @@ use crate::{
 #[command(next_help_heading = "Weights of http rules")]
 pub struct Split {
     /// What is split where the annotation steer.dev/split does not say
-    #[arg(long, value_enum, default_value_t, value_name = "MODE")]
-    pub split: Mode,
+    #[arg(long = "split", value_enum, default_value_t, value_name = "MODE")]
+    pub mode: Mode,
     /// auto: of how many requests shares are taken, at least
     #[arg(long, value_name = "N", default_value_t = AutoBounds::default().requests,
           value_parser = clap::value_parser!(u64).range(10..=1_000_000))]
@@ -58,7 +58,7 @@ impl Split {
     /// Settings with this one.
     pub(in crate::cli) fn settings(&self, settings: Settings) -> Settings {
         Settings {
-            split: match self.split {
+            split: match self.mode {
                 Mode::Connection => SplitMode::Connection,
                 Mode::Request => SplitMode::Request,
                 Mode::Auto => SplitMode::Auto,

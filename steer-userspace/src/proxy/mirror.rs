@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// How many copies may be under way.
-const UNDER_WAY: usize = 1024;
+pub(super) const UNDER_WAY: usize = 1024;
 /// How many pieces of a body a copy may be behind.
 const BEHIND: usize = 64;
 /// How long a copy may take.

@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout};
 use super::{
     body::Body,
     door::{Door, Namespace},
+    mirror::UNDER_WAY,
     note::UpstreamLocal,
 };
 use crate::requests::Failure;
@@ -30,8 +31,10 @@ use crate::requests::Failure;
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept.
 const IDLE_MAX: Duration = Duration::from_mins(1);
-/// How many idle connections to one endpoint are kept.
-const IDLE_COUNT: usize = 64;
+/// How many idle connections to one endpoint are kept: as many as copies may be under way. Fewer would be
+/// closed after each burst, and the ports of the pod run out: then each attempt to connect looks through
+/// all of them.
+const IDLE_COUNT: usize = UNDER_WAY;
 
 /// The connections of one pod.
 pub(super) struct Upstreams {
@@ -246,8 +249,13 @@ impl Upstreams {
     fn take_idle(&self, to: SocketAddr) -> Option<Alone> {
         let mut kept = self.kept();
         let idle = kept.idle.get_mut(&to)?;
-        idle.retain(|(alone, since)| !alone.sender.is_closed() && since.elapsed() < IDLE_MAX);
-        idle.pop().map(|(alone, _)| alone)
+        // The latest first: the others may then grow old.
+        while let Some((alone, since)) = idle.pop() {
+            if !alone.sender.is_closed() && since.elapsed() < IDLE_MAX {
+                return Some(alone);
+            }
+        }
+        None
     }
 
     /// Keeps it for another request, once the answer has been read.

@@ -1,6 +1,9 @@
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -8,7 +11,11 @@ use http::Request;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde_json::json;
-use tokio::{net::TcpListener, time::sleep};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    time::sleep,
+};
 
 use super::{
     faults::endpoint::{How, Phase, Version, endpoint},
@@ -58,6 +65,52 @@ pub(super) fn mirrored(percentage: f64) -> serde_json::Value {
         "mirror": {"host": "catalog", "subset": "v2"},
         "mirrorPercentage": {"value": percentage},
     }])
+}
+
+/// A server that answers late, and how many connections it has accepted.
+async fn late() -> (SocketAddr, Arc<AtomicU64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (at, accepted) = (listener.local_addr().unwrap(), Arc::new(AtomicU64::new(0)));
+    let count = Arc::clone(&accepted);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            count.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while let Ok(byte) = stream.read_u8().await {
+                    head.push(byte);
+                    if head.ends_with(b"\r\n\r\n") {
+                        head.clear();
+                        sleep(Duration::from_millis(300)).await;
+                        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+                        stream.write_all(answer).await.unwrap();
+                    }
+                }
+            });
+        }
+    });
+    (at, accepted)
+}
+
+/// Else the ports of the pod run out, and whoever connects looks through all of them.
+#[tokio::test]
+async fn connections_of_a_burst_of_copies_are_used_again() {
+    let (v1, (v2, accepted)) = (named("v1").await, late().await);
+    let ground = Ground::new(mirrored(100.0), &[("v1", &[v1]), ("v2", &[v2])]).await;
+    let mut most = 0;
+    for burst in 1..=4 {
+        for _ in 0..200 {
+            ground.connect().await.ask(PLAIN).await;
+        }
+        until(|| ground.mirrored().answered == 200 * burst).await;
+        let accepted = accepted.load(Ordering::Relaxed);
+        assert!(
+            burst < 3 || accepted < most + 100,
+            "{accepted} after {most}"
+        );
+        most = accepted;
+    }
 }
 
 #[tokio::test]

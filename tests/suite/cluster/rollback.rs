@@ -1,12 +1,20 @@
 //! Earlier rules are returned to, though a cluster has only the newest: for the pods and services of
 //! now, until other rules are written there or they are released.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::Value;
 use steer_tests::harness::test;
 
 use crate::stage::Stage;
+
+/// How long the agent may take to keep rules that are in force.
+const KEPT_MAX: Duration = Duration::from_secs(10);
 
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
@@ -28,13 +36,26 @@ fn rollback(stage: &Stage, arguments: &[&str]) -> Result<(Option<i32>, String)> 
     Ok((output.status.code(), said))
 }
 
+/// Waits until so many rules can be returned to: the agent keeps them once they are in force.
+fn await_kept(stage: &Stage, count: usize) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        let (code, list) = rollback(stage, &["--list"])?;
+        // Behind the headers.
+        if code == Some(0) && list.lines().count() == count + 1 {
+            return Ok(());
+        }
+        ensure!(started.elapsed() < KEPT_MAX, "{list}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
 fn until_written() -> Result<()> {
     let mut stage = Stage::raise("kube-rollback")?;
     stage.await_split([90, 10])?;
     stage.split([50, 50])?;
     stage.await_split([50, 50])?;
-    let (code, list) = rollback(&stage, &["--list"])?;
-    ensure!(code == Some(0) && list.lines().count() == 3, "{list}");
+    await_kept(&stage, 2)?;
     let (code, said) = rollback(&stage, &[])?;
     ensure!(code == Some(0) && said.contains("in force as"), "{said}");
     stage.await_split([90, 10])?;
@@ -62,6 +83,7 @@ fn until_released() -> Result<()> {
         .server
         .delete("virtualservices", "istioinaction", "catalog")?;
     stage.await_split([1, 1])?;
+    await_kept(&stage, 2)?;
     let (code, said) = rollback(&stage, &[])?;
     ensure!(code == Some(0), "{said}");
     stage.await_split([90, 10])?;

@@ -44,19 +44,31 @@ impl Start {
 }
 
 /// What requests of HTTP/1 begin with (RFC 9110, RFC 5789).
-const METHODS: [Start; 9] = [
-    Start::new(b"GET "),
-    Start::new(b"POST "),
-    Start::new(b"PUT "),
-    Start::new(b"HEAD "),
-    Start::new(b"DELETE "),
-    Start::new(b"PATCH "),
-    Start::new(b"OPTIONS "),
-    Start::new(b"TRACE "),
-    Start::new(b"CONNECT "),
+pub const METHODS: [&[u8]; 9] = [
+    b"GET ",
+    b"POST ",
+    b"PUT ",
+    b"HEAD ",
+    b"DELETE ",
+    b"PATCH ",
+    b"OPTIONS ",
+    b"TRACE ",
+    b"CONNECT ",
 ];
+/// The same, as first words.
+const STARTS: [Start; METHODS.len()] = starts();
 /// What a client's preface of HTTP/2 begins with.
 const HTTP2: Start = Start::new(b"PRI * HT");
+
+const fn starts() -> [Start; METHODS.len()] {
+    let mut starts = [Start::new(b""); METHODS.len()];
+    let mut index = 0;
+    while index < METHODS.len() {
+        starts[index] = Start::new(METHODS[index]);
+        index += 1;
+    }
+    starts
+}
 
 /// How far a segment was looked through.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -118,8 +130,8 @@ impl Walk {
 #[inline(always)]
 fn is_request(first: u64) -> bool {
     let mut index = 0;
-    while index < METHODS.len() {
-        if METHODS[index].begins(first) {
+    while index < STARTS.len() {
+        if STARTS[index].begins(first) {
             return true;
         }
         index += 1;

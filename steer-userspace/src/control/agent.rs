@@ -565,9 +565,11 @@ impl Agent {
         let (kernel, layout) = self.engine.kernel_and_layout();
         let counted = kernel.requests().and_then(|counted| {
             let wanted = self.auto.follow(layout, &counted);
-            let more = kernel.count_requests(&wanted)?;
-            let used = self.requests.used();
-            self.auto.begin(&kernel.requests()?, &used, Instant::now());
+            let more = kernel.count_requests(&wanted, &counted)?;
+            if self.auto.has_new() {
+                let used = self.requests.used();
+                self.auto.begin(&kernel.requests()?, &used, Instant::now());
+            }
             Ok(more)
         });
         match counted {

@@ -131,6 +131,11 @@ impl Auto {
         splits.map(|split| (split.id, split.since)).collect()
     }
 
+    /// Whether there are routes that were not followed before.
+    pub(super) fn has_new(&self) -> bool {
+        self.watched.values().any(|found| found.watch.is_none())
+    }
+
     /// Begins to watch routes that were not followed before.
     pub(super) fn begin(
         &mut self,

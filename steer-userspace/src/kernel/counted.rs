@@ -14,14 +14,15 @@ pub type Requests = BTreeMap<SplitId, Counted>;
 
 impl Kernel {
     /// Counts requests of these routes, and of no others, from now on; for each route, those of
-    /// connections of this generation or a later one. Says how many routes too many there are.
+    /// connections of this generation or a later one. `known` is what is there. Says how many routes too
+    /// many there are.
     pub fn count_requests(
         &mut self,
         wanted: &BTreeMap<SplitId, u32>,
+        known: &Requests,
     ) -> Result<usize, KernelError> {
         let failed = KernelError::map(NAME);
         let mut map = open(self.pins())?;
-        let known = rows(&map)?;
         let most = COUNTED_MAX as usize;
         let fitting: BTreeMap<SplitId, u32> =
             wanted.iter().take(most).map(|(&k, &v)| (k, v)).collect();

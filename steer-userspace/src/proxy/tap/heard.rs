@@ -7,23 +7,12 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes};
+use steer_common::parse::requests::METHODS;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::mpsc::Receiver,
 };
 
-/// The methods that a request begins with (RFC 9110, RFC 5789).
-const METHODS: [&[u8]; 9] = [
-    b"GET ",
-    b"POST ",
-    b"PUT ",
-    b"HEAD ",
-    b"DELETE ",
-    b"PATCH ",
-    b"OPTIONS ",
-    b"TRACE ",
-    b"CONNECT ",
-];
 /// How HTTP/2 begins (RFC 9113, 3.4).
 const HTTP2: &[u8] = b"PRI ";
 /// How a record of TLS begins that shakes hands (RFC 8446, 5.1).

@@ -10,8 +10,6 @@ use crate::{
 pub const OBSERVE_OPENED: u32 = 1;
 /// A bit of a row of OBSERVED: connections that it accepts.
 pub const OBSERVE_ACCEPTED: u32 = 2;
-/// A bit of a row of OBSERVED: there is a record when one is established as well.
-pub const OBSERVE_BEGUN: u32 = 4;
 
 /// A record of CONNECTIONS. Bytes are those of the stream, without SYN and FIN.
 #[repr(C)]
@@ -19,7 +17,7 @@ pub const OBSERVE_BEGUN: u32 = 4;
 pub struct Connection {
     /// When it was established, in nanoseconds of the monotonic clock.
     pub opened_ns: u64,
-    /// When it was closed; 0 if it has just been established.
+    /// When it was closed; 0 if it is open.
     pub closed_ns: u64,
     /// The cookie of the pod's network namespace.
     pub namespace: u64,
@@ -55,9 +53,24 @@ impl Connection {
         Some(unsafe { bytes.as_ptr().cast::<Self>().read_unaligned() })
     }
 
-    /// Whether this is its end.
-    pub const fn has_closed(&self) -> bool {
-        self.closed_ns != 0
+    /// One that is open, as a row of `TCP_OPENED` has it; its bytes are not known from there.
+    pub const fn open(row: &TcpOpened) -> Self {
+        let opened = &row.opened;
+        Self {
+            opened_ns: opened.opened_ns,
+            closed_ns: 0,
+            namespace: opened.namespace,
+            received: 0,
+            sent: 0,
+            dialled: opened.dialled,
+            local: row.local,
+            remote: row.remote,
+            service: opened.service,
+            split: opened.split,
+            destination: opened.destination,
+            side: opened.side,
+            rtt_us: 0,
+        }
     }
 
     /// Whether a route led it to its other end.
@@ -66,7 +79,22 @@ impl Connection {
     }
 }
 
-/// Socket storage OPENED: what was noted when a connection was established.
+/// A row of `TCP_OPENED`: a connection that is open.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TcpOpened {
+    /// The kernel's cookie of the socket; 0 if the row is free.
+    pub socket: u64,
+    /// This end.
+    pub local: Peer,
+    /// The other end.
+    pub remote: Peer,
+    /// What was noted when it was established.
+    pub opened: Opened,
+}
+
+/// What was noted when a connection was established. Socket storage OPENED has it if another socket has
+/// the row.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Opened {
@@ -138,7 +166,9 @@ impl Origin {
     }
 }
 
-const _: () = assert!(size_of::<Connection>() == 120 && size_of::<Opened>() == 72);
+const _: () = assert!(
+    size_of::<Connection>() == 120 && size_of::<Opened>() == 72 && size_of::<TcpOpened>() == 120
+);
 
 #[cfg(test)]
 mod tests {

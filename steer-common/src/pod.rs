@@ -3,7 +3,7 @@
 
 use crate::{
     addr::Addr,
-    connection::{Connection, Opened},
+    connection::{Connection, Opened, TcpOpened},
     counted::Counted,
     edge::{EdgeFlow, EdgeKey},
     egress::{
@@ -87,6 +87,8 @@ unsafe impl aya::Pod for SeenName {}
 unsafe impl aya::Pod for Connection {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Opened {}
+// SAFETY: as above.
+unsafe impl aya::Pod for TcpOpened {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Addr {}
 // SAFETY: as above.

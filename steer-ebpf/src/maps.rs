@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use steer_common::{
     addr::{Addr, Peer},
-    connection::{Connection, Opened},
+    connection::{Connection, Opened, TcpOpened},
     counted::Counted,
     edge::{EdgeFlow, EdgeKey},
     egress::{
@@ -205,7 +205,13 @@ pub(crate) static EVENTS: RingBuf<Event, { limits::EVENTS_BYTES as usize }> = Ri
 pub(crate) static OBSERVED: HashMap<u64, u32, { limits::SOURCES_MAX as usize }, NO_PREALLOC> =
     HashMap::new();
 
-/// Socket -> what was noted when it was connected. Writer: these programs. Lives as long as the socket.
+/// TCP socket of an observed pod (the low bits of the kernel's cookie) -> what was noted when it was
+/// connected. Writer: these programs; the row is free again when the connection closes. The agent reads
+/// what stays open, and empties all rows before the program is attached.
+#[btf_map]
+pub(crate) static TCP_OPENED: Array<TcpOpened, { limits::SOCKETS_MAX as usize }> = Array::new();
+
+/// Socket whose row another one has -> what was noted when it was connected. Writer: these programs. Lives as long as the socket.
 #[btf_map]
 pub(crate) static OPENED: SkStorage<Opened> = SkStorage::new();
 

@@ -5,7 +5,10 @@ use core::ptr::{self, addr_of, addr_of_mut, read_volatile, write_volatile};
 
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::{BPF_SK_STORAGE_GET_F_CREATE, BPF_SOCK_OPS_STATE_CB_FLAG, bpf_sock, bpf_sock_ops},
+    bindings::{
+        BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE, BPF_SOCK_OPS_STATE_CB_FLAG, bpf_sock,
+        bpf_sock_ops,
+    },
     helpers::{
         bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_ktime_get_ns,
         generated::bpf_sk_storage_get,
@@ -14,13 +17,13 @@ use aya_ebpf::{
 };
 use steer_common::{
     addr::{Addr, Peer, Port},
-    connection::{Connection, OBSERVE_BEGUN, OBSERVE_OPENED, Opened, state},
+    connection::{Connection, OBSERVE_OPENED, Opened, TcpOpened, state},
     flow::Origin,
     reason::Reason,
 };
 
-use super::{count, origin};
-use crate::maps::{CONNECTIONS, OBSERVED, OPENED};
+use super::{count, origin, rows};
+use crate::maps::{CONNECTIONS, OBSERVED, OPENED, TCP_OPENED};
 
 const AF_INET: u32 = 2;
 
@@ -45,11 +48,15 @@ pub(crate) fn opened(ctx: &SockOpsContext, side: u32) {
     let Some(socket) = socket(ctx) else { return };
     // SAFETY: the kernel's own context pointer.
     let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
-    let origin = origin::of_socket(cookie, socket);
-    if origin.is_some_and(Origin::is_of_requests) {
+    let dialler = if side == OBSERVE_OPENED {
+        origin::of_socket(cookie, socket)
+    } else {
+        None
+    };
+    if dialler.is_some_and(Origin::is_of_requests) {
         return;
     }
-    let steered = origin.filter(|origin| side == OBSERVE_OPENED && origin.endpoint == remote);
+    let steered = dialler.filter(|origin| origin.endpoint == remote);
     let local = local(ctx.ops);
     let mut note = Opened {
         // SAFETY: a helper without arguments.
@@ -69,38 +76,79 @@ pub(crate) fn opened(ctx: &SockOpsContext, side: u32) {
         side,
         pad: 0,
     };
-    let create = u64::from(BPF_SK_STORAGE_GET_F_CREATE);
-    let kept = beside(socket, &raw mut note, create);
-    if kept.is_null() || ctx.set_cb_flags(BPF_SOCK_OPS_STATE_CB_FLAG as i32).is_err() {
+    let is_kept = if let Some(row) = claim(cookie) {
+        // SAFETY: a row of this socket's own.
+        unsafe {
+            addr_of_mut!((*row).local).write(local);
+            addr_of_mut!((*row).remote).write(remote);
+            addr_of_mut!((*row).opened).write(note);
+        }
+        true
+    } else {
+        let create = u64::from(BPF_SK_STORAGE_GET_F_CREATE);
+        !beside(socket, &raw mut note, create).is_null()
+    };
+    if !is_kept || ctx.set_cb_flags(BPF_SOCK_OPS_STATE_CB_FLAG as i32).is_err() {
         count::reason(Reason::ConnectionsLost);
-    } else if sides & OBSERVE_BEGUN != 0 {
-        report(ctx, &note, 0, 0, 0);
     }
 }
 
 /// A connection goes from one state to another. Reports it, if that is its end.
 #[inline(always)]
 pub(crate) fn changed(ctx: &SockOpsContext) {
+    let (from, to) = (ctx.arg(0), ctx.arg(1));
+    if to != state::FIN_WAIT2 && to != state::CLOSE {
+        return;
+    }
+    // SAFETY: the kernel's own context pointer.
+    let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
+    if let Some(row) = own(cookie) {
+        // SAFETY: a row of this socket's own.
+        passed(ctx, unsafe { &mut (*row).opened }, from, to);
+        if to == state::CLOSE {
+            // SAFETY: the owner's word of a row of the map.
+            unsafe { rows::free(addr_of_mut!((*row).socket), cookie) };
+        }
+        return;
+    }
     let Some(socket) = socket(ctx) else { return };
     let kept = beside(socket, ptr::null_mut(), 0);
     // SAFETY: null or a valid value of the map, which lives as long as the socket.
-    let Some(note) = (unsafe { kept.as_mut() }) else {
-        return;
-    };
-    let (from, to) = (ctx.arg(0), ctx.arg(1));
-    // SAFETY: a helper without arguments.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
-    // SAFETY: a valid context of a full socket.
-    let received = unsafe { read_volatile(addr_of!((*ctx.ops).bytes_received)) };
-    match to {
-        state::FIN_WAIT2 => note.received = received,
-        state::CLOSE => report(ctx, note, from, received, now_ns),
-        _ => {}
+    if let Some(note) = unsafe { kept.as_mut() } {
+        passed(ctx, note, from, to);
     }
 }
 
+/// It passes to one of the two states in which something is done.
 #[inline(always)]
-fn report(ctx: &SockOpsContext, note: &Opened, from: u32, received: u64, closed_ns: u64) {
+fn passed(ctx: &SockOpsContext, note: &mut Opened, from: u32, to: u32) {
+    // SAFETY: a valid context of a full socket.
+    let received = unsafe { read_volatile(addr_of!((*ctx.ops).bytes_received)) };
+    if to == state::CLOSE {
+        report(ctx, note, from, received);
+    } else {
+        note.received = received;
+    }
+}
+
+/// The row of the socket, if it has one.
+#[inline(always)]
+fn own(socket: u64) -> Option<*mut TcpOpened> {
+    let row = TCP_OPENED.get_ptr_mut(rows::index(socket))?;
+    // SAFETY: the owner's word of a row of the map.
+    unsafe { rows::is_of(addr_of_mut!((*row).socket), socket) }.then_some(row)
+}
+
+/// Takes the row of the socket, unless another socket has it.
+#[inline(always)]
+fn claim(socket: u64) -> Option<*mut TcpOpened> {
+    let row = TCP_OPENED.get_ptr_mut(rows::index(socket))?;
+    // SAFETY: the owner's word of a row of the map.
+    unsafe { rows::claim(addr_of_mut!((*row).socket), socket) }.then_some(row)
+}
+
+#[inline(always)]
+fn report(ctx: &SockOpsContext, note: &Opened, from: u32, received: u64) {
     let Some(mut entry) = CONNECTIONS.reserve(0) else {
         count::reason(Reason::ConnectionsLost);
         return;
@@ -113,7 +161,7 @@ fn report(ctx: &SockOpsContext, note: &Opened, from: u32, received: u64, closed_
         // The kernel keeps eight times the time.
         let rtt_us = read_volatile(addr_of!((*ops).srtt_us)) >> 3;
         write_volatile(addr_of_mut!((*record).opened_ns), note.opened_ns);
-        write_volatile(addr_of_mut!((*record).closed_ns), closed_ns);
+        write_volatile(addr_of_mut!((*record).closed_ns), bpf_ktime_get_ns());
         write_volatile(addr_of_mut!((*record).namespace), note.namespace);
         write_volatile(
             addr_of_mut!((*record).received),
@@ -129,7 +177,8 @@ fn report(ctx: &SockOpsContext, note: &Opened, from: u32, received: u64, closed_
         write_volatile(addr_of_mut!((*record).side), note.side);
         write_volatile(addr_of_mut!((*record).rtt_us), rtt_us);
     }
-    entry.submit(0);
+    // Read by the clock: nobody waits to be woken.
+    entry.submit(BPF_RB_NO_WAKEUP.into());
 }
 
 #[inline(always)]

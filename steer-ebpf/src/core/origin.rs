@@ -53,22 +53,27 @@ pub(crate) fn load(sock: &impl Sock) -> Option<&'static Origin> {
     unsafe { kept.as_ref() }
 }
 
-/// What was noted of a TCP socket, in a hook that has no socket address.
+/// What was noted of a TCP socket, in a hook that has no socket address; of one of the agent's, that it is.
 #[inline(always)]
 pub(crate) fn of_socket(cookie: u64, socket: *mut bpf_sock) -> Option<&'static Origin> {
-    if let Some(origin) = of_cookie(cookie) {
-        return Some(origin);
-    }
     let kept = kept_beside(socket, ptr::null_mut(), 0);
     // SAFETY: null or a valid value of the map, which lives as long as the socket.
-    unsafe { kept.as_ref() }
+    let kept = unsafe { kept.as_ref() };
+    if kept.is_some_and(is_of_agent) {
+        return kept;
+    }
+    of_cookie(cookie).or(kept)
 }
 
-/// Forgets it: the socket dials something that is not steered.
+/// Forgets it: the socket dials something that is not steered. That it is the agent's holds whatever it
+/// dials.
 #[inline(always)]
 pub(crate) fn clear(sock: &impl Sock) {
     if is_tcp(sock) {
         release(sock.cookie());
+    }
+    if is_agents(socket(sock)) {
+        return;
     }
     // SAFETY: the map's own address and the context's own socket.
     unsafe { bpf_sk_storage_delete((&raw const ORIGIN).cast_mut().cast(), socket(sock).cast()) };
@@ -113,7 +118,12 @@ fn claim(socket: u64) -> Option<*mut Origin> {
 pub(crate) fn is_agents(socket: *mut bpf_sock) -> bool {
     let kept = kept_beside(socket, ptr::null_mut(), 0);
     // SAFETY: null or a valid value of the map, which lives as long as the socket.
-    unsafe { kept.as_ref() }.is_some_and(|origin| origin.split == SPLIT_OF_AGENT)
+    unsafe { kept.as_ref() }.is_some_and(is_of_agent)
+}
+
+#[inline(always)]
+fn is_of_agent(origin: &Origin) -> bool {
+    origin.split == SPLIT_OF_AGENT
 }
 
 /// Whether the socket has a peer. One that was disconnected (`connect` to `AF_UNSPEC`, which passes no

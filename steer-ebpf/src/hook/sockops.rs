@@ -1,4 +1,4 @@
-//! sockops: TCP connections of observed pods, when they are established and when they close.
+//! sockops: TCP connections of observed pods, noted when they are established, reported when they close.
 //!
 //! Never refuses; attached only while somebody observes a pod.
 

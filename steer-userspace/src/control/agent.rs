@@ -188,14 +188,16 @@ impl Agent {
                 source,
             })?;
         let metrics = settings.metrics.clone();
-        let metrics = metrics.map(|wanted| Metrics::start(wanted, &settings.engine.kernel.pins));
+        let metrics = metrics.map(|wanted| {
+            let pins = &settings.engine.kernel.pins;
+            Metrics::start(wanted, pins, requests.made())
+        });
         let metrics = metrics.transpose()?;
         if let Some(metrics) = &metrics {
             requests.count_by(metrics.meter());
         }
         let (log, told) = requests.log();
-        let made = metrics.is_some().then(|| requests.made());
-        let connections = Connections::open(&settings.engine.kernel.pins, log, told, made)?;
+        let connections = Connections::open(&settings.engine.kernel.pins, log, told)?;
         let told_events = events::Events::start(&settings.engine.state);
         let told_events = told_events
             .inspect_err(|error| tracing::warn!(%error, "`steer events` has nobody to ask"))

@@ -1,15 +1,10 @@
 //! Lines of the access log for connections that nobody looks into: what the kernel tells when they close.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use steer_common::{
-    addr::Peer,
-    connection::{Connection, OBSERVE_ACCEPTED, OBSERVE_BEGUN, OBSERVE_OPENED},
+    connection::{Connection, OBSERVE_ACCEPTED, OBSERVE_OPENED},
     service::SplitId,
 };
 
@@ -24,11 +19,11 @@ use crate::{
     kernel::{self, Kernel, KernelError, Pins, heartbeat::now_ns},
     node::discover::Scan,
     plan::Layout,
-    proxy::{Recent, Told},
+    proxy::Told,
 };
 
 /// Everything of a pod.
-const OBSERVE_ALL: u32 = OBSERVE_OPENED | OBSERVE_ACCEPTED | OBSERVE_BEGUN;
+const OBSERVE_ALL: u32 = OBSERVE_OPENED | OBSERVE_ACCEPTED;
 
 /// As Envoy names the cluster of what no rule leads anywhere.
 const PASSTHROUGH: &str = "PassthroughCluster";
@@ -40,14 +35,7 @@ pub(super) struct Connections {
     told: Told,
     observed: BTreeMap<u64, u32>,
     names: Names,
-    /// Connections of the proxy's own, if others are counted: their requests are.
-    made: Option<Recent>,
-    /// Those of them that are open.
-    proxied: BTreeSet<(u64, Peer, Peer)>,
 }
-
-/// How many connections of the proxy's are remembered until they close.
-const PROXIED_MAX: usize = 65_536;
 
 /// Names for numbers.
 #[derive(Default)]
@@ -61,20 +49,13 @@ struct Names {
 
 impl Connections {
     /// Opens the ring.
-    pub(super) fn open(
-        pins: &Pins,
-        log: Writer,
-        told: Told,
-        made: Option<Recent>,
-    ) -> Result<Self, KernelError> {
+    pub(super) fn open(pins: &Pins, log: Writer, told: Told) -> Result<Self, KernelError> {
         Ok(Self {
             ring: kernel::Connections::open(pins)?,
             log,
             told,
             observed: BTreeMap::new(),
             names: Names::default(),
-            made,
-            proxied: BTreeSet::new(),
         })
     }
 
@@ -122,11 +103,8 @@ impl Connections {
     /// Writes a line for each connection that has closed, and hands on what is counted.
     pub(super) fn take(&mut self, metrics: Option<&Metrics>) {
         while let Some(closed) = self.ring.next_record() {
-            if let Some(metrics) = metrics.filter(|_| !self.is_proxied(&closed)) {
+            if let Some(metrics) = metrics {
                 metrics.record(&closed);
-            }
-            if !closed.has_closed() {
-                continue;
             }
             let accepted = closed.side == OBSERVE_ACCEPTED;
             if accepted && self.told.take(closed.remote.to_socket_addr()) {
@@ -138,23 +116,6 @@ impl Connections {
                 self.log.hand_over(self.names.format.line(&entry));
             }
         }
-    }
-}
-
-impl Connections {
-    /// Whether it is one of the proxy's, at the pod that is asked.
-    fn is_proxied(&mut self, record: &Connection) -> bool {
-        let Some(made) = &self.made else { return false };
-        if record.side != OBSERVE_ACCEPTED {
-            return false;
-        }
-        let place = (record.namespace, record.local, record.remote);
-        if record.has_closed() {
-            return self.proxied.remove(&place);
-        }
-        made.take(record.remote.to_socket_addr())
-            && self.proxied.len() < PROXIED_MAX
-            && self.proxied.insert(place)
     }
 }
 

@@ -22,9 +22,9 @@ use crate::{
     kernel::{OwnSockets, Pins, Tap},
     node::discover::Scan,
     plan::Layout,
-    proxy::{LoggedClient, Logs, Mirrored, Orders, Place, Proxy, Recent, Served, Take, Told, Used},
+    proxy::{LoggedClient, Logs, Mirrored, Orders, Place, Proxy, Served, Take, Told, Used},
     requests::{Entrance, Route, Shown, listed},
-    telemetry::Meter,
+    telemetry::{Meter, Recent},
 };
 
 /// How long to wait for lines of the access log at the end.
@@ -157,11 +157,11 @@ impl Requests {
         }
         let clients = found.workloads.iter().map(|(pod, workload)| {
             let client = LoggedClient {
-                pod: pod.clone(),
+                pod: Arc::new(pod.clone()),
                 address: workload.addresses.iter().copied().min(),
                 logs: wanted.pods.get(pod).is_some_and(|sides| sides.client),
             };
-            (workload.cookie, client)
+            (workload.cookie, Arc::new(client))
         });
         let servers = wanted.pods.iter().filter(|(_, sides)| sides.server);
         let servers = servers.flat_map(|(pod, _)| {

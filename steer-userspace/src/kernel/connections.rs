@@ -1,13 +1,13 @@
-//! Which namespaces are observed, and CONNECTIONS, read as it fills.
+//! Which namespaces are observed, CONNECTIONS, read as it fills, and those that are open.
 
 use std::collections::BTreeMap;
 
-use aya::maps::{HashMap, Map, MapData, RingBuf};
-use steer_common::connection::Connection;
+use aya::maps::{Array, HashMap, Map, MapData, RingBuf};
+use steer_common::connection::{Connection, TcpOpened};
 
 use super::{
     Kernel, KernelError, Pins,
-    maps::{data, hash},
+    maps::{array, data, hash},
     object::OBSERVING_PROGRAM,
 };
 
@@ -18,7 +18,11 @@ impl Kernel {
         let name = "OBSERVED";
         let mut rows = hash::<u64, u32>(self.pins(), name, Map::HashMap)?;
         put(&mut rows, wanted).map_err(KernelError::map(name))?;
-        self.observes = !wanted.is_empty();
+        let observes = !wanted.is_empty();
+        if observes && !self.observes {
+            OpenConnections::open(self.pins())?.forget()?;
+        }
+        self.observes = observes;
         self.put_in_force(OBSERVING_PROGRAM, self.observes)
     }
 }
@@ -59,5 +63,39 @@ impl Connections {
                 return Some(found);
             }
         }
+    }
+}
+
+/// The connections that are open, but for those whose row another one has.
+pub struct OpenConnections(Array<MapData, TcpOpened>);
+
+const OPEN: &str = "TCP_OPENED";
+
+impl OpenConnections {
+    /// Opens them.
+    pub fn open(pins: &Pins) -> Result<Self, KernelError> {
+        array(pins, OPEN).map(Self)
+    }
+
+    /// Each of them, with the cookie of its socket. Rows are written meanwhile: only that socket makes
+    /// sense of one.
+    pub fn all(&self) -> impl Iterator<Item = (u64, Connection)> {
+        let rows = self.0.iter().filter_map(Result::ok);
+        let taken = rows.filter(|row| row.socket != 0);
+        taken.map(|row| (row.socket, Connection::open(&row)))
+    }
+
+    /// Empties all rows: what closed while nobody observed left its own.
+    fn forget(&mut self) -> Result<(), KernelError> {
+        for number in 0..self.0.len() {
+            let row = self.0.get(&number, 0).map_err(KernelError::map(OPEN))?;
+            if row.socket != 0 {
+                let free = TcpOpened { socket: 0, ..row };
+                self.0
+                    .set(number, free, 0)
+                    .map_err(KernelError::map(OPEN))?;
+            }
+        }
+        Ok(())
     }
 }

@@ -16,12 +16,13 @@ const READABLE: [u32; 2] = [6, 5];
 
 /// Maps that are not taken over: what is on its way in a ring, what hangs on sockets, and what
 /// programs need for a moment.
-const LEFT: [&str; 7] = [
+const LEFT: [&str; 8] = [
     "EVENTS",
     "CONNECTIONS",
     "TAP",
     "ORIGIN",
     "OPENED",
+    "TCP_OPENED",
     "SCRATCH",
     "EVENT_BUDGET",
 ];

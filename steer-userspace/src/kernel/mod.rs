@@ -41,7 +41,7 @@ mod types;
 mod undo;
 
 pub use beside::{Beside, beside};
-pub use connections::Connections;
+pub use connections::{Connections, OpenConnections};
 pub use counted::Requests;
 pub use edge::open_outside;
 pub use egress::{EgressMaps, now_secs};

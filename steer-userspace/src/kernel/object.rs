@@ -6,7 +6,7 @@ use aya::programs::TcAttachType;
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("STEER_EBPF_OBJECT"));
 
 /// Every map. All of them are pinned: one that is not would come back empty at the next start.
-pub const MAPS: [&str; 36] = [
+pub const MAPS: [&str; 37] = [
     "SERVICES",
     "ROUTES",
     "ENDPOINTS",
@@ -43,6 +43,7 @@ pub const MAPS: [&str; 36] = [
     "TAP",
     "COUNTED",
     "EDGE_FLOWS",
+    "TCP_OPENED",
 ];
 
 /// Maps whose size is no number of rows that one may choose: socket storage has none, a ring has

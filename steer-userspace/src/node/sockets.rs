@@ -87,6 +87,35 @@ impl Sockets {
         Ok(this)
     }
 
+    /// Whether a namespace is among those.
+    pub fn has(&self, namespace: u64) -> bool {
+        self.open.contains_key(&namespace)
+    }
+
+    /// One connection of a namespace, if it is open still. The kernel finds it without looking at others.
+    pub fn one(
+        &self,
+        namespace: u64,
+        local: SocketAddr,
+        remote: SocketAddr,
+        cookie: u64,
+    ) -> Option<Open> {
+        let (_, socket) = self.open.get(&namespace)?;
+        let (family, mut socket_id) = match local {
+            SocketAddr::V4(_) => (AF_INET, SocketId::new_v4()),
+            SocketAddr::V6(_) => (AF_INET6, SocketId::new_v6()),
+        };
+        socket_id.source_address = local.ip();
+        socket_id.source_port = local.port();
+        socket_id.destination_address = remote.ip();
+        socket_id.destination_port = remote.port();
+        socket_id.cookie = cookie.to_ne_bytes();
+        ask(socket, family, socket_id, NLM_F_REQUEST).ok()?;
+        let mut found = Vec::new();
+        answers(socket, false, &mut found).ok()?;
+        found.pop()
+    }
+
     /// The connections of each that answers.
     pub fn list(&self) -> BTreeMap<u64, Vec<Open>> {
         let all = self.open.iter();
@@ -108,13 +137,13 @@ fn list(socket: &Socket) -> io::Result<Vec<Open>> {
         (AF_INET, SocketId::new_v4()),
         (AF_INET6, SocketId::new_v6()),
     ] {
-        ask(socket, family, socket_id)?;
-        answers(socket, &mut all)?;
+        ask(socket, family, socket_id, NLM_F_REQUEST | NLM_F_DUMP)?;
+        answers(socket, true, &mut all)?;
     }
     Ok(all)
 }
 
-fn ask(socket: &Socket, family: u8, socket_id: SocketId) -> io::Result<()> {
+fn ask(socket: &Socket, family: u8, socket_id: SocketId, flags: u16) -> io::Result<()> {
     let request = InetRequest {
         family,
         protocol: IPPROTO_TCP,
@@ -129,7 +158,7 @@ fn ask(socket: &Socket, family: u8, socket_id: SocketId) -> io::Result<()> {
     };
     let payload = NetlinkPayload::from(SockDiagMessage::InetRequest(request));
     let mut message = NetlinkMessage::new(NetlinkHeader::default(), payload);
-    message.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    message.header.flags = flags;
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
@@ -137,7 +166,8 @@ fn ask(socket: &Socket, family: u8, socket_id: SocketId) -> io::Result<()> {
     Ok(())
 }
 
-fn answers(socket: &Socket, all: &mut Vec<Open>) -> io::Result<()> {
+/// Reads until there is no more, which of a list is said.
+fn answers(socket: &Socket, is_list: bool, all: &mut Vec<Open>) -> io::Result<()> {
     loop {
         let (datagram, _) = socket.recv_from_full()?;
         let mut rest = datagram.as_slice();
@@ -154,6 +184,9 @@ fn answers(socket: &Socket, all: &mut Vec<Open>) -> io::Result<()> {
                 }
                 _ => {}
             }
+        }
+        if !is_list {
+            return Ok(());
         }
     }
 }
@@ -215,6 +248,12 @@ mod tests {
             };
             let (own, other) = (client.local_addr().unwrap(), server.local_addr().unwrap());
             assert_eq!(at(own).remote, other);
+            let mut all = Sockets::default();
+            all.open.insert(7, (None, open().unwrap()));
+            let one = all.one(7, own, other, at(own).socket).unwrap();
+            assert_eq!((one.local, one.socket), (own, at(own).socket));
+            assert!(all.one(7, own, other, at(own).socket + 1_000_000).is_none());
+            assert!(all.one(7, other, own, at(own).socket).is_none());
             // The SYN counts as well, and the last acknowledgement may be under way.
             assert!(at(own).sent <= 1_001, "{:?}", at(own));
             assert_eq!((at(other).received, at(own).state), (1_000, "ESTAB"));

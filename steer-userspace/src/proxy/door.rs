@@ -18,7 +18,8 @@ use nix::{
 };
 use tokio::sync::oneshot;
 
-use super::{Mark, recent::Recent};
+use super::Mark;
+use crate::telemetry::Recent;
 
 /// A namespace; none is the agent's own.
 pub(super) type Namespace = Option<Arc<File>>;

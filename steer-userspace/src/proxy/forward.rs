@@ -80,7 +80,7 @@ impl Pod {
             return local::answer(&parts.headers, StatusCode::NOT_FOUND, "");
         };
         tickets.take();
-        note.route(matched.name());
+        note.route(|| matched.name());
         if let Some(aborted) = fault(matched.rule, tickets, &parts.headers, &note).await {
             return aborted;
         }

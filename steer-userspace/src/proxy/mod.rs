@@ -26,9 +26,9 @@ mod gate;
 mod headers;
 mod listeners;
 mod local;
+mod messages;
 mod mirror;
 mod note;
-mod recent;
 mod table;
 mod tap;
 mod told;
@@ -58,7 +58,7 @@ use tokio::sync::{
 
 use crate::{
     requests::{Entrance, Route},
-    telemetry::Meter,
+    telemetry::{Meter, Recent},
 };
 use door::Door;
 use edge::Closed;
@@ -66,7 +66,6 @@ use listeners::Listeners;
 pub use mirror::Mirrored;
 use mirror::Mirrors;
 pub use note::{LoggedClient, Logs};
-pub use recent::Recent;
 use table::Table;
 pub use table::Used;
 pub use tap::{Source as Tap, Take};

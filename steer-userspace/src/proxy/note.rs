@@ -1,5 +1,5 @@
-//! What is noted of a request for the access log. The line is written when nobody has to do with the
-//! request any more: its answer has ended, its body is sent or given up, or the client has gone.
+//! What is noted of a request for the access log and for metrics. The line is written when nobody has to
+//! do with the request any more: its answer has ended, its body is sent or given up, or the client has gone.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,13 +25,14 @@ use tokio::time::Instant;
 use super::{
     body::{Body, Broken},
     local::GRPC_STATUS,
+    messages::Messages,
     told::Told,
 };
 use crate::{
     access_log::{self, Entry, Flag, Format, Writer},
     desired::model::PodRef,
     requests::Failure,
-    telemetry::Meter,
+    telemetry::{Amount, Asked, Meter, Outcome, Protocol},
 };
 
 /// Whose lines are written, where to, and how they look.
@@ -42,7 +43,7 @@ pub struct Logs {
     /// Where lines go.
     pub writer: Writer,
     /// The pods that ask, by the cookies of their namespaces.
-    pub clients: BTreeMap<u64, LoggedClient>,
+    pub clients: BTreeMap<u64, Arc<LoggedClient>>,
     /// The ports of the node whose requests have lines, and in whose name.
     pub gateways: BTreeMap<u16, PodRef>,
     /// The pods of this node that log what they are asked, by address.
@@ -57,7 +58,7 @@ pub struct Logs {
 #[derive(Clone, Debug)]
 pub struct LoggedClient {
     /// Its name.
-    pub pod: PodRef,
+    pub pod: Arc<PodRef>,
     /// Its address: that of its end of connections, as others see it.
     pub address: Option<IpAddr>,
     /// Whether it logs what it asks.
@@ -74,15 +75,30 @@ pub(super) struct UpstreamLocal(pub(super) SocketAddr);
 
 struct Noted {
     logs: Arc<Logs>,
-    client: LoggedClient,
+    client: Arc<LoggedClient>,
     began: Instant,
+    protocol: Protocol,
+    is_head: bool,
+    /// What only a line says.
+    words: Option<Words>,
+    dialled: SocketAddr,
+    received: Passed,
+    sent: Passed,
+    found: Mutex<Found>,
+}
+
+struct Words {
     start: Timestamp,
     request: access_log::Request,
-    dialled: SocketAddr,
     from: Option<SocketAddr>,
-    received: AtomicU64,
-    sent: AtomicU64,
-    found: Mutex<Found>,
+}
+
+/// How much of a body has passed.
+#[derive(Default)]
+struct Passed {
+    bytes: AtomicU64,
+    /// Of gRPC.
+    messages: AtomicU64,
 }
 
 /// What came of it.
@@ -90,11 +106,12 @@ struct Noted {
 struct Found {
     status: Option<StatusCode>,
     answer: HeaderMap,
+    grpc: Option<u16>,
     flags: BTreeSet<Flag>,
     details: Option<&'static str>,
     rewritten: Option<String>,
     route: Option<String>,
-    cluster: Option<String>,
+    cluster: Option<Arc<str>>,
     upstream: Option<SocketAddr>,
     upstream_local: Option<SocketAddr>,
     /// When it was last sent.
@@ -118,7 +135,7 @@ impl Logs {
         let Some(client) = self.clients.get(&cookie) else {
             return Note::default();
         };
-        self.note(client.clone(), request, host, dialled, from)
+        self.note(Arc::clone(client), request, host, dialled, from)
     }
 
     /// Begins to note a request of outside, at a port of the node, likewise.
@@ -132,51 +149,65 @@ impl Logs {
         let gateway = self.gateways.get(&port);
         let client = LoggedClient {
             logs: gateway.is_some(),
-            pod: gateway.cloned().unwrap_or_default(),
+            pod: Arc::new(gateway.cloned().unwrap_or_default()),
             address: None,
         };
-        self.note(client, request, "", dialled, Some(from))
+        self.note(Arc::new(client), request, "", dialled, Some(from))
     }
 
     fn note(
         self: &Arc<Self>,
-        client: LoggedClient,
+        client: Arc<LoggedClient>,
         request: &mut Request<Incoming>,
         host: &str,
         dialled: SocketAddr,
         from: Option<SocketAddr>,
     ) -> Note {
-        if !client.logs && self.servers.is_empty() && self.meter.is_none() {
+        let has_line = client.logs || !self.servers.is_empty();
+        if !has_line && self.meter.is_none() {
             return Note::default();
         }
-        let path = request.uri().path_and_query();
-        let path = path.map_or_else(|| request.uri().to_string(), ToString::to_string);
         let noted = Noted {
             logs: Arc::clone(self),
-            from: from.map(|from| {
-                let ip = client.address.unwrap_or_else(|| from.ip());
-                SocketAddr::new(ip, from.port())
-            }),
-            client,
             began: Instant::now(),
-            start: Timestamp::now(),
-            request: access_log::Request {
-                method: request.method().clone(),
-                path,
-                rewritten: None,
-                version: request.version(),
-                authority: authority(request, host),
-                headers: request.headers().clone(),
-                answer: HeaderMap::new(),
-            },
+            protocol: Protocol::of(request.headers()),
+            is_head: request.method() == Method::HEAD,
+            words: has_line.then(|| words(&client, request, host, from)),
+            client,
             dialled,
-            received: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
+            received: Passed::default(),
+            sent: Passed::default(),
             found: Mutex::default(),
         };
         let note = Note(Some(Arc::new(noted)));
         request.extensions_mut().insert(note.clone());
         note
+    }
+}
+
+fn words(
+    client: &LoggedClient,
+    request: &Request<Incoming>,
+    host: &str,
+    from: Option<SocketAddr>,
+) -> Words {
+    let path = request.uri().path_and_query();
+    let path = path.map_or_else(|| request.uri().to_string(), ToString::to_string);
+    Words {
+        start: Timestamp::now(),
+        request: access_log::Request {
+            method: request.method().clone(),
+            path,
+            rewritten: None,
+            version: request.version(),
+            authority: authority(request, host),
+            headers: request.headers().clone(),
+            answer: HeaderMap::new(),
+        },
+        from: from.map(|from| {
+            let ip = client.address.unwrap_or_else(|| from.ip());
+            SocketAddr::new(ip, from.port())
+        }),
     }
 }
 
@@ -203,8 +234,10 @@ impl Note {
     }
 
     /// The rule that took it.
-    pub(super) fn route(&self, name: Option<String>) {
-        self.change(|found| found.route = name);
+    pub(super) fn route(&self, name: impl FnOnce() -> Option<String>) {
+        if let Some(noted) = self.0.as_ref().filter(|noted| noted.words.is_some()) {
+            noted.found().route = name();
+        }
     }
 
     /// Something went wrong.
@@ -231,15 +264,16 @@ impl Note {
     }
 
     /// Where it goes.
-    pub(super) fn cluster(&self, name: &str) {
-        self.change(|found| found.cluster = Some(name.to_owned()));
+    pub(super) fn cluster(&self, name: &Arc<str>) {
+        self.change(|found| found.cluster = Some(Arc::clone(name)));
     }
 
     /// What it asks for there.
     pub(super) fn path(&self, uri: &Uri) {
         let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
         if let Some(noted) = &self.0
-            && noted.request.path != path
+            && let Some(words) = &noted.words
+            && words.request.path != path
         {
             noted.found().rewritten = Some(path.to_owned());
         }
@@ -267,16 +301,19 @@ impl Note {
     /// Bytes that passed otherwise than in bodies.
     pub(super) fn passed(&self, received: u64, sent: u64) {
         if let Some(noted) = &self.0 {
-            noted.received.fetch_add(received, Ordering::Relaxed);
-            noted.sent.fetch_add(sent, Ordering::Relaxed);
+            noted.received.bytes.fetch_add(received, Ordering::Relaxed);
+            noted.sent.bytes.fetch_add(sent, Ordering::Relaxed);
         }
     }
 
     /// The request's body, which is counted as it passes.
     pub(super) fn received(&self, body: Body) -> Body {
-        let Some(noted) = &self.0 else { return body };
+        let Some(noted) = self.0.as_ref().filter(|_| !body.is_end_stream()) else {
+            return body;
+        };
         let counted = Received {
             body,
+            messages: Messages::default(),
             noted: Arc::clone(noted),
         };
         counted.boxed_unsync()
@@ -288,17 +325,23 @@ impl Note {
             return response;
         };
         let mut found = noted.found();
-        found.status = Some(response.status());
-        found.answer.clone_from(response.headers());
-        drop(found);
         let status = response.status();
-        let is_bare = noted.request.method == Method::HEAD
+        found.status = Some(status);
+        if noted.words.is_some() {
+            found.answer.clone_from(response.headers());
+        }
+        if noted.protocol == Protocol::Grpc {
+            found.grpc = grpc(response.headers());
+        }
+        drop(found);
+        let is_bare = noted.is_head
             || status.is_informational()
             || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
         response.map(|body| {
             let counted = Sent {
                 body,
                 is_bare,
+                messages: Messages::default(),
                 noted: Arc::clone(noted),
             };
             counted.boxed_unsync()
@@ -311,36 +354,76 @@ impl Noted {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As the pod that asked sees it. Nothing more is noted afterwards.
-    fn entry(&mut self, found: &mut Found) -> Entry {
+    /// What went wrong, and why it was answered so.
+    fn flags(&self, found: &Found) -> (Vec<Flag>, Option<&'static str>) {
         let mut flags = found.flags.clone();
         let mut details = found.details;
         if !found.ended && flags.is_disjoint(&BROKEN.into()) {
             flags.insert(Flag::DownstreamConnectionTermination);
             details = Flag::DownstreamConnectionTermination.details();
         }
-        let mut request = std::mem::take(&mut self.request);
+        (flags.into_iter().collect(), details)
+    }
+
+    /// As it is counted.
+    fn counted(&self, found: &Found, flags: Vec<Flag>) -> (Outcome, Amount) {
+        let messages = [&self.received, &self.sent];
+        let outcome = Outcome {
+            pod: Arc::clone(&self.client.pod),
+            cluster: found.cluster.clone(),
+            dialled: self.dialled,
+            upstream: found.upstream.filter(|_| found.service_time.is_some()),
+            flags,
+            asked: Asked {
+                protocol: self.protocol,
+                code: found.status.map_or(0, |status| status.as_u16()),
+                grpc: found.grpc,
+            },
+        };
+        let amount = Amount {
+            duration: self.began.elapsed(),
+            received: self.received.bytes.load(Ordering::Relaxed),
+            sent: self.sent.bytes.load(Ordering::Relaxed),
+            messages: messages.map(|passed| passed.messages.load(Ordering::Relaxed)),
+        };
+        (outcome, amount)
+    }
+
+    /// As the pod that asked sees it. Nothing more is noted afterwards.
+    fn entry(
+        &self,
+        words: Words,
+        found: &mut Found,
+        flags: Vec<Flag>,
+        details: Option<&'static str>,
+    ) -> Entry {
+        let mut request = words.request;
         request.rewritten = found.rewritten.take();
         request.answer = std::mem::take(&mut found.answer);
         Entry {
-            pod: self.client.pod.clone(),
-            start: self.start,
+            pod: (*self.client.pod).clone(),
+            start: words.start,
             duration: self.began.elapsed(),
             request: Some(request),
             status: found.status.map_or(0, |status| status.as_u16()),
-            flags: flags.into_iter().collect(),
+            flags,
             details,
-            received: self.received.load(Ordering::Relaxed),
-            sent: self.sent.load(Ordering::Relaxed),
+            received: self.received.bytes.load(Ordering::Relaxed),
+            sent: self.sent.bytes.load(Ordering::Relaxed),
             service_time: found.service_time,
             upstream: found.upstream,
             upstream_local: found.upstream_local,
-            cluster: found.cluster.take(),
+            cluster: found.cluster.as_deref().map(str::to_owned),
             dialled: Some(self.dialled),
-            client: self.from,
+            client: words.from,
             route: found.route.take(),
         }
     }
+}
+
+/// The status of gRPC, in headers or trailers.
+fn grpc(headers: &HeaderMap) -> Option<u16> {
+    headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }
 
 impl From<Failure> for Flag {
@@ -387,11 +470,16 @@ fn of_server(pod: &PodRef, upstream: SocketAddr, mut entry: Entry, took: Duratio
 impl Drop for Noted {
     fn drop(&mut self) {
         let mut found = std::mem::take(&mut *self.found());
-        let entry = self.entry(&mut found);
-        let logs = &self.logs;
+        let (flags, details) = self.flags(&found);
+        let logs = Arc::clone(&self.logs);
         if let Some(meter) = &logs.meter {
-            meter.request(&entry);
+            let (outcome, amount) = self.counted(&found, flags.clone());
+            meter.request(&outcome, &amount);
         }
+        let Some(words) = self.words.take() else {
+            return;
+        };
+        let entry = self.entry(words, &mut found, flags, details);
         if self.client.logs {
             logs.writer.hand_over(logs.format.line(&entry));
         }
@@ -412,6 +500,7 @@ impl Drop for Noted {
 /// A request's body.
 struct Received {
     body: Body,
+    messages: Messages,
     noted: Arc<Noted>,
 }
 
@@ -420,11 +509,13 @@ impl hyper::body::Body for Received {
     type Error = Broken;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let next = Pin::new(&mut self.body).poll_frame(context);
-        count(&next, &self.noted.received);
+        let this = self.get_mut();
+        let next = Pin::new(&mut this.body).poll_frame(context);
+        let noted = &this.noted;
+        count(&next, noted.protocol, &mut this.messages, &noted.received);
         next
     }
 
@@ -442,6 +533,7 @@ struct Sent {
     body: Body,
     /// Whether it has none, whatever its headers say.
     is_bare: bool,
+    messages: Messages,
     noted: Arc<Noted>,
 }
 
@@ -450,22 +542,24 @@ impl hyper::body::Body for Sent {
     type Error = Broken;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let next = Pin::new(&mut self.body).poll_frame(context);
-        count(&next, &self.noted.sent);
+        let this = self.get_mut();
+        let next = Pin::new(&mut this.body).poll_frame(context);
+        let noted = &this.noted;
+        count(&next, noted.protocol, &mut this.messages, &noted.sent);
         match &next {
-            Poll::Ready(None) => self.noted.found().ended = true,
+            Poll::Ready(None) => noted.found().ended = true,
             Poll::Ready(Some(Err(error))) => {
                 let flag = if error.is::<hyper::Error>() {
                     Flag::UpstreamConnectionTermination
                 } else {
                     Flag::UpstreamRequestTimeout
                 };
-                self.noted.found().flags.insert(flag);
+                noted.found().flags.insert(flag);
             }
-            Poll::Ready(Some(Ok(frame))) => self.trailers(frame),
+            Poll::Ready(Some(Ok(frame))) => noted.trailers(frame),
             Poll::Pending => {}
         }
         next
@@ -480,13 +574,16 @@ impl hyper::body::Body for Sent {
     }
 }
 
-impl Sent {
+impl Noted {
     /// The status of gRPC comes after the body, if there is one.
     fn trailers(&self, frame: &Frame<Bytes>) {
-        let status = frame.trailers_ref().and_then(|all| all.get(GRPC_STATUS));
-        if let Some(status) = status {
-            let mut found = self.noted.found();
+        let trailers = frame.trailers_ref();
+        if let Some(status) = trailers.and_then(|all| all.get(GRPC_STATUS)) {
+            let mut found = self.found();
             found.answer.insert(GRPC_STATUS, status.clone());
+            if self.protocol == Protocol::Grpc {
+                found.grpc = trailers.and_then(grpc);
+            }
         }
     }
 }
@@ -500,11 +597,20 @@ impl Drop for Sent {
     }
 }
 
-fn count(next: &Poll<Option<Result<Frame<Bytes>, Broken>>>, to: &AtomicU64) {
+fn count(
+    next: &Poll<Option<Result<Frame<Bytes>, Broken>>>,
+    protocol: Protocol,
+    messages: &mut Messages,
+    to: &Passed,
+) {
     if let Poll::Ready(Some(Ok(frame))) = next
         && let Some(data) = frame.data_ref()
     {
         let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        to.fetch_add(length, Ordering::Relaxed);
+        to.bytes.fetch_add(length, Ordering::Relaxed);
+        if protocol == Protocol::Grpc {
+            let begun = messages.take(data);
+            to.messages.fetch_add(begun, Ordering::Relaxed);
+        }
     }
 }

@@ -84,7 +84,7 @@ pub struct Forward {
 #[derive(Clone, Debug)]
 pub struct To {
     /// As Envoy's clusters are named.
-    pub cluster: String,
+    pub cluster: Arc<str>,
     /// Whether they are to be spoken to with HTTP/2, where that is not the client's choice.
     pub http2: bool,
     /// Its endpoints.
@@ -184,7 +184,7 @@ impl Forward {
 impl To {
     pub(super) fn new(found: &Destination, headers: Option<&Headers>) -> Result<Self, Error> {
         Ok(Self {
-            cluster: cluster_name(&found.host, found.port, found.subset.as_deref()),
+            cluster: cluster_name(&found.host, found.port, found.subset.as_deref()).into(),
             http2: found.http2,
             endpoints: addresses(found),
             request: HeaderChange::new(headers.and_then(|found| found.request.as_ref()))?,

@@ -412,7 +412,7 @@ proptest! {
         }
         for (index, &weight) in weights.iter().enumerate() {
             let cluster = format!("outbound|80|{index}|a");
-            prop_assert_eq!(drawn.get(&cluster).copied().unwrap_or(0), weight);
+            prop_assert_eq!(drawn.get(cluster.as_str()).copied().unwrap_or(0), weight);
         }
     }
 

@@ -1,27 +1,34 @@
 //! Everything that is counted of traffic: what records and requests mean, and what is counted for each.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, hash::Hash, net::SocketAddr, sync::Arc, time::Duration};
 
-use steer_common::connection::{Connection, OBSERVE_ACCEPTED};
+use steer_common::{
+    addr::{Addr, Peer},
+    connection::{Connection, OBSERVE_ACCEPTED},
+    service::SplitId,
+};
 
 use super::{
     directory::{Directory, Service},
     edge::{Asked, Edge, Protocol, Reporter},
+    recent::Recent,
     refused::{Refusals, Target},
-    store::{Requests, Store, Tcp},
-    tracked::{Moved, Place, Sample, Tracked},
+    store::{Placed, Slot, Store, Tcp},
+    tracked::{Followed, Moved, Place, Tracked},
     workload::Workload,
 };
-use crate::{
-    access_log::{Entry, Flag},
-    desired::model::PodRef,
-};
+use crate::{access_log::Flag, desired::model::PodRef};
 
 /// Series that a node has at most.
-pub(super) const SERIES_MAX: usize = 20_000;
+pub const SERIES_MAX: usize = 20_000;
 
 /// Series of pods that are gone stay for so long: five minutes, which every scrape sees.
 const EXPIRE_NS: u64 = 300_000_000_000;
+/// How often it is looked for those.
+const EXPIRE_EVERY_NS: u64 = 10_000_000_000;
+
+/// How many ways to series are remembered. Beyond, all are forgotten.
+const KNOWN_MAX: usize = 65_536;
 
 /// What is counted.
 #[derive(Debug)]
@@ -30,28 +37,96 @@ pub struct Counted {
     store: Store,
     tracked: Tracked,
     refusals: Refusals,
+    known: Known,
+    /// Connections of the proxy's, whose requests are counted.
+    made: Recent,
+    /// When it began, on the monotonic clock: what was opened before counts as that no more.
+    began_ns: u64,
+    expired_ns: u64,
+}
+
+/// Where series are, by what is told, so that none is looked for by all of its labels each time. Holds as
+/// long as the directory, and all series.
+#[derive(Debug, Default)]
+struct Known {
+    connections: HashMap<Way, Slot>,
+    requests: HashMap<Outcome, Answered>,
+}
+
+/// All that decides the series of a connection that was steered, or accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Way {
+    namespace: u64,
+    split: SplitId,
+    destination: u32,
+    remote: Addr,
+    /// What was accepted at.
+    served: Option<Peer>,
+}
+
+/// A request that has ended: all that decides its series.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Outcome {
+    /// Who asked.
+    pub pod: Arc<PodRef>,
+    /// Where it was sent, as Envoy's clusters are named.
+    pub cluster: Option<Arc<str>>,
+    /// What was dialled.
+    pub dialled: SocketAddr,
+    /// The endpoint that answered.
+    pub upstream: Option<SocketAddr>,
+    /// What went wrong, in Envoy's order.
+    pub flags: Vec<Flag>,
+    /// What it was, and its answer.
+    pub asked: Asked,
+}
+
+/// How much there was of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Amount {
+    /// How long it took.
+    pub duration: Duration,
+    /// Bytes of its body.
+    pub received: u64,
+    /// Bytes of the answer's.
+    pub sent: u64,
+    /// Messages of gRPC in both.
+    pub messages: [u64; 2],
+}
+
+/// The series of an outcome: those of who asked, and of who answered on this node.
+#[derive(Clone, Copy, Debug)]
+struct Answered {
+    source: Slot,
+    destination: Option<Slot>,
 }
 
 impl Default for Counted {
     fn default() -> Self {
-        Self::new(SERIES_MAX)
+        Self::new(SERIES_MAX, Recent::default(), 0)
     }
 }
 
 impl Counted {
-    /// Nothing yet; at most so many series.
-    pub fn new(most: usize) -> Self {
+    /// Nothing yet; at most so many series. Connections that are `made` are not counted where they are
+    /// accepted.
+    pub fn new(most: usize, made: Recent, began_ns: u64) -> Self {
         Self {
             directory: Directory::default(),
             store: Store::new(most),
             tracked: Tracked::default(),
             refusals: Refusals::default(),
+            known: Known::default(),
+            made,
+            began_ns,
+            expired_ns: began_ns,
         }
     }
 
     /// Something else is in force.
     pub fn follow(&mut self, directory: Directory) {
         self.directory = directory;
+        self.known = Known::default();
     }
 
     /// The series.
@@ -66,84 +141,137 @@ impl Counted {
 
     /// It is so late. Series of pods that are gone go as well.
     pub fn tick(&mut self, now_ns: u64) {
-        let directory = &self.directory;
         self.store.now(now_ns);
-        self.store.expire(EXPIRE_NS, |edge| {
-            directory.has(&edge.source) && directory.has(&edge.destination)
-        });
-    }
-
-    /// A record of the kernel: a connection was opened, or has closed. `name` is what DNS last said of the
-    /// other end.
-    pub fn record(&mut self, record: &Connection, name: Option<&str>) {
-        let accepted = record.side == OBSERVE_ACCEPTED;
-        let place = Place {
-            namespace: record.namespace,
-            local: record.local.to_socket_addr(),
-            remote: record.remote.to_socket_addr(),
-        };
-        if !record.has_closed() {
-            if let Some(edge) = self.edge(record, name)
-                && self.tracked.open(place, edge.clone(), accepted)
-            {
-                self.count(&edge, |tcp| tcp.opened += 1);
-            }
+        if now_ns.saturating_sub(self.expired_ns) < EXPIRE_EVERY_NS {
             return;
         }
-        if let Some(mut found) = self.tracked.close(&place) {
-            let moved = found.advance(record.sent, record.received);
-            self.count(&found.edge, |tcp| {
+        self.expired_ns = now_ns;
+        let directory = &self.directory;
+        let is_there =
+            |edge: &Edge| directory.has(&edge.source) && directory.has(&edge.destination);
+        if self.store.expire(EXPIRE_NS, is_there) {
+            self.known = Known::default();
+        }
+    }
+
+    /// A connection has closed. `name` is what DNS last said of the other end, asked for if it matters.
+    pub fn record(&mut self, record: &Connection, name: impl FnOnce() -> Option<String>) {
+        let accepted = record.side == OBSERVE_ACCEPTED;
+        if let Some(mut found) = self.tracked.close(&Place::of(record)) {
+            let moved = found.advance(Moved::by(record));
+            self.count_followed(&found, |tcp| {
                 tcp.closed += 1;
                 add(tcp, accepted, moved);
             });
             return;
         }
-        let Some(edge) = self.edge(record, name) else {
+        if accepted && self.made.take(record.remote.to_socket_addr()) {
+            return;
+        }
+        let Some(place) = self.place(record, name) else {
             return;
         };
-        let before = self.tracked.before(&place);
-        let (was_open, by_then) = before.map_or(
-            (
-                0,
-                Moved {
-                    sent: 0,
-                    received: 0,
-                },
-            ),
-            |by| (1, by),
-        );
-        let moved = Moved {
-            sent: record.sent.saturating_sub(by_then.sent),
-            received: record.received.saturating_sub(by_then.received),
-        };
-        self.count(&edge, |tcp| {
-            tcp.opened += 1 - was_open;
-            tcp.closed += 1;
-            add(tcp, accepted, moved);
-        });
+        let is_new = record.opened_ns >= self.began_ns;
+        let tcp = self.store.tcp_at(place);
+        tcp.closed += 1;
+        // How much had passed before anybody counted is not known.
+        if is_new {
+            tcp.opened += 1;
+            add(tcp, accepted, Moved::by(record));
+        }
     }
 
-    /// Bytes of connections that are open, of all connections of some namespaces.
-    pub fn sampled(&mut self, samples: &[Sample], is_sampled: impl Fn(u64) -> bool) {
-        let Self {
-            store,
-            tracked,
-            directory,
-            refusals: _,
-        } = self;
-        tracked.began(samples);
-        // Those of a pod that is gone are, too.
-        let is_known = |namespace| is_sampled(namespace) || directory.local(namespace).is_none();
-        for gone in tracked.missing(is_known) {
-            let strange = || strange(directory, gone.edge.reporter);
-            store.connection(&gone.edge, strange, |tcp| tcp.closed += 1);
-        }
+    /// Somebody begins to look at connections that are open, and tells what was `sampled` of them next.
+    pub fn look(&mut self) {
+        self.tracked.look();
+    }
+
+    /// Connections that are open, and their bytes: all of those of some namespaces that last.
+    pub fn sampled(
+        &mut self,
+        samples: &[Connection],
+        is_sampled: impl Fn(u64) -> bool,
+        name: impl Fn(&Connection) -> Option<String>,
+    ) {
         for sample in samples {
-            tracked.sampled(sample, |found, moved| {
-                let strange = || strange(directory, found.edge.reporter);
-                store.connection(&found.edge, strange, |tcp| add(tcp, found.accepted, moved));
+            let place = Place::of(sample);
+            if !self.tracked.is_open(&place) {
+                continue;
+            }
+            let Some(found) = self.tracked.seen(&place) else {
+                self.opened(place, sample, &name);
+                continue;
+            };
+            let moved = found.advance(Moved::by(sample));
+            let found = found.clone();
+            self.count_followed(&found, |tcp| add(tcp, found.accepted, moved));
+        }
+        // Those of a pod that is gone are, too.
+        let directory = &self.directory;
+        let is_known = |namespace| is_sampled(namespace) || directory.local(namespace).is_none();
+        for gone in self.tracked.missing(is_known) {
+            self.count_followed(&gone, |tcp| tcp.closed += 1);
+        }
+    }
+
+    /// One that was not known of is open.
+    fn opened(
+        &mut self,
+        place: Place,
+        sample: &Connection,
+        name: impl Fn(&Connection) -> Option<String>,
+    ) {
+        let accepted = sample.side == OBSERVE_ACCEPTED;
+        let passed = Moved::by(sample);
+        if accepted && self.made.take(sample.remote.to_socket_addr()) {
+            // One that cannot be followed counts when it closes.
+            let _is_followed = self.tracked.open(place, None, accepted, passed);
+            return;
+        }
+        let Some(edge) = self.edge(sample, || name(sample)) else {
+            return;
+        };
+        if self
+            .tracked
+            .open(place, Some(edge.clone()), accepted, passed)
+            && sample.opened_ns >= self.began_ns
+        {
+            self.count(&edge, |tcp| {
+                tcp.opened += 1;
+                add(tcp, accepted, passed);
             });
         }
+    }
+
+    fn count_followed(&mut self, found: &Followed, count: impl FnOnce(&mut Tcp)) {
+        if let Some(edge) = &found.edge {
+            self.count(edge, count);
+        }
+    }
+
+    /// The series of a connection. None if its pod is gone.
+    fn place(
+        &mut self,
+        record: &Connection,
+        name: impl FnOnce() -> Option<String>,
+    ) -> Option<Slot> {
+        let accepted = record.side == OBSERVE_ACCEPTED;
+        let way = (accepted || record.is_steered()).then(|| Way {
+            namespace: record.namespace,
+            split: record.split,
+            destination: record.destination,
+            remote: record.remote.addr,
+            served: accepted.then_some(record.local),
+        });
+        if let Some(&found) = way.and_then(|way| self.known.connections.get(&way)) {
+            return Some(found);
+        }
+        let edge = self.edge(record, name)?;
+        let Placed { slot, fits } = self.connection(&edge);
+        if let Some(way) = way.filter(|_| fits) {
+            remember(&mut self.known.connections, way, slot);
+        }
+        Some(slot)
     }
 
     /// What was refused.
@@ -169,43 +297,56 @@ impl Counted {
         });
     }
 
-    /// A request of a pod of this node has ended. True if a pod of this node answered it.
-    pub fn request(&mut self, entry: &Entry) -> bool {
-        let Some(request) = &entry.request else {
-            return false;
+    /// A request of a pod of this node has ended.
+    pub fn request(&mut self, outcome: &Outcome, amount: &Amount) {
+        let answered = match self.known.requests.get(outcome) {
+            Some(&known) => known,
+            None => self.answered(outcome),
         };
+        for place in [Some(answered.source), answered.destination]
+            .into_iter()
+            .flatten()
+        {
+            let found = self.store.requests_at(place);
+            found.duration.add(amount.duration.as_secs_f64() * 1_000.0);
+            found.received.add(precise(amount.received));
+            found.sent.add(precise(amount.sent));
+            for (all, more) in found.messages.iter_mut().zip(amount.messages) {
+                *all += more;
+            }
+        }
+    }
+
+    /// The series of an outcome that nobody has looked for yet.
+    fn answered(&mut self, outcome: &Outcome) -> Answered {
         let directory = &self.directory;
-        let answered = entry.service_time.is_some();
-        let upstream = entry.upstream.filter(|_| answered);
-        let service = match (&entry.cluster, entry.dialled) {
-            (Some(cluster), _) => directory.cluster(cluster),
-            (None, Some(dialled)) => directory.dialled(dialled),
-            (None, None) => directory.nothing(),
+        let service = match &outcome.cluster {
+            Some(cluster) => directory.cluster(cluster),
+            None => directory.dialled(outcome.dialled),
         };
         let edge = Edge {
             reporter: Reporter::Source,
-            source: Arc::clone(directory.pod(&entry.pod)),
-            destination: Arc::clone(self.workload_at(upstream)),
+            source: Arc::clone(directory.pod(&outcome.pod)),
+            destination: Arc::clone(self.workload_at(outcome.upstream)),
             service: Arc::clone(service),
-            flags: entry.flags.clone(),
+            flags: outcome.flags.clone(),
         };
-        let asked = asked(request, entry.status);
-        let here = upstream.is_some_and(|to| directory.is_own(to.ip()));
-        let count = |found: &mut Requests| {
-            found.duration.add(entry.duration.as_secs_f64() * 1_000.0);
-            found.received.add(precise(entry.received));
-            found.sent.add(precise(entry.sent));
+        let here = outcome.upstream.is_some_and(|to| directory.is_own(to.ip()));
+        let of_server = here.then(|| Edge {
+            reporter: Reporter::Destination,
+            flags: Vec::new(),
+            ..edge.clone()
+        });
+        let destination = of_server.map(|edge| self.request_place(edge, outcome.asked));
+        let source = self.request_place(edge, outcome.asked);
+        let answered = Answered {
+            source: source.slot,
+            destination: destination.map(|placed| placed.slot),
         };
-        if here {
-            let of_server = Edge {
-                reporter: Reporter::Destination,
-                flags: Vec::new(),
-                ..edge.clone()
-            };
-            self.count_request(of_server, asked, count);
+        if source.fits && destination.is_none_or(|placed| placed.fits) {
+            remember(&mut self.known.requests, outcome.clone(), answered);
         }
-        self.count_request(edge, asked, count);
-        here
+        answered
     }
 
     /// A copy of a request was answered: who is copied to knows, who was copied does not.
@@ -224,10 +365,10 @@ impl Counted {
             grpc: None,
         };
         // How long it took is nobody's concern.
-        self.count_request(edge, asked, |found| {
-            found.duration.add(0.0);
-            found.copies += 1;
-        });
+        let placed = self.request_place(edge, asked);
+        let found = self.store.requests_at(placed.slot);
+        found.duration.add(0.0);
+        found.copies += 1;
     }
 
     /// Whether a pod of this node has an address.
@@ -240,7 +381,7 @@ impl Counted {
     }
 
     /// Whose connection it is. None if the pod is gone.
-    fn edge(&self, record: &Connection, name: Option<&str>) -> Option<Edge> {
+    fn edge(&self, record: &Connection, name: impl FnOnce() -> Option<String>) -> Option<Edge> {
         let directory = &self.directory;
         let own = Arc::clone(directory.local(record.namespace)?);
         let remote = record.remote.to_socket_addr();
@@ -256,7 +397,7 @@ impl Counted {
         let service: &Arc<Service> = if record.is_steered() {
             directory.destination(record.split, record.destination)
         } else {
-            directory.passed_through(remote, name)
+            directory.passed_through(remote, name().as_deref())
         };
         let is_named = record.is_steered() || service.host != super::workload::UNKNOWN;
         let destination = if is_named {
@@ -274,16 +415,28 @@ impl Counted {
     }
 
     fn count(&mut self, edge: &Edge, count: impl FnOnce(&mut Tcp)) {
-        let (directory, reporter) = (&self.directory, edge.reporter);
-        let strange = || strange(directory, reporter);
-        self.store.connection(edge, strange, count);
+        let placed = self.connection(edge);
+        count(self.store.tcp_at(placed.slot));
     }
 
-    fn count_request(&mut self, edge: Edge, asked: Asked, count: impl FnOnce(&mut Requests)) {
-        let (directory, reporter) = (&self.directory, edge.reporter);
-        let strange = || strange(directory, reporter);
-        self.store.request((edge, asked), strange, count);
+    fn connection(&mut self, edge: &Edge) -> Placed {
+        let directory = &self.directory;
+        self.store
+            .connection(edge, || strange(directory, edge.reporter))
     }
+
+    fn request_place(&mut self, edge: Edge, asked: Asked) -> Placed {
+        let (directory, reporter) = (&self.directory, edge.reporter);
+        self.store
+            .request((edge, asked), || strange(directory, reporter))
+    }
+}
+
+fn remember<K: Eq + Hash, V>(known: &mut HashMap<K, V>, key: K, value: V) {
+    if known.len() >= KNOWN_MAX {
+        known.clear();
+    }
+    known.insert(key, value);
 }
 
 /// The series of what does not fit.
@@ -306,17 +459,6 @@ fn add(tcp: &mut Tcp, accepted: bool, moved: Moved) {
     };
     tcp.sent += sent;
     tcp.received += received;
-}
-
-fn asked(request: &crate::access_log::Request, code: u16) -> Asked {
-    let protocol = Protocol::of(&request.headers);
-    let grpc = request.answer.get("grpc-status");
-    let grpc = grpc.filter(|_| protocol == Protocol::Grpc);
-    Asked {
-        protocol,
-        code,
-        grpc: grpc.and_then(|status| status.to_str().ok()?.parse().ok()),
-    }
 }
 
 #[expect(

@@ -56,7 +56,7 @@ pub struct Edge {
 }
 
 /// What a request was, and how it was answered.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Asked {
     /// What was spoken.
     pub protocol: Protocol,
@@ -67,7 +67,7 @@ pub struct Asked {
 }
 
 /// What was spoken.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Protocol {
     /// HTTP.
     Http,

@@ -11,7 +11,7 @@ use prometheus_client::{
 
 use super::{
     counted::Counted,
-    edge::Labels,
+    edge::{Labels, Protocol},
     histogram::Histogram,
     own::{Fill, Samples, Standing, number},
     registry::{self, Kind, Metric},
@@ -100,6 +100,12 @@ impl Collector for Scrape {
         for (metric, value) in requests {
             self.histograms(&mut encoder, metric, value)?;
         }
+        for (number, metric) in [registry::REQUEST_MESSAGES, registry::RESPONSE_MESSAGES]
+            .into_iter()
+            .enumerate()
+        {
+            self.messages(&mut encoder, metric, number)?;
+        }
         let mut applies = begin(&mut encoder, registry::APPLY_DURATION)?;
         histogram(&mut applies, &self.applies)?;
         for (metric, samples) in &self.samples.0 {
@@ -139,6 +145,25 @@ impl Scrape {
             let labels = Labels { edge, asked };
             let one = family.encode_family(&labels)?;
             ConstCounter::new(found.duration.count).encode(one)?;
+        }
+        Ok(())
+    }
+
+    /// Messages of gRPC: of clients, the first number; of servers, the second.
+    fn messages(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        metric: Metric,
+        number: usize,
+    ) -> fmt::Result {
+        let mut family = begin(encoder, metric)?;
+        for (edge, asked, found) in self.store.requests() {
+            if asked.protocol == Protocol::Grpc {
+                let asked = Some(asked);
+                let labels = Labels { edge, asked };
+                let value = found.messages[number];
+                ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+            }
         }
         Ok(())
     }

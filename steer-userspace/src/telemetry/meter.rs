@@ -5,8 +5,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{counted::Counted, edge::Protocol};
-use crate::access_log::Entry;
+use super::{
+    counted::{Amount, Counted, Outcome},
+    edge::Protocol,
+};
 
 /// A handle.
 #[derive(Clone, Debug, Default)]
@@ -18,9 +20,14 @@ impl Meter {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request has ended. True if a pod of this node answered it.
-    pub fn request(&self, entry: &Entry) -> bool {
-        self.counted().request(entry)
+    /// One that counts there.
+    pub fn new(counted: Counted) -> Self {
+        Self(Arc::new(Mutex::new(counted)))
+    }
+
+    /// A request has ended.
+    pub fn request(&self, outcome: &Outcome, amount: &Amount) {
+        self.counted().request(outcome, amount);
     }
 
     /// A copy of a request of a pod, by the cookie of its namespace, was answered.

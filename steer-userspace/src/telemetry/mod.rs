@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! records of connections  ->              labels (Edge)  ->  counters  ->  text of /metrics
-//! entries of requests         Directory                      Store         graph as JSON
+//! outcomes of requests        Directory                      Store         graph as JSON
 //! ```
 //!
 //! Functions of their input: who reads the kernel's rings and clocks, and who answers scrapes, is
@@ -17,13 +17,14 @@ mod graph;
 mod histogram;
 mod meter;
 mod own;
+mod recent;
 mod refused;
 mod registry;
 mod store;
 mod tracked;
 mod workload;
 
-pub use counted::Counted;
+pub use counted::{Amount, Counted, Outcome, SERIES_MAX};
 pub use directory::{Directory, Service};
 pub use edge::{Asked, Edge, LABELS, Protocol, Reporter};
 pub use exact::split_error;
@@ -32,8 +33,8 @@ pub use graph::{Graph, Led, Node, Picture, Refused, Routed, Ruled, Ruling, Told,
 pub use histogram::Histogram;
 pub use meter::Meter;
 pub use own::{Fill, Standing};
+pub use recent::Recent;
 pub use refused::Target;
 pub use registry::{ALL, Kind, Metric};
 pub use store::{Requests, Store, Tcp};
-pub use tracked::Sample;
 pub use workload::Workload;

@@ -117,6 +117,17 @@ pub(super) const RESPONSE_BYTES: Metric = histogram(
     "Bytes of the bodies of answers",
 );
 
+pub(super) const REQUEST_MESSAGES: Metric = counter(
+    "istio_request_messages_total",
+    &[],
+    "Messages of gRPC that clients sent, in requests that have ended",
+);
+pub(super) const RESPONSE_MESSAGES: Metric = counter(
+    "istio_response_messages_total",
+    &[],
+    "Messages of gRPC that servers sent, in answers that have ended",
+);
+
 pub(super) const GENERATION: Metric = gauge(
     "steer_generation",
     &[],
@@ -248,7 +259,7 @@ pub(super) const BUILD: Metric = gauge(
 );
 
 /// All of them, in the order in which they are told.
-pub const ALL: [Metric; 33] = [
+pub const ALL: [Metric; 35] = [
     TCP_OPENED,
     TCP_CLOSED,
     TCP_SENT,
@@ -257,6 +268,8 @@ pub const ALL: [Metric; 33] = [
     REQUEST_DURATION,
     REQUEST_BYTES,
     RESPONSE_BYTES,
+    REQUEST_MESSAGES,
+    RESPONSE_MESSAGES,
     GENERATION,
     GENERATION_WANTED,
     APPLY_DURATION,

@@ -31,6 +31,8 @@ pub struct Requests {
     pub sent: Histogram,
     /// How many of them were copies.
     pub copies: u64,
+    /// Messages of gRPC that clients sent, and that servers did.
+    pub messages: [u64; 2],
 }
 
 impl Default for Requests {
@@ -40,16 +42,82 @@ impl Default for Requests {
             received: Histogram::new(BYTES),
             sent: Histogram::new(BYTES),
             copies: 0,
+            messages: [0; 2],
         }
     }
 }
 
 /// A counter, and when it last counted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Touched<T> {
     value: T,
     /// The nanosecond of the monotonic clock.
     at_ns: u64,
+}
+
+/// Where the counters of a series are, until some are let go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Slot(usize);
+
+/// Where something is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Placed {
+    pub(super) slot: Slot,
+    /// Whether it has a series of its own: there may be too many.
+    pub(super) fits: bool,
+}
+
+/// Series of one kind. Whoever knows the place of one need not look for it by its labels.
+#[derive(Clone, Debug)]
+struct Series<K, V> {
+    places: BTreeMap<K, Slot>,
+    counters: Vec<Touched<V>>,
+}
+
+impl<K: Ord, V: Default> Series<K, V> {
+    const fn new() -> Self {
+        Self {
+            places: BTreeMap::new(),
+            counters: Vec::new(),
+        }
+    }
+
+    /// The place of one that there may not be yet.
+    fn slot(&mut self, key: K) -> Slot {
+        *self.places.entry(key).or_insert_with(|| {
+            self.counters.push(Touched::default());
+            Slot(self.counters.len() - 1)
+        })
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        let all = self.places.iter();
+        all.map(|(key, place)| (key, &self.counters[place.0].value))
+    }
+
+    fn count(&mut self, place: Slot, now_ns: u64) -> &mut V {
+        let found = &mut self.counters[place.0];
+        found.at_ns = now_ns;
+        &mut found.value
+    }
+
+    /// Keeps those; the others' places are gone, and so may be those of the ones that stay.
+    fn keep(&mut self, stays: impl Fn(&K, u64) -> bool) -> bool {
+        let before = self.places.len();
+        let counters = &self.counters;
+        self.places
+            .retain(|key, place| stays(key, counters[place.0].at_ns));
+        if self.places.len() == before {
+            return false;
+        }
+        let mut kept = Vec::with_capacity(self.places.len());
+        for place in self.places.values_mut() {
+            kept.push(std::mem::take(&mut self.counters[place.0]));
+            *place = Slot(kept.len() - 1);
+        }
+        self.counters = kept;
+        true
+    }
 }
 
 /// All series.
@@ -57,8 +125,8 @@ struct Touched<T> {
 pub struct Store {
     most: usize,
     now_ns: u64,
-    tcp: BTreeMap<Edge, Touched<Tcp>>,
-    requests: BTreeMap<(Edge, Asked), Touched<Requests>>,
+    tcp: Series<Edge, Tcp>,
+    requests: Series<(Edge, Asked), Requests>,
     /// What did not fit, and was counted with unknown labels.
     overflowed: u64,
 }
@@ -69,15 +137,15 @@ impl Store {
         Self {
             most,
             now_ns: 0,
-            tcp: BTreeMap::new(),
-            requests: BTreeMap::new(),
+            tcp: Series::new(),
+            requests: Series::new(),
             overflowed: 0,
         }
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.tcp.len() + self.requests.len()
+        self.tcp.places.len() + self.requests.places.len()
     }
 
     /// Whether there are none.
@@ -92,70 +160,56 @@ impl Store {
 
     /// Series of connections.
     pub fn tcp(&self) -> impl Iterator<Item = (&Edge, &Tcp)> {
-        self.tcp.iter().map(|(edge, found)| (edge, &found.value))
+        self.tcp.iter()
     }
 
     /// Series of requests.
     pub fn requests(&self) -> impl Iterator<Item = (&Edge, Asked, &Requests)> {
         let all = self.requests.iter();
-        all.map(|((edge, asked), found)| (edge, *asked, &found.value))
+        all.map(|((edge, asked), found)| (edge, *asked, found))
     }
 
-    /// Counts something of connections; `strange` is the series for what does not fit.
-    pub(super) fn connection(
-        &mut self,
-        edge: &Edge,
-        strange: impl FnOnce() -> Edge,
-        count: impl FnOnce(&mut Tcp),
-    ) {
-        if let Some(found) = self.tcp.get_mut(edge) {
-            found.at_ns = self.now_ns;
-            count(&mut found.value);
-            return;
-        }
-        let key = if self.len() < self.most {
-            edge.clone()
-        } else {
-            self.overflowed += 1;
-            strange()
+    /// The place of a series of connections; of `strange`, if there are too many.
+    pub(super) fn connection(&mut self, edge: &Edge, strange: impl FnOnce() -> Edge) -> Placed {
+        let found = self.tcp.places.get(edge).copied();
+        let fits = found.is_some() || self.len() < self.most;
+        let slot = match found {
+            Some(found) => found,
+            None if fits => self.tcp.slot(edge.clone()),
+            None => self.tcp.slot(strange()),
         };
-        let found = self.tcp.entry(key).or_insert(Touched {
-            value: Tcp::default(),
-            at_ns: 0,
-        });
-        found.at_ns = self.now_ns;
-        count(&mut found.value);
+        self.overflowed += u64::from(!fits);
+        Placed { slot, fits }
     }
 
-    /// Counts something of requests; `strange` is the series for what does not fit.
-    pub(super) fn request(
-        &mut self,
-        key: (Edge, Asked),
-        strange: impl FnOnce() -> Edge,
-        count: impl FnOnce(&mut Requests),
-    ) {
-        if let Some(found) = self.requests.get_mut(&key) {
-            found.at_ns = self.now_ns;
-            count(&mut found.value);
-            return;
-        }
-        let key = if self.len() < self.most {
-            key
-        } else {
-            self.overflowed += 1;
-            let asked = Asked {
-                code: 0,
-                grpc: None,
-                ..key.1
-            };
-            (strange(), asked)
+    /// What is counted at such a place, which counts something now.
+    pub(super) fn tcp_at(&mut self, place: Slot) -> &mut Tcp {
+        self.tcp.count(place, self.now_ns)
+    }
+
+    /// The place of a series of requests; of `strange`, if there are too many.
+    pub(super) fn request(&mut self, key: (Edge, Asked), strange: impl FnOnce() -> Edge) -> Placed {
+        let found = self.requests.places.get(&key).copied();
+        let fits = found.is_some() || self.len() < self.most;
+        let slot = match found {
+            Some(found) => found,
+            None if fits => self.requests.slot(key),
+            None => {
+                let asked = Asked {
+                    code: 0,
+                    grpc: None,
+                    ..key.1
+                };
+                self.requests.slot((strange(), asked))
+            }
         };
-        let found = self.requests.entry(key).or_insert_with(|| Touched {
-            value: Requests::default(),
-            at_ns: 0,
-        });
-        found.at_ns = self.now_ns;
-        count(&mut found.value);
+        self.overflowed += u64::from(!fits);
+        Placed { slot, fits }
+    }
+
+    /// What is counted at such a place, which counts something now.
+    pub(super) fn requests_at(&mut self, place: Slot) -> &mut Requests {
+        self.requests.count(place, self.now_ns)
     }
 
     /// It is so late.
@@ -164,12 +218,12 @@ impl Store {
     }
 
     /// Lets go of series that have counted nothing for so long and whose ends are not there any more.
-    pub(super) fn expire(&mut self, after_ns: u64, is_there: impl Fn(&Edge) -> bool) {
+    /// True if there were any: places that were known are not those of the same series any more.
+    pub(super) fn expire(&mut self, after_ns: u64, is_there: impl Fn(&Edge) -> bool) -> bool {
         let now_ns = self.now_ns;
         let stays =
             |edge: &Edge, at_ns: u64| now_ns.saturating_sub(at_ns) < after_ns || is_there(edge);
-        self.tcp.retain(|edge, found| stays(edge, found.at_ns));
-        self.requests
-            .retain(|(edge, _), found| stays(edge, found.at_ns));
+        let fewer = self.tcp.keep(stays);
+        self.requests.keep(|(edge, _), at_ns| stays(edge, at_ns)) || fewer
     }
 }

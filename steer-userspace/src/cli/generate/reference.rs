@@ -3,6 +3,7 @@
 use steer_common::{
     Endpoint, Route, Source,
     addr::Peer,
+    connection::TcpOpened,
     counted::Counted,
     edge::{EdgeFlow, EdgeKey},
     flow::{Affinity, AffinityKey, Member, MemberKey, ReplyKey, TcpOrigin},
@@ -154,7 +155,7 @@ fn written() -> [Sized; 10] {
 }
 
 /// Maps that the programs write.
-fn remembered() -> [Sized; 4] {
+fn remembered() -> [Sized; 5] {
     let sized = |name, rows, bytes, what| Sized {
         name,
         rows,
@@ -176,6 +177,15 @@ fn remembered() -> [Sized; 4] {
                 bounds::SOCKETS_MAX,
                 size_of::<TcpOrigin>(),
                 "open TCP sockets of clients: what they dialled",
+            )
+        },
+        Sized {
+            full: "the rest is kept beside the sockets, and counts when it closes",
+            ..sized(
+                "TCP_OPENED",
+                bounds::SOCKETS_MAX,
+                size_of::<TcpOpened>(),
+                "open connections of observed pods",
             )
         },
         sized(

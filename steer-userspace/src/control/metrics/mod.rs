@@ -1,6 +1,7 @@
 //! Counting, and telling of it: what the kernel and the proxy report goes to `telemetry`, and whoever
 //! scrapes gets its text.
 
+mod names;
 mod sampler;
 mod scrape;
 mod server;
@@ -12,20 +13,18 @@ use std::{
     time::Duration,
 };
 
-use steer_common::{
-    connection::Connection,
-    egress::{LearnedKey, PolicyId},
-};
+use steer_common::connection::Connection;
 
 use super::refusals::Refusal;
 use crate::{
     desired::Desired,
-    kernel::{EgressMaps, KernelError, Pins, heartbeat::now_ns},
+    kernel::{KernelError, Pins, heartbeat::now_ns},
     node::discover::Scan,
     plan::Layout,
     source::Snapshot,
-    telemetry::{Directory, Meter, Ruled, Standing, Target},
+    telemetry::{Counted, Directory, Meter, Recent, Ruled, SERIES_MAX, Standing, Target},
 };
+use names::Names;
 use sampler::Sampler;
 use scrape::Scraper;
 
@@ -44,9 +43,7 @@ pub(super) struct Metrics {
     meter: Meter,
     standing: Shared,
     sampler: Sampler,
-    /// To look up names of addresses.
-    egress: EgressMaps,
-    policies: BTreeMap<u64, PolicyId>,
+    names: Names,
 }
 
 /// How the agent stands, for the thread that answers scrapes.
@@ -60,9 +57,15 @@ impl Shared {
 }
 
 impl Metrics {
-    /// Starts to count, and to answer scrapes.
-    pub(super) fn start(settings: MetricsSettings, pins: &Pins) -> Result<Self, KernelError> {
-        let (meter, standing) = (Meter::default(), Shared::default());
+    /// Starts to count, and to answer scrapes. Connections that the proxy `made` are counted by their
+    /// requests.
+    pub(super) fn start(
+        settings: MetricsSettings,
+        pins: &Pins,
+        made: Recent,
+    ) -> Result<Self, KernelError> {
+        let meter = Meter::new(Counted::new(SERIES_MAX, made, now_ns()));
+        let standing = Shared::default();
         let failed = |source| KernelError::Io {
             action: "starting a thread for",
             path: "/metrics".into(),
@@ -74,14 +77,13 @@ impl Metrics {
             standing: standing.clone(),
         };
         server::start(settings.address, scraper).map_err(failed)?;
-        let sampler = Sampler::start(meter.clone()).map_err(failed)?;
+        let sampler = Sampler::start(pins, meter.clone())?;
         Ok(Self {
             settings,
             meter,
             standing,
             sampler,
-            egress: EgressMaps::open(pins)?,
-            policies: BTreeMap::new(),
+            names: Names::open(pins)?,
         })
     }
 
@@ -103,12 +105,12 @@ impl Metrics {
         let (services, left_out) = Ruled::all(desired, &directory);
         self.meter.counted().follow(directory);
         let cookies = found.namespaces.keys();
-        self.policies = cookies
-            .map(|&cookie| (cookie, layout.policy_of(cookie)))
-            .collect();
+        let policies = cookies.map(|&cookie| (cookie, layout.policy_of(cookie)));
+        let policies: BTreeMap<_, _> = policies.collect();
+        self.names.follow(policies.clone());
         let insiders = found.workloads.values();
-        self.sampler
-            .follow(insiders.map(|pod| (pod.cookie, pod.insider)).collect());
+        let insiders = insiders.map(|pod| (pod.cookie, pod.insider)).collect();
+        self.sampler.follow(insiders, policies);
         let mut standing = self.standing.get();
         standing.services = Arc::new(services);
         standing.services_left_out = left_out;
@@ -118,15 +120,8 @@ impl Metrics {
 
     /// A record of the kernel.
     pub(super) fn record(&self, record: &Connection) {
-        let name = (!record.is_steered()).then(|| {
-            let policy = self.policies.get(&record.namespace).copied();
-            self.egress.name_seen(&LearnedKey {
-                policy: policy.unwrap_or_default(),
-                addr: record.remote.addr,
-            })
-        });
         let mut counted = self.meter.counted();
-        counted.record(record, name.flatten().as_deref());
+        counted.record(record, || self.names.of(record));
     }
 
     /// A connection was refused.

@@ -1,81 +1,124 @@
-//! Bytes of connections that stay open: asked for now and then, on a thread of its own.
+//! Connections that stay open, and their bytes: looked at now and then, on a thread of its own.
 
 use std::{
     collections::BTreeMap,
-    io,
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     thread,
     time::{Duration, Instant},
 };
 
+use steer_common::{connection::Connection, egress::PolicyId};
+
+use super::names::Names;
 use crate::{
-    node::{
-        connections::Insider,
-        sockets::{Open, Sockets},
-    },
-    telemetry::{Meter, Sample},
+    kernel::{KernelError, OpenConnections, Pins, heartbeat::now_ns},
+    node::{connections::Insider, sockets::Sockets},
+    telemetry::Meter,
 };
 
-/// How often bytes of open connections are counted.
+/// How often they are looked at, as Istio's proxies report TCP (`tcpReportingDuration`).
 const SAMPLE_EVERY: Duration = Duration::from_secs(5);
+/// A connection that is younger is left to the record of its end.
+const LASTS_NS: u64 = 1_000_000_000;
 
-/// Namespaces, by their cookies.
-type Namespaces = BTreeMap<u64, Insider>;
+/// What is to be looked at.
+struct Wanted {
+    /// Namespaces, by their cookies.
+    insiders: BTreeMap<u64, Insider>,
+    policies: BTreeMap<u64, PolicyId>,
+}
 
 /// The thread.
 pub(super) struct Sampler {
-    wanted: Sender<Namespaces>,
+    wanted: Sender<Wanted>,
 }
 
 impl Sampler {
-    pub(super) fn start(meter: Meter) -> io::Result<Self> {
-        let (wanted, namespaces) = channel();
+    pub(super) fn start(pins: &Pins, meter: Meter) -> Result<Self, KernelError> {
+        let (wanted, news) = channel();
+        let eye = Eye {
+            open: OpenConnections::open(pins)?,
+            names: Names::open(pins)?,
+            sockets: Sockets::default(),
+            meter,
+        };
         thread::Builder::new()
             .name("steer-sampler".to_owned())
-            .spawn(move || run(&namespaces, &meter))?;
+            .spawn(move || eye.run(&news))
+            .map_err(|source| KernelError::Io {
+                action: "starting a thread for",
+                path: "/metrics".into(),
+                source,
+            })?;
         Ok(Self { wanted })
     }
 
-    /// Asks these from now on.
-    pub(super) fn follow(&self, wanted: Namespaces) {
+    /// Looks at these from now on.
+    pub(super) fn follow(
+        &self,
+        insiders: BTreeMap<u64, Insider>,
+        policies: BTreeMap<u64, PolicyId>,
+    ) {
         // The thread ends only with this.
-        let _ended = self.wanted.send(wanted);
+        let _ended = self.wanted.send(Wanted { insiders, policies });
     }
 }
 
-fn run(namespaces: &Receiver<Namespaces>, meter: &Meter) {
-    let mut sockets = Sockets::default();
-    let mut due = Instant::now() + SAMPLE_EVERY;
-    loop {
-        match namespaces.recv_timeout(due.saturating_duration_since(Instant::now())) {
-            Ok(wanted) => {
-                if let Err(error) = sockets.follow(&wanted) {
-                    tracing::warn!(%error, "bytes of open connections are counted when they close");
+struct Eye {
+    open: OpenConnections,
+    names: Names,
+    sockets: Sockets,
+    meter: Meter,
+}
+
+impl Eye {
+    fn run(mut self, news: &Receiver<Wanted>) {
+        let mut due = Instant::now() + SAMPLE_EVERY;
+        loop {
+            match news.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(wanted) => self.follow(wanted),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look();
+                    due = Instant::now() + SAMPLE_EVERY;
                 }
-                continue;
+                Err(RecvTimeoutError::Disconnected) => return,
             }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
         }
-        let found = sockets.list();
-        let all = found.iter();
-        let samples: Vec<Sample> = all
-            .flat_map(|(&cookie, open)| open.iter().map(move |one| sample(cookie, one)))
-            .collect();
-        let mut counted = meter.counted();
-        counted.sampled(&samples, |namespace| found.contains_key(&namespace));
-        drop(counted);
-        due = Instant::now() + SAMPLE_EVERY;
     }
-}
 
-fn sample(namespace: u64, open: &Open) -> Sample {
-    Sample {
-        namespace,
-        local: open.local,
-        remote: open.remote,
-        // The SYN counts as one.
-        sent: open.sent.saturating_sub(1),
-        received: open.received,
+    fn follow(&mut self, wanted: Wanted) {
+        self.names.follow(wanted.policies);
+        if let Err(error) = self.sockets.follow(&wanted.insiders) {
+            tracing::warn!(%error, "open connections are counted when they close");
+        }
+    }
+
+    fn look(&self) {
+        self.meter.counted().look();
+        let young = now_ns().saturating_sub(LASTS_NS);
+        let all = self.open.all();
+        let lasting = all.filter(|(_, found)| found.opened_ns < young);
+        let samples: Vec<Connection> = lasting
+            .filter_map(|(socket, found)| self.sample(socket, found))
+            .collect();
+        let mut counted = self.meter.counted();
+        let is_sampled = |namespace| self.sockets.has(namespace);
+        counted.sampled(&samples, is_sampled, |found| self.names.of(found));
+    }
+
+    /// One of them with its bytes, if it is open still.
+    fn sample(&self, socket: u64, found: Connection) -> Option<Connection> {
+        let (local, remote) = (found.local.to_socket_addr(), found.remote.to_socket_addr());
+        let open = self.sockets.one(found.namespace, local, remote, socket)?;
+        // Where one end has said that it sends no more, that counts as a byte: the record of the end has
+        // it right.
+        let stands = open.state == "ESTAB";
+        let of = |bytes: u64| if stands { bytes } else { 0 };
+        Some(Connection {
+            // The SYN counts as one.
+            sent: of(open.sent.saturating_sub(1)),
+            received: of(open.received),
+            ..found
+        })
     }
 }

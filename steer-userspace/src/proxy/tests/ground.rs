@@ -78,17 +78,17 @@ impl Ground {
         writer: &Writer,
     ) -> Self {
         let client = LoggedClient {
-            pod: PodRef {
+            pod: Arc::new(PodRef {
                 namespace: "shop".to_owned(),
                 name: "webapp".to_owned(),
-            },
+            }),
             address: None,
             logs: true,
         };
         let logs = Logs {
             format: Arc::new(Format::text(format).0),
             writer: writer.clone(),
-            clients: BTreeMap::from([(1, client)]),
+            clients: BTreeMap::from([(1, Arc::new(client))]),
             gateways: BTreeMap::new(),
             servers: BTreeMap::new(),
             told: Told::default(),

@@ -1,13 +1,11 @@
 //! From records and requests to series, in a shop of three pods.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use http::{HeaderMap, HeaderValue, Method, Version};
-use steer_common::{addr::Peer, connection::OBSERVE_OPENED, service::SplitId};
+use steer_common::connection::OBSERVE_OPENED;
 
 use super::*;
 use crate::{
-    access_log::Request,
     desired::{Settings, lower},
     image,
     plan::{Capacity, Layout},
@@ -91,7 +89,7 @@ fn shop(most: usize, local: &BTreeMap<u64, PodRef>) -> (Counted, SplitId) {
         .map(|placed| placed.split)
         .next()
         .unwrap();
-    let mut counted = Counted::new(most);
+    let mut counted = Counted::new(most, Recent::default(), 1);
     counted.follow(Directory::new(&snapshot, &desired, &layout, local, "east"));
     (counted, split)
 }
@@ -136,14 +134,23 @@ fn unsteered(remote: &str) -> Connection {
     }
 }
 
-fn sample(sent: u64, received: u64) -> Sample {
-    Sample {
-        namespace: 1,
-        local: "10.0.0.1:40000".parse().unwrap(),
-        remote: "10.0.0.2:8080".parse().unwrap(),
+/// One that is open.
+fn sample(split: SplitId, sent: u64, received: u64) -> Connection {
+    Connection {
         sent,
         received,
+        ..opened(split)
     }
+}
+
+/// Looks, and sees that.
+fn look(counted: &mut Counted, samples: &[Connection]) {
+    counted.look();
+    counted.sampled(samples, |_| true, |_| None);
+}
+
+fn record(counted: &mut Counted, record: &Connection, name: Option<&str>) {
+    counted.record(record, || name.map(str::to_owned));
 }
 
 /// Source, service's name, destination, and what was counted.
@@ -182,16 +189,35 @@ fn row(
 }
 
 #[test]
-fn a_connection_counts_when_it_opens_and_when_it_closes() {
+fn a_short_connection_counts_when_it_closes() {
     let (mut counted, split) = shop(100, &local());
-    counted.record(&opened(split), None);
-    assert_eq!(
-        tcp(&counted),
-        [row("webapp", "catalog", "catalog-v1", [1, 0, 0, 0])]
-    );
+    for times in 1..=2 {
+        record(&mut counted, &closed(split), None);
+        // The server sent 500 bytes.
+        let found = [times, times, 500 * times, 79 * times];
+        assert_eq!(
+            tcp(&counted),
+            [row("webapp", "catalog", "catalog-v1", found)]
+        );
+    }
+    assert_eq!(counted.open(), 0);
+}
+
+#[test]
+fn one_that_lasts_counts_once_it_was_seen() {
+    let (mut counted, split) = shop(100, &local());
+    for (sent, received) in [(0, 0), (60, 100), (79, 500)] {
+        look(&mut counted, &[sample(split, sent, received)]);
+        let found = [1, 0, received, sent];
+        assert_eq!(
+            tcp(&counted),
+            [row("webapp", "catalog", "catalog-v1", found)]
+        );
+    }
+    // Its end has said that it sends no more.
+    look(&mut counted, &[sample(split, 0, 0)]);
     assert_eq!(counted.open(), 1);
-    counted.record(&closed(split), None);
-    // The server sent 500 bytes.
+    record(&mut counted, &closed(split), None);
     assert_eq!(
         tcp(&counted),
         [row("webapp", "catalog", "catalog-v1", [1, 1, 500, 79])]
@@ -200,53 +226,90 @@ fn a_connection_counts_when_it_opens_and_when_it_closes() {
 }
 
 #[test]
-fn bytes_move_while_a_connection_is_open() {
+fn one_that_closes_while_somebody_looks_counts_once() {
     let (mut counted, split) = shop(100, &local());
-    counted.record(&opened(split), None);
-    counted.sampled(&[sample(60, 100)], |_| true);
-    counted.sampled(&[sample(79, 500)], |_| true);
-    assert_eq!(
-        tcp(&counted),
-        [row("webapp", "catalog", "catalog-v1", [1, 0, 500, 79])]
-    );
-    counted.record(&closed(split), None);
+    counted.look();
+    record(&mut counted, &closed(split), None);
+    counted.sampled(&[sample(split, 60, 100)], |_| true, |_| None);
     assert_eq!(
         tcp(&counted),
         [row("webapp", "catalog", "catalog-v1", [1, 1, 500, 79])]
     );
+    assert_eq!(counted.open(), 0);
 }
 
 #[test]
 fn one_that_was_open_before_anybody_counted_counts_from_then_on() {
     let (mut counted, split) = shop(100, &local());
-    counted.sampled(&[sample(70, 400)], |_| true);
-    counted.record(&closed(split), None);
+    counted.began_ns = 6;
+    look(&mut counted, &[sample(split, 70, 400)]);
+    record(&mut counted, &closed(split), None);
     assert_eq!(
         tcp(&counted),
         [row("webapp", "catalog", "catalog-v1", [0, 1, 100, 9])]
     );
+    // What passed after anybody counted is not known of one that nobody saw.
+    record(&mut counted, &closed(split), None);
+    assert_eq!(tcp(&counted)[0].3.closed, 2);
+    assert_eq!(tcp(&counted)[0].3.sent, 100);
 }
 
 #[test]
 fn one_whose_end_was_lost_is_closed_after_a_while() {
     let (mut counted, split) = shop(100, &local());
-    counted.record(&opened(split), None);
+    look(&mut counted, &[sample(split, 0, 0)]);
     for _ in 0..3 {
-        counted.sampled(&[], |namespace| namespace == 2);
+        counted.sampled(&[], |namespace| namespace == 2, |_| None);
     }
-    assert_eq!(counted.open(), 1, "its namespace was not asked");
+    assert_eq!(counted.open(), 1, "its namespace was not looked at");
     for _ in 0..3 {
-        counted.sampled(&[], |namespace| namespace == 1);
+        counted.sampled(&[], |namespace| namespace == 1, |_| None);
     }
     assert_eq!(counted.open(), 0);
     assert_eq!(tcp(&counted)[0].3.closed, 1);
+}
+
+/// Whose requests are counted, its connections are not.
+#[test]
+fn connections_of_the_proxy_are_left_to_it() {
+    let at_server = Connection {
+        side: OBSERVE_ACCEPTED,
+        service: 0,
+        local: peer("10.0.0.1:7000"),
+        remote: peer("10.0.9.9:40000"),
+        ..closed(0)
+    };
+    let made = || {
+        let made = Recent::default();
+        made.add("10.0.9.9:40000".parse().unwrap());
+        let (mut counted, _) = shop(100, &local());
+        counted.made = made;
+        counted
+    };
+    let mut short = made();
+    record(&mut short, &at_server, None);
+    assert_eq!(tcp(&short), []);
+    let mut lasting = made();
+    let open = Connection {
+        closed_ns: 0,
+        ..at_server
+    };
+    for _ in 0..2 {
+        look(&mut lasting, &[open]);
+    }
+    record(&mut lasting, &at_server, None);
+    assert_eq!(tcp(&lasting), []);
+    // The port is somebody else's now.
+    record(&mut lasting, &at_server, None);
+    assert_eq!(tcp(&lasting).len(), 1);
 }
 
 #[test]
 fn whoever_was_asked_reports_as_well() {
     let local = BTreeMap::from([(1, pod("webapp")), (2, pod("catalog-v1"))]);
     let (mut counted, _) = shop(100, &local);
-    counted.record(
+    record(
+        &mut counted,
         &Connection {
             namespace: 2,
             side: OBSERVE_ACCEPTED,
@@ -270,13 +333,21 @@ fn whoever_was_asked_reports_as_well() {
 #[test]
 fn what_no_rule_leads_has_a_name_if_the_registry_has() {
     let (mut counted, _) = shop(100, &local());
-    counted.record(&unsteered("192.0.2.1:80"), Some("api.example.com"));
-    counted.record(&unsteered("192.0.2.2:80"), Some("other.example.com"));
-    counted.record(&unsteered("192.0.2.3:80"), None);
+    record(
+        &mut counted,
+        &unsteered("192.0.2.1:80"),
+        Some("api.example.com"),
+    );
+    record(
+        &mut counted,
+        &unsteered("192.0.2.2:80"),
+        Some("other.example.com"),
+    );
+    record(&mut counted, &unsteered("192.0.2.3:80"), None);
     // A pod of a service without an address is dialled itself.
-    counted.record(&unsteered("10.0.0.1:7000"), None);
+    record(&mut counted, &unsteered("10.0.0.1:7000"), None);
     // A pod behind an address is not: Envoy would not know it either.
-    counted.record(&unsteered("10.0.0.2:8080"), None);
+    record(&mut counted, &unsteered("10.0.0.2:8080"), None);
     let target = Target {
         name: "example.org".to_owned(),
         port: 443,
@@ -308,7 +379,8 @@ fn what_no_rule_leads_has_a_name_if_the_registry_has() {
 #[test]
 fn pods_of_other_nodes_have_the_addresses_of_their_endpoints() {
     let (mut counted, _) = shop(100, &local());
-    counted.record(
+    record(
+        &mut counted,
         &Connection {
             side: OBSERVE_ACCEPTED,
             service: 0,
@@ -324,53 +396,43 @@ fn pods_of_other_nodes_have_the_addresses_of_their_endpoints() {
     );
 }
 
-fn entry(status: u16, upstream: Option<&str>) -> Entry {
-    let header = |name: &'static str, value: &'static str| {
-        HeaderMap::from_iter([(
-            http::HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        )])
-    };
-    Entry {
-        pod: pod("webapp"),
-        start: jiff::Timestamp::UNIX_EPOCH,
-        duration: Duration::from_millis(12),
-        request: Some(Request {
-            method: Method::GET,
-            path: "/".to_owned(),
-            rewritten: None,
-            version: Version::HTTP_2,
-            authority: "catalog".to_owned(),
-            headers: header("content-type", "application/grpc"),
-            answer: header("grpc-status", "5"),
-        }),
-        status,
-        flags: Vec::new(),
-        details: None,
-        received: 10,
-        sent: 20,
-        service_time: upstream.map(|_| Duration::from_millis(11)),
+fn outcome(code: u16, upstream: Option<&str>) -> Outcome {
+    Outcome {
+        pod: Arc::new(pod("webapp")),
+        cluster: upstream.map(|_| "outbound|80||catalog.shop.svc.cluster.local".into()),
+        dialled: "10.9.0.1:80".parse().unwrap(),
         upstream: upstream.map(|text| text.parse().unwrap()),
-        upstream_local: None,
-        cluster: upstream.map(|_| "outbound|80||catalog.shop.svc.cluster.local".to_owned()),
-        dialled: Some("10.9.0.1:80".parse().unwrap()),
-        client: None,
-        route: None,
+        flags: Vec::new(),
+        asked: Asked {
+            protocol: Protocol::Grpc,
+            code,
+            grpc: Some(5),
+        },
     }
 }
+
+const AMOUNT: Amount = Amount {
+    duration: Duration::from_millis(12),
+    received: 10,
+    sent: 20,
+    messages: [3, 4],
+};
 
 #[test]
 fn a_request_counts_at_its_client_and_at_its_server_if_that_is_here() {
     let both = BTreeMap::from([(1, pod("webapp")), (2, pod("catalog-v1"))]);
     for (local, here) in [(local(), false), (both, true)] {
         let (mut counted, _) = shop(100, &local);
-        assert_eq!(counted.request(&entry(200, Some("10.0.0.2:8080"))), here);
+        for _ in 0..2 {
+            counted.request(&outcome(200, Some("10.0.0.2:8080")), &AMOUNT);
+        }
         let all: Vec<_> = counted.store().requests().collect();
         assert_eq!(all.len(), 1 + usize::from(here));
         for (edge, asked, found) in all {
             assert_eq!(edge.destination.name, "catalog-v1");
             assert_eq!((asked.protocol, asked.grpc), (Protocol::Grpc, Some(5)));
-            assert_eq!((found.duration.count, found.sent.sum), (1, 20.0));
+            assert_eq!((found.duration.count, found.sent.sum), (2, 40.0));
+            assert_eq!(found.messages, [6, 8]);
         }
     }
 }
@@ -378,11 +440,11 @@ fn a_request_counts_at_its_client_and_at_its_server_if_that_is_here() {
 #[test]
 fn a_request_that_no_rule_takes_is_of_the_service_that_was_dialled() {
     let (mut counted, _) = shop(100, &local());
-    let nowhere = Entry {
+    let nowhere = Outcome {
         flags: vec![Flag::NoRouteFound],
-        ..entry(404, None)
+        ..outcome(404, None)
     };
-    counted.request(&nowhere);
+    counted.request(&nowhere, &AMOUNT);
     let (edge, asked, _) = counted.store().requests().next().unwrap();
     assert_eq!((&*edge.service.name, asked.code), ("catalog", 404));
     assert_eq!(edge.destination.name, "unknown");
@@ -404,9 +466,9 @@ fn only_who_was_copied_to_knows_of_a_copy() {
 #[test]
 fn what_does_not_fit_is_counted_without_labels() {
     let (mut counted, split) = shop(1, &local());
-    counted.record(&closed(split), None);
+    record(&mut counted, &closed(split), None);
     for remote in ["192.0.2.1:80", "192.0.2.2:80"] {
-        counted.record(&unsteered(remote), Some("api.example.com"));
+        record(&mut counted, &unsteered(remote), Some("api.example.com"));
     }
     let strange = row("unknown", "unknown", "unknown", [2, 2, 1_000, 158]);
     assert!(tcp(&counted).contains(&strange), "{:?}", tcp(&counted));
@@ -417,19 +479,20 @@ fn what_does_not_fit_is_counted_without_labels() {
 fn series_of_pods_that_are_gone_expire() {
     let (mut counted, split) = shop(100, &local());
     counted.tick(1);
-    counted.record(&closed(split), None);
+    record(&mut counted, &closed(split), None);
     counted.tick(1 + 2 * EXPIRE_NS);
     assert_eq!(counted.store().len(), 1, "the pods are there");
     counted.follow(Directory::default());
-    counted.tick(2 + 2 * EXPIRE_NS);
+    counted.tick(1 + 2 * EXPIRE_NS + EXPIRE_EVERY_NS);
     assert!(counted.store().is_empty());
 }
 
 #[test]
 fn a_text_has_every_label_and_every_metric_is_known() {
     let (mut counted, split) = shop(100, &local());
-    counted.record(&closed(split), None);
-    counted.request(&entry(200, Some("10.0.0.2:8080")));
+    record(&mut counted, &closed(split), None);
+    counted.request(&outcome(200, Some("10.0.0.2:8080")), &AMOUNT);
+    counted.request(&outcome(200, Some("10.0.0.2:8080")), &AMOUNT);
     let standing = Standing::default();
     let text = Scrape::new(&counted).standing(&standing, 7).text();
     let line = "istio_tcp_sent_bytes_total{reporter=\"source\",source_workload=\"webapp\",\
@@ -444,12 +507,16 @@ fn a_text_has_every_label_and_every_metric_is_known() {
         request_protocol=\"tcp\",response_flags=\"-\"} 500";
     assert!(text.lines().any(|found| found == line), "{text}");
     let request = "request_protocol=\"grpc\",response_flags=\"-\",response_code=\"200\",\
-        grpc_response_status=\"5\"} 1";
-    let requests = |found: &&str| found.starts_with("istio_requests_total{");
-    assert!(
-        text.lines().find(requests).unwrap().ends_with(request),
-        "{text}"
-    );
+        grpc_response_status=\"5\"} ";
+    for (metric, value) in [
+        ("istio_requests_total", "2"),
+        ("istio_request_messages_total", "6"),
+        ("istio_response_messages_total", "8"),
+    ] {
+        let of_metric = |found: &&str| found.starts_with(&format!("{metric}{{"));
+        let line = text.lines().find(of_metric).unwrap();
+        assert!(line.ends_with(&format!("{request}{value}")), "{line}");
+    }
     for line in text.lines().filter(|line| line.starts_with("# TYPE ")) {
         let name = line.split(' ').nth(2).unwrap();
         let known = super::super::ALL.iter().any(|metric| metric.name == name);

@@ -227,7 +227,7 @@ fn request(route: &Route, call: &Value) -> Result<Option<(String, String)>> {
         return Ok(None);
     };
     let first = forward.destinations().first();
-    Ok(first.map(|to| (to.cluster.clone(), name(&found.rule.origin))))
+    Ok(first.map(|to| (to.cluster.to_string(), name(&found.rule.origin))))
 }
 
 /// As Envoy's routes are named.

@@ -8,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// For how long one is recent: a record of the kernel is read within a second.
-const RECENT: Duration = Duration::from_secs(10);
+/// For how long one is recent: open connections are looked at every five seconds.
+const RECENT: Duration = Duration::from_secs(30);
 /// How many are remembered. One that is forgotten counts twice.
 const MAX: usize = 65_536;
 
@@ -25,7 +25,7 @@ struct Made {
 
 impl Recent {
     /// One was made.
-    pub(super) fn add(&self, local: SocketAddr) {
+    pub(crate) fn add(&self, local: SocketAddr) {
         let now = Instant::now();
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = |tidied: Instant| now.duration_since(tidied) >= RECENT;

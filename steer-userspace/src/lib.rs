@@ -21,6 +21,7 @@ pub mod dashboard;
 pub mod desired;
 pub mod feedback;
 pub mod finding;
+mod http_server;
 pub mod image;
 pub mod install;
 pub mod kernel;

@@ -4,22 +4,18 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
     header::{
-        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY,
-        X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+        CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+        X_FRAME_OPTIONS,
     },
 };
-use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::sleep,
-};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{board::Board, page};
+use crate::http_server::{self, Answer, plain, whole};
 
 /// How many connections are served at a time; others wait.
 const CONNECTIONS_MAX: usize = 32;
@@ -40,24 +36,14 @@ const HEADERS: [(HeaderName, &str); 5] = [
 
 pub(super) async fn serve(listener: TcpListener, address: SocketAddr, board: Board) {
     let board = Arc::new(board);
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        // It is never closed.
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-            return;
-        };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let board = Arc::clone(&board);
-                tokio::spawn(async move {
-                    // A browser that goes away is no failure.
-                    let _gone = answer(stream, address, board).await;
-                    drop(slot);
-                });
-            }
-            Err(_) => sleep(Duration::from_millis(50)).await,
+    http_server::serve(listener, CONNECTIONS_MAX, |stream| {
+        let answered = answer(stream, address, Arc::clone(&board));
+        async move {
+            // A browser that goes away is no failure.
+            let _gone = answered.await;
         }
-    }
+    })
+    .await;
 }
 
 async fn answer(
@@ -67,7 +53,7 @@ async fn answer(
 ) -> Result<(), hyper::Error> {
     let service = service_fn(move |request: Request<Incoming>| {
         let board = Arc::clone(&board);
-        async move { Ok::<_, Infallible>(respond(&request, address, &board).await) }
+        async move { Ok::<_, Infallible>(guarded(respond(&request, address, &board).await)) }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
@@ -76,11 +62,7 @@ async fn answer(
         .await
 }
 
-async fn respond(
-    request: &Request<Incoming>,
-    address: SocketAddr,
-    board: &Board,
-) -> Response<Full<Bytes>> {
+async fn respond(request: &Request<Incoming>, address: SocketAddr, board: &Board) -> Answer {
     if request.method() != Method::GET {
         return plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
     }
@@ -119,18 +101,11 @@ fn is_near(host: &HeaderValue) -> bool {
     name == "localhost" || bare.parse::<std::net::IpAddr>().is_ok()
 }
 
-fn plain(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
-    let text = Bytes::copy_from_slice(text.as_bytes());
-    whole(status, "text/plain; charset=utf-8", text)
-}
-
-fn whole(status: StatusCode, kind: &'static str, text: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(text));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+/// With what tells browsers how little the page may do.
+fn guarded(mut response: Answer) -> Answer {
     for (name, value) in HEADERS {
-        headers.insert(name, HeaderValue::from_static(value));
+        let value = HeaderValue::from_static(value);
+        response.headers_mut().insert(name, value);
     }
     response
 }

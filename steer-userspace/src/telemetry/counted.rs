@@ -224,18 +224,15 @@ impl Counted {
         let accepted = sample.side == OBSERVE_ACCEPTED;
         let passed = Moved::by(sample);
         if accepted && self.made.take(sample.remote.to_socket_addr()) {
-            // One that cannot be followed counts when it closes.
-            let _is_followed = self.tracked.open(place, None, accepted, passed);
+            self.tracked.open(place, None, accepted, passed);
             return;
         }
         let Some(edge) = self.edge(sample, || name(sample)) else {
             return;
         };
-        if self
-            .tracked
-            .open(place, Some(edge.clone()), accepted, passed)
-            && sample.opened_ns >= self.began_ns
-        {
+        self.tracked
+            .open(place, Some(edge.clone()), accepted, passed);
+        if sample.opened_ns >= self.began_ns {
             self.count(&edge, |tcp| {
                 tcp.opened += 1;
                 add(tcp, accepted, passed);

@@ -250,7 +250,7 @@ pub(super) const SERIES_OVERFLOW: Metric = counter(
 pub(super) const TRACKED: Metric = gauge(
     "steer_telemetry_open_connections",
     &[],
-    "Open connections whose bytes are followed",
+    "Open connections that are followed, those of the proxy among them",
 );
 pub(super) const BUILD: Metric = gauge(
     "steer_build_info",

@@ -9,9 +9,6 @@ use steer_common::connection::Connection;
 
 use super::edge::Edge;
 
-/// How many are followed. What is beyond is counted when it closes.
-const MAX: usize = 131_072;
-
 /// How often in a row a connection may be missing among those of its namespace until it counts as
 /// closed, and once more: the record of its end was lost.
 const MISSED_MAX: u8 = 3;
@@ -110,17 +107,8 @@ impl Tracked {
         Some(found)
     }
 
-    /// Follows one of which so much is not to be counted. False if there are too many.
-    pub(super) fn open(
-        &mut self,
-        place: Place,
-        edge: Option<Edge>,
-        accepted: bool,
-        passed: Moved,
-    ) -> bool {
-        if self.open.len() >= MAX {
-            return false;
-        }
+    /// Follows one of which so much has been counted.
+    pub(super) fn open(&mut self, place: Place, edge: Option<Edge>, accepted: bool, passed: Moved) {
         let fresh = Followed {
             edge,
             accepted,
@@ -128,7 +116,6 @@ impl Tracked {
             missed: 0,
         };
         self.open.insert(place, fresh);
-        true
     }
 
     /// One has closed: what was counted of it.

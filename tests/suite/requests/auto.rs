@@ -91,9 +91,11 @@ fn kept_alive() -> Result<()> {
     exact(&got)?;
     // A connection for each request: the kernel can keep that alone.
     eventually("connections to be split again", || {
+        let before = stage.reason("handed_over")?;
         let got = clients::fresh(client, ADDRESS, 100)?;
         ensure!(got.len() == 100, "{} answers", got.len());
-        Ok(row(&stage, ADDRESS)?["auto"]["by"] == "connection")
+        let is_back = row(&stage, ADDRESS)?["auto"]["by"] == "connection";
+        Ok(is_back && stage.reason("handed_over")? == before)
     })?;
     let handed = stage.reason("handed_over")?;
     exact(&clients::fresh(client, ADDRESS, 200)?)?;

@@ -27,6 +27,10 @@ impl Default for Bounds {
     }
 }
 
+/// Of how many connections one may be used again where none is said to be kept. Fewer say nothing: clients
+/// that rest for a while come back as they were.
+const KEPT_OF: u64 = 20;
+
 /// What is split.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum By {
@@ -61,7 +65,7 @@ impl Seen {
 
     /// Whether clients keep connections for more than a request: more than one in twenty is used again.
     fn keeps_connections(&self) -> bool {
-        self.requests.saturating_sub(self.connections) > self.connections / 20
+        self.requests.saturating_sub(self.connections) > self.connections / KEPT_OF
     }
 }
 
@@ -133,7 +137,7 @@ impl Watch {
                 self.measured = judged;
                 strays
             }
-            By::Request if window < bounds.hold => return false,
+            By::Request if window < bounds.hold || fresh.connections < KEPT_OF => return false,
             By::Request => !strays && !fresh.keeps_connections(),
         };
         self.begin(seen, now);
@@ -265,6 +269,18 @@ mod tests {
         // One in a hundred is.
         assert!(stage.look(130, seen([200, 0], 200, 1_101)));
         assert_eq!(stage.watch.by, By::Connection);
+    }
+
+    #[test]
+    fn it_stays_while_clients_rest() {
+        let mut stage = Stage::new();
+        assert!(stage.look(10, seen([200, 0], 0, 0)));
+        // Nobody comes for long, and then one client with a pool, twice.
+        assert!(!stage.look(700, seen([200, 0], 0, 0)));
+        assert!(!stage.look(800, seen([200, 0], 10, 5_000)));
+        assert!(!stage.look(900, seen([200, 0], 20, 10_000)));
+        assert_eq!(stage.watch.by, By::Request);
+        assert!(stage.look(960, seen([200, 0], 40, 10_020)));
     }
 
     #[test]

@@ -2,18 +2,16 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
-use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
-use http_body_util::Full;
+use http::{Method, Request, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     time::{sleep, timeout},
 };
 
 use super::scrape::Scraper;
+use crate::http_server::{self, Answer, plain, whole};
 
 /// How many are answered at a time; others wait.
 const CONNECTIONS_MAX: usize = 16;
@@ -38,27 +36,14 @@ pub(super) fn start(address: SocketAddr, scraper: Scraper) -> io::Result<()> {
 
 async fn serve(address: SocketAddr, scraper: Arc<Scraper>) {
     let listener = listen(address).await;
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        // It is never closed.
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-            return;
-        };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let scraper = Arc::clone(&scraper);
-                tokio::spawn(async move {
-                    // Who is too slow gets no more.
-                    let _late = timeout(TAKES_MAX, answer(stream, scraper)).await;
-                    drop(slot);
-                });
-            }
-            Err(error) => {
-                tracing::debug!(%error, "a scrape could not be accepted");
-                sleep(Duration::from_millis(50)).await;
-            }
+    http_server::serve(listener, CONNECTIONS_MAX, |stream| {
+        let answered = answer(stream, Arc::clone(&scraper));
+        async move {
+            // Who is too slow gets no more.
+            let _late = timeout(TAKES_MAX, answered).await;
         }
-    }
+    })
+    .await;
 }
 
 /// Traffic does not depend on metrics: what cannot be listened at now is tried again.
@@ -92,7 +77,7 @@ async fn answer(stream: TcpStream, scraper: Arc<Scraper>) -> Result<(), hyper::E
         .await
 }
 
-fn respond(scraper: &Scraper, method: &Method, path: &str) -> Response<Full<Bytes>> {
+fn respond(scraper: &Scraper, method: &Method, path: &str) -> Answer {
     if method != Method::GET && method != Method::HEAD {
         return plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
     }
@@ -111,22 +96,10 @@ fn respond(scraper: &Scraper, method: &Method, path: &str) -> Response<Full<Byte
     }
 }
 
-fn verdict(holds: bool, otherwise: &str) -> Response<Full<Bytes>> {
+fn verdict(holds: bool, otherwise: &str) -> Answer {
     if holds {
         plain(StatusCode::OK, "ok\n")
     } else {
         plain(StatusCode::SERVICE_UNAVAILABLE, otherwise)
     }
-}
-
-fn plain(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
-    whole(status, "text/plain; charset=utf-8", text.to_owned())
-}
-
-fn whole(status: StatusCode, kind: &'static str, text: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(text)));
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static(kind);
-    response.headers_mut().insert(CONTENT_TYPE, kind);
-    response
 }

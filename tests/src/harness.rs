@@ -1,6 +1,6 @@
 //! Tests that need a kernel: run when they can, else ignored with the reason, or failed.
 
-use std::{env, io, path::PathBuf, process::ExitCode};
+use std::{env, io, num::NonZero, path::PathBuf, process::ExitCode, thread};
 
 use anyhow::Result;
 use libtest_mimic::{Arguments, Completion, Conclusion, Failed, Trial};
@@ -14,6 +14,10 @@ use crate::{
 
 /// Set to 1, suites run at full counts.
 pub const FULL: &str = "STEER_FULL";
+
+/// Tests at once, for each core: most of them wait half of their time, for a timeout, for a sample, or to
+/// see that something does not come. Each has a lab of its own.
+const TESTS_PER_CORE: usize = 2;
 
 /// A test that raises labs.
 pub fn test(name: &str, run: fn() -> Result<()>) -> Trial {
@@ -38,7 +42,7 @@ pub fn full() -> bool {
 
 /// Runs a suite. What crashed runs left is swept first.
 pub fn main(trials: Vec<Trial>) -> ExitCode {
-    match conclude(&Arguments::from_args(), trials) {
+    match conclude(Arguments::from_args(), trials) {
         Ok(conclusion) => conclusion.exit_code(),
         Err(error) => exit::report("sweep", Err(error)),
     }
@@ -57,7 +61,7 @@ pub fn measure(trials: Vec<Trial>, figures: impl FnOnce() -> Vec<Figure>) -> Exi
             words.push(word);
         }
     }
-    let conclusion = match conclude(&Arguments::from_iter(words), trials) {
+    let conclusion = match conclude(Arguments::from_iter(words), trials) {
         Ok(conclusion) => conclusion,
         Err(error) => return exit::report("sweep", Err(error)),
     };
@@ -70,9 +74,11 @@ pub fn measure(trials: Vec<Trial>, figures: impl FnOnce() -> Vec<Figure>) -> Exi
     }
 }
 
-fn conclude(arguments: &Arguments, trials: Vec<Trial>) -> Result<Conclusion> {
+fn conclude(mut arguments: Arguments, trials: Vec<Trial>) -> Result<Conclusion> {
     if need::check().is_ok() {
         Lab::sweep_stale()?;
     }
-    Ok(libtest_mimic::run(arguments, trials))
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    arguments.test_threads.get_or_insert(cores * TESTS_PER_CORE);
+    Ok(libtest_mimic::run(&arguments, trials))
 }

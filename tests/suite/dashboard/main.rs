@@ -4,6 +4,8 @@ mod audit;
 mod browser;
 mod checks;
 mod crowd;
+mod lanes;
+mod shares;
 mod stage;
 mod walk;
 mod webdriver;
@@ -18,7 +20,8 @@ const PROGRAMS: [&str; 2] = ["chromedriver", "chromium"];
 
 fn main() -> ExitCode {
     let tests = vec![
-        with_browser("walk::the_page_shows_what_was_done", walk::walk),
+        with_browser("shares::the_page_shows_what_was_done", shares::walk),
+        with_browser("walk::what_is_refused_and_every_look", walk::walk),
         with_browser("crowd::a_hundred_services_and_two_agents", crowd::crowd),
     ];
     harness::measure(tests, checks::figures)

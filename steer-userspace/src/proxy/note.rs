@@ -72,6 +72,15 @@ pub(super) struct Note(Option<Arc<Noted>>);
 #[derive(Clone, Copy)]
 pub(super) struct UpstreamLocal(pub(super) SocketAddr);
 
+/// Whom a client asked.
+struct Asked<'a> {
+    /// What the service is called, for requests that name no host.
+    host: &'a str,
+    dialled: SocketAddr,
+    /// The name of TLS, if that ended here.
+    server_name: Option<&'a str>,
+}
+
 struct Noted {
     logs: Arc<Logs>,
     client: LoggedClient,
@@ -80,6 +89,7 @@ struct Noted {
     request: access_log::Request,
     dialled: SocketAddr,
     from: Option<SocketAddr>,
+    server_name: Option<String>,
     received: AtomicU64,
     sent: AtomicU64,
     found: Mutex<Found>,
@@ -118,16 +128,22 @@ impl Logs {
         let Some(client) = self.clients.get(&cookie) else {
             return Note::default();
         };
-        self.note(client.clone(), request, host, dialled, from)
+        let asked = Asked {
+            host,
+            dialled,
+            server_name: None,
+        };
+        self.note(client.clone(), request, &asked, from)
     }
 
-    /// Begins to note a request of outside, at a port of the node, likewise.
+    /// Begins to note a request of outside, at a port of the node, likewise. `ends` are the client's and the
+    /// node's, `server_name` what was asked for in TLS.
     pub(super) fn begin_outside(
         self: &Arc<Self>,
         port: u16,
         request: &mut Request<Incoming>,
-        dialled: SocketAddr,
-        from: SocketAddr,
+        ends: (SocketAddr, SocketAddr),
+        server_name: Option<&str>,
     ) -> Note {
         let gateway = self.gateways.get(&port);
         let client = LoggedClient {
@@ -135,15 +151,20 @@ impl Logs {
             pod: gateway.cloned().unwrap_or_default(),
             address: None,
         };
-        self.note(client, request, "", dialled, Some(from))
+        let (from, dialled) = ends;
+        let asked = Asked {
+            host: "",
+            dialled,
+            server_name,
+        };
+        self.note(client, request, &asked, Some(from))
     }
 
     fn note(
         self: &Arc<Self>,
         client: LoggedClient,
         request: &mut Request<Incoming>,
-        host: &str,
-        dialled: SocketAddr,
+        asked: &Asked<'_>,
         from: Option<SocketAddr>,
     ) -> Note {
         if !client.logs && self.servers.is_empty() && self.meter.is_none() {
@@ -165,11 +186,12 @@ impl Logs {
                 path,
                 rewritten: None,
                 version: request.version(),
-                authority: authority(request, host),
+                authority: authority(request, asked.host),
                 headers: request.headers().clone(),
                 answer: HeaderMap::new(),
             },
-            dialled,
+            dialled: asked.dialled,
+            server_name: asked.server_name.map(ToOwned::to_owned),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             found: Mutex::default(),
@@ -339,6 +361,7 @@ impl Noted {
             dialled: Some(self.dialled),
             client: self.from,
             route: found.route.take(),
+            server_name: self.server_name.take(),
         }
     }
 }
@@ -379,6 +402,7 @@ fn of_server(pod: &PodRef, upstream: SocketAddr, mut entry: Entry, took: Duratio
         dialled: Some(upstream),
         client: entry.upstream_local,
         upstream_local: None,
+        server_name: None,
         route: Some("default".to_owned()),
         ..entry
     }

@@ -8,6 +8,7 @@ mod clients;
 mod cohort;
 mod database;
 mod gateway;
+mod gateway_log;
 mod gateway_tcp;
 mod place;
 mod stage;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         access_log::tests(),
         gateway::tests(),
         gateway_tcp::tests(),
+        gateway_log::tests(),
         tap::tests(),
     ];
     harness::main(tests.into_iter().flatten().collect())

@@ -355,6 +355,7 @@ fn entry(status: u16, upstream: Option<&str>) -> Entry {
         cluster: upstream.map(|_| "outbound|80||catalog.shop.svc.cluster.local".to_owned()),
         dialled: Some("10.9.0.1:80".parse().unwrap()),
         client: None,
+        server_name: None,
         route: None,
     }
 }

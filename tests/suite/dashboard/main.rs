@@ -13,7 +13,10 @@ mod webdriver;
 use std::process::ExitCode;
 
 use libtest_mimic::{Completion, Failed, Trial};
-use steer_tests::{harness, need};
+use steer_tests::{
+    harness::{self, Pace},
+    need,
+};
 
 /// What drives the browser, and the browser.
 const PROGRAMS: [&str; 2] = ["chromedriver", "chromium"];
@@ -24,7 +27,7 @@ fn main() -> ExitCode {
         with_browser("walk::what_is_refused_and_every_look", walk::walk),
         with_browser("crowd::a_hundred_services_and_two_agents", crowd::crowd),
     ];
-    harness::measure(tests, checks::figures)
+    harness::measure(Pace::Waits, tests, checks::figures)
 }
 
 /// A test that raises labs and needs a browser: ignored with the reason where there is none, or failed.

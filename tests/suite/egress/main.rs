@@ -18,7 +18,7 @@ mod tally;
 use std::process::ExitCode;
 
 use libtest_mimic::{Failed, Trial};
-use steer_tests::harness::{self, test};
+use steer_tests::harness::{self, Pace, test};
 
 use crate::stage::Way;
 
@@ -60,8 +60,12 @@ fn main() -> ExitCode {
             })
         })
     });
-    harness::measure(own_ground.into_iter().chain(cases).collect(), || {
-        stage::end();
-        tally::figures()
-    })
+    harness::measure(
+        Pace::Waits,
+        own_ground.into_iter().chain(cases).collect(),
+        || {
+            stage::end();
+            tally::figures()
+        },
+    )
 }

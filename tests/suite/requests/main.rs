@@ -16,7 +16,7 @@ mod tap;
 
 use std::process::ExitCode;
 
-use steer_tests::harness;
+use steer_tests::harness::{self, Pace};
 
 fn main() -> ExitCode {
     let tests = [
@@ -30,5 +30,5 @@ fn main() -> ExitCode {
         gateway_log::tests(),
         tap::tests(),
     ];
-    harness::main(tests.into_iter().flatten().collect())
+    harness::main(Pace::Waits, tests.into_iter().flatten().collect())
 }

@@ -125,7 +125,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 /// Builds all suites at once: linking one after the other would leave cores idle. What does not build is
 /// said again, and counted, where it is run.
 fn build(args: &Args) -> Result<()> {
-    let mut command = cargo(&["test", "--workspace", "--no-run", "--keep-going"]);
+    let mut command = cargo(&["test", "--workspace", "--no-run"]);
     command.args(["--lib", "--bins", "--tests"]);
     if args.release {
         command.arg("--release");

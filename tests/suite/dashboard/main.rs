@@ -24,6 +24,7 @@ const PROGRAMS: [&str; 2] = ["chromedriver", "chromium"];
 fn main() -> ExitCode {
     let tests = vec![
         with_browser("shares::the_page_shows_what_was_done", shares::walk),
+        with_browser("shares::copies_end_with_their_rule", shares::over),
         with_browser("walk::what_is_refused_and_every_look", walk::walk),
         with_browser("crowd::a_hundred_services_and_two_agents", crowd::crowd),
     ];

@@ -97,7 +97,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let steer = harness::build_steer(&metadata, args.release)?;
 
     if layers.len() > 1 {
-        build(args)?;
+        build(&metadata.targets(TESTS, "test"), args)?;
     }
     let mut total = Count::default();
     let mut failed = Vec::new();
@@ -124,9 +124,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 /// Builds all suites at once: linking one after the other would leave cores idle. What does not build is
 /// said again, and counted, where it is run.
-fn build(args: &Args) -> Result<()> {
+fn build(suites: &[String], args: &Args) -> Result<()> {
     let mut command = cargo(&["test", "--workspace", "--no-run"]);
-    command.args(["--lib", "--bins", "--tests"]);
+    // Selected as they are when they are run: with other targets beside them cargo builds others.
+    command.args(suites.iter().flat_map(|suite| ["--test", suite]));
     if args.release {
         command.arg("--release");
     }

@@ -1,6 +1,6 @@
 //! Tests that need a kernel: run when they can, else ignored with the reason, or failed.
 
-use std::{env, io, path::PathBuf, process::ExitCode};
+use std::{env, io, num::NonZero, path::PathBuf, process::ExitCode, thread};
 
 use anyhow::Result;
 use libtest_mimic::{Arguments, Completion, Conclusion, Failed, Trial};
@@ -14,6 +14,15 @@ use crate::{
 
 /// Set to 1, suites run at full counts.
 pub const FULL: &str = "STEER_FULL";
+
+/// How many tests of a suite run at once, for each core. Each has a lab of its own.
+#[derive(Clone, Copy)]
+pub enum Pace {
+    /// One: they work, or measure time.
+    Works,
+    /// Two: they wait most of the time, for a timeout, for a sample, or to see that something does not come.
+    Waits,
+}
 
 /// A test that raises labs.
 pub fn test(name: &str, run: fn() -> Result<()>) -> Trial {
@@ -37,8 +46,8 @@ pub fn full() -> bool {
 }
 
 /// Runs a suite. What crashed runs left is swept first.
-pub fn main(trials: Vec<Trial>) -> ExitCode {
-    match conclude(&Arguments::from_args(), trials) {
+pub fn main(pace: Pace, trials: Vec<Trial>) -> ExitCode {
+    match conclude(Arguments::from_args(), pace, trials) {
         Ok(conclusion) => conclusion.exit_code(),
         Err(error) => exit::report("sweep", Err(error)),
     }
@@ -46,7 +55,7 @@ pub fn main(trials: Vec<Trial>) -> ExitCode {
 
 /// Runs a suite that measures: it prints its figures last, and with `--json FILE` writes them to a
 /// file as well.
-pub fn measure(trials: Vec<Trial>, figures: impl FnOnce() -> Vec<Figure>) -> ExitCode {
+pub fn measure(pace: Pace, trials: Vec<Trial>, figures: impl FnOnce() -> Vec<Figure>) -> ExitCode {
     let mut file = env::var_os(figure::FILE).map(PathBuf::from);
     let mut words = Vec::new();
     let mut rest = env::args_os();
@@ -57,7 +66,7 @@ pub fn measure(trials: Vec<Trial>, figures: impl FnOnce() -> Vec<Figure>) -> Exi
             words.push(word);
         }
     }
-    let conclusion = match conclude(&Arguments::from_iter(words), trials) {
+    let conclusion = match conclude(Arguments::from_iter(words), pace, trials) {
         Ok(conclusion) => conclusion,
         Err(error) => return exit::report("sweep", Err(error)),
     };
@@ -70,9 +79,14 @@ pub fn measure(trials: Vec<Trial>, figures: impl FnOnce() -> Vec<Figure>) -> Exi
     }
 }
 
-fn conclude(arguments: &Arguments, trials: Vec<Trial>) -> Result<Conclusion> {
+fn conclude(mut arguments: Arguments, pace: Pace, trials: Vec<Trial>) -> Result<Conclusion> {
     if need::check().is_ok() {
         Lab::sweep_stale()?;
     }
-    Ok(libtest_mimic::run(arguments, trials))
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    arguments.test_threads.get_or_insert(match pace {
+        Pace::Works => cores,
+        Pace::Waits => 2 * cores,
+    });
+    Ok(libtest_mimic::run(&arguments, trials))
 }

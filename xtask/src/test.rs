@@ -96,6 +96,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     build_ebpf::build_and_gate()?;
     let steer = harness::build_steer(&metadata, args.release)?;
 
+    if layers.len() > 1 {
+        build(&metadata.targets(TESTS, "test"), args)?;
+    }
     let mut total = Count::default();
     let mut failed = Vec::new();
     for layer in &layers {
@@ -117,6 +120,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         total += count;
     }
     Ok(conclude(total, &failed, args))
+}
+
+/// Builds all suites at once: linking one after the other would leave cores idle. What does not build is
+/// said again, and counted, where it is run.
+fn build(suites: &[String], args: &Args) -> Result<()> {
+    let mut command = cargo(&["test", "--workspace", "--no-run"]);
+    // Selected as they are when they are run: with other targets beside them cargo builds others.
+    command.args(suites.iter().flat_map(|suite| ["--test", suite]));
+    if args.release {
+        command.arg("--release");
+    }
+    lines(&mut command, |line| println!("{line}")).map(drop)
 }
 
 /// The last line is the count alone; what went wrong stands before it.

@@ -51,6 +51,8 @@ pub struct Entry {
     pub client: Option<SocketAddr>,
     /// The rule that took it.
     pub route: Option<String>,
+    /// The name that the client asked for in TLS, at a gateway.
+    pub server_name: Option<String>,
 }
 
 /// A request, and what was answered.

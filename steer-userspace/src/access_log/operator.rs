@@ -40,6 +40,7 @@ pub(super) enum Operator {
     Duration,
     UpstreamCluster,
     RouteName,
+    ServerName,
     Address(Which, Part),
 }
 
@@ -109,6 +110,7 @@ impl Operator {
             Self::Duration => Value::Number(millis(entry.duration)),
             Self::UpstreamCluster => Value::text(entry.cluster.as_deref()),
             Self::RouteName => Value::text(entry.route.as_deref()),
+            Self::ServerName => Value::text(entry.server_name.as_deref()),
             Self::Address(which, part) => of_address(which.of(entry), *part),
         }
     }
@@ -155,14 +157,13 @@ fn plain(name: &str) -> Option<Operator> {
         "RESPONSE_CODE" => Operator::ResponseCode,
         "RESPONSE_FLAGS" => Operator::ResponseFlags,
         "RESPONSE_CODE_DETAILS" => Operator::ResponseCodeDetails,
-        "CONNECTION_TERMINATION_DETAILS"
-        | "UPSTREAM_TRANSPORT_FAILURE_REASON"
-        | "REQUESTED_SERVER_NAME" => Operator::Nothing,
+        "CONNECTION_TERMINATION_DETAILS" | "UPSTREAM_TRANSPORT_FAILURE_REASON" => Operator::Nothing,
         "BYTES_RECEIVED" => Operator::BytesReceived,
         "BYTES_SENT" => Operator::BytesSent,
         "DURATION" => Operator::Duration,
         "UPSTREAM_CLUSTER" | "UPSTREAM_CLUSTER_RAW" => Operator::UpstreamCluster,
         "ROUTE_NAME" => Operator::RouteName,
+        "REQUESTED_SERVER_NAME" => Operator::ServerName,
         _ => return None,
     })
 }

@@ -40,6 +40,7 @@ fn entry() -> Entry {
         dialled: Some("10.200.1.92:80".parse().unwrap()),
         client: Some("10.10.0.20:39000".parse().unwrap()),
         route: Some("cohort".to_owned()),
+        server_name: None,
     }
 }
 
@@ -59,6 +60,17 @@ fn text(format: &str, entry: &Entry) -> String {
     let (format, mistakes) = Format::text(format);
     assert_eq!(mistakes, []);
     format.line(entry)
+}
+
+#[test]
+fn a_name_of_tls() {
+    let named = Entry {
+        server_name: Some("vault.example".to_owned()),
+        ..connection()
+    };
+    let operator = "%REQUESTED_SERVER_NAME%";
+    assert_eq!(text(operator, &named), "vault.example\n");
+    assert_eq!(text(operator, &connection()), "-\n");
 }
 
 /// The default is Envoy's, word for word.

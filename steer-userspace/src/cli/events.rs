@@ -90,9 +90,36 @@ pub(super) fn text(happened: &Happened) -> String {
             "mirrored",
             format!("{answered} copies answered, {lost} lost"),
         ),
+        What::SplitChanged {
+            host,
+            port,
+            client,
+            by,
+            requests,
+            points,
+        } => (
+            "split",
+            split(
+                &format!("{host}:{port} for {client}"),
+                by,
+                *requests,
+                *points,
+            ),
+        ),
         What::Missed { events } => ("missed", format!("{events} events: this reader is slow")),
     };
     format!("{time}  {kind:<12}  {said}\n")
+}
+
+/// What is split of a route, and how far the shares of connections strayed if that is why.
+fn split(route: &str, by: &str, requests: Option<u64>, points: Option<f64>) -> String {
+    let why = match (requests, points) {
+        (Some(requests), Some(points)) if by == "request" => {
+            format!(": {points:.1} points off the weights, of {requests} requests")
+        }
+        _ => String::new(),
+    };
+    format!("{route} by {by}{why}")
 }
 
 fn refused(refusal: &Refusal, process: Option<&str>) -> String {
@@ -124,5 +151,24 @@ mod tests {
         );
         assert!(is_wanted(&happened.what, Some("shop")));
         assert!(!is_wanted(&happened.what, Some("other")));
+    }
+
+    #[test]
+    fn another_split_is_a_line() {
+        let line = |by: &str| {
+            let json = format!(
+                r#"{{"time":"2026-11-29T16:00:00Z","event":"split_changed","host":"catalog.shop","port":80,"client":"*","by":"{by}","requests":300,"points":10.0}}"#
+            );
+            text(&serde_json::from_str(&json).unwrap())
+        };
+        assert_eq!(
+            line("request"),
+            "2026-11-29T16:00:00Z  split         catalog.shop:80 for * by request: \
+             10.0 points off the weights, of 300 requests\n"
+        );
+        assert_eq!(
+            line("connection"),
+            "2026-11-29T16:00:00Z  split         catalog.shop:80 for * by connection\n"
+        );
     }
 }

@@ -598,7 +598,12 @@ impl Agent {
             }
         };
         let used = self.requests.used();
-        if self.auto.look(&counted, &used, Instant::now()) {
+        let classes = &self.desired.class_names;
+        let changed = self.auto.look(&counted, &used, classes, Instant::now());
+        if !changed.is_empty() {
+            for what in changed {
+                self.tell_event(what);
+            }
             // Whoever listens is there before connections are sent there.
             self.auto.deepen(&mut self.desired);
             self.serve();
@@ -614,6 +619,7 @@ impl Agent {
         if let Err(error) = self.auto.write(&self.settings.engine.state) {
             tracing::warn!(%error, "listings do not show how weights are kept");
         }
+        self.count_splits();
     }
 
     /// What a version with another layout left goes once ours is in force: attach before detach.

@@ -11,8 +11,9 @@ pub use file::{Kept, read_kept};
 pub use watch::Bounds;
 use watch::{By, Seen, Watch};
 
-use steer_common::service::{ClassId, Depth, ServiceKey, SplitId};
+use steer_common::service::{CLASS_ANYONE, ClassId, Depth, ServiceKey, SplitId};
 
+use super::events::What;
 use crate::{
     desired::{
         Desired,
@@ -22,6 +23,7 @@ use crate::{
     kernel::Requests,
     plan::{Layout, Placed},
     proxy::Used,
+    telemetry,
 };
 
 pub(super) use file::NAME;
@@ -150,14 +152,16 @@ impl Auto {
         }
     }
 
-    /// Takes what was counted until now; true if something else is split from now on.
+    /// Takes what was counted until now; says what is split by something else from now on. `classes`
+    /// are names of clients.
     pub(super) fn look(
         &mut self,
         counted: &Requests,
         used: &BTreeMap<SplitId, Used>,
+        classes: &BTreeMap<ClassId, String>,
         now: Instant,
-    ) -> bool {
-        let mut changes = false;
+    ) -> Vec<What> {
+        let mut changed = Vec::new();
         for (id, found) in &mut self.watched {
             let Some(seen) = found.seen(counted, used) else {
                 continue;
@@ -172,11 +176,23 @@ impl Auto {
             };
             if watch.look(&self.bounds, &weights, seen, now) {
                 found.decided = jiff::Timestamp::now();
-                changes = true;
                 told(id, watch);
+                changed.push(event(id, found.kept(), classes));
             }
         }
-        changes
+        changed
+    }
+
+    /// How weights are kept, for those who count.
+    pub(super) fn kept(&self) -> BTreeMap<SplitId, telemetry::Kept> {
+        let all = self.watched.values();
+        all.flat_map(|found| {
+            found
+                .splits
+                .values()
+                .map(|split| (split.id, found.counted()))
+        })
+        .collect()
     }
 
     /// Whether there are none.
@@ -215,6 +231,14 @@ impl Watched {
             seen.requests += used.requests;
         }
         Some(seen)
+    }
+
+    fn counted(&self) -> telemetry::Kept {
+        let measured = self.watch.as_ref().and_then(|watch| watch.measured);
+        telemetry::Kept {
+            by_request: self.by() == By::Request,
+            judged: measured.map(|found| (found.requests, rounded(found.points))),
+        }
     }
 
     fn kept(&self) -> Kept {
@@ -263,6 +287,23 @@ fn told(id: &RouteId, watch: &Watch) {
             class,
             "clients keep no connections any more: connections are split"
         );
+    }
+}
+
+/// The same, for those who listen.
+fn event(id: &RouteId, kept: Kept, classes: &BTreeMap<ClassId, String>) -> What {
+    let client = match classes.get(&id.class) {
+        _ if id.class == CLASS_ANYONE => "*".to_owned(),
+        Some(name) => name.clone(),
+        None => format!("class {}", id.class),
+    };
+    What::SplitChanged {
+        host: id.host.clone(),
+        port: id.port,
+        client,
+        by: kept.by,
+        requests: kept.requests,
+        points: kept.points,
     }
 }
 

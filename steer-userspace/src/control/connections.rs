@@ -180,6 +180,7 @@ impl Names {
             dialled: Some(closed.dialled.to_socket_addr()),
             client: Some(if accepted { remote } else { local }),
             route: None,
+            server_name: None,
         })
     }
 

@@ -95,6 +95,21 @@ pub enum What {
         /// Copies that were not, or were not begun.
         lost: u64,
     },
+    /// On new connections of a route with `split: auto`, something else is split from now on.
+    SplitChanged {
+        /// The service's host.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// Whose connections.
+        client: String,
+        /// What is split: `connection` or `request`.
+        by: String,
+        /// Of how many requests shares were last taken while connections were split.
+        requests: Option<u64>,
+        /// How far the farthest of them was from its weight, in percentage points.
+        points: Option<f64>,
+    },
     /// This reader was too slow.
     Missed {
         /// So many.

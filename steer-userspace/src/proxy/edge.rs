@@ -5,12 +5,14 @@
 //! hello       which name a client asks for in TLS
 //! requests    virtual hosts, then the way that requests of pods take
 //! stream      bytes both ways, as fast as they are taken
+//! line        what the access log says of such a connection
 //! forwarded   what endpoints are told of the client
 //! ready       what the configuration wants, with counters that outlive it
 //! ```
 
 mod forwarded;
 mod hello;
+mod line;
 mod ready;
 mod requests;
 mod stream;
@@ -21,9 +23,10 @@ use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, oneshot, watch},
@@ -33,6 +36,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{connection::ended, door::Door, forward::Pod, note::Logs};
 use crate::requests::Entrance;
+use line::Line;
 use ready::{Counted, Inside, Ports, Ready};
 
 /// How long a client may take to say which name it asks for, and to agree on TLS.
@@ -180,23 +184,29 @@ async fn serve(stream: TcpStream, from: SocketAddr, mut way: Way) {
     let ends = Ends {
         client: canonical(from),
         dialled: canonical(dialled),
+        began: Instant::now(),
+        start: Timestamp::now(),
     };
     match &*ready {
         Ready::Requests(_) => {
             let site = requests::Site::plain(&way, ends);
             requests::serve(stream, site, &mut way.ends).await;
         }
-        Ready::Bytes(Some(counted)) => pass(stream, &way, counted).await,
-        Ready::Bytes(None) => {}
+        Ready::Bytes(Some(counted)) => {
+            pass(stream, Line::begin(&way, ends, ""), &way, counted).await;
+        }
+        Ready::Bytes(None) => Line::begin(&way, ends, "").no_route(),
         Ready::Names(_) => named(stream, ends, way).await,
     }
 }
 
-/// Both ends of a connection from outside.
+/// Both ends of a connection from outside, and since when it is there.
 #[derive(Clone, Copy)]
 struct Ends {
     client: SocketAddr,
     dialled: SocketAddr,
+    began: Instant,
+    start: Timestamp,
 }
 
 fn canonical(addr: SocketAddr) -> SocketAddr {
@@ -213,8 +223,9 @@ async fn named(stream: TcpStream, ends: Ends, mut way: Way) {
     let Ready::Names(names) = &*ready else {
         return;
     };
+    let line = || Line::begin(&way, ends, &name);
     match names.find(&name) {
-        Some(Inside::Passed(counted)) => pass(stream, &way, counted).await,
+        Some(Inside::Passed(counted)) => pass(stream, line(), &way, counted).await,
         Some(Inside::Requests(Some(server), _)) => {
             if let Some(stream) = end_tls(server, stream).await {
                 let site = requests::Site::named(&way, ends, name);
@@ -223,12 +234,12 @@ async fn named(stream: TcpStream, ends: Ends, mut way: Way) {
         }
         Some(Inside::Bytes(Some(server), Some(counted))) => {
             if let Some(stream) = end_tls(server, stream).await {
-                pass(stream, &way, counted).await;
+                pass(stream, line(), &way, counted).await;
             }
         }
+        None => line().no_chain(),
         // Without a certificate nobody is let in.
-        None
-        | Some(Inside::Requests(None, _) | Inside::Bytes(None, _) | Inside::Bytes(_, None)) => {}
+        Some(Inside::Requests(None, _) | Inside::Bytes(None, _) | Inside::Bytes(_, None)) => {}
     }
 }
 
@@ -247,10 +258,10 @@ async fn end_tls(
     }
 }
 
-async fn pass(client: impl super::connection::Stream, way: &Way, counted: &Counted) {
+async fn pass(client: impl super::connection::Stream, line: Line, way: &Way, counted: &Counted) {
     let mut ends = way.ends.clone();
     tokio::select! {
-        () = stream::pass(client, &way.pod.upstreams, counted) => {}
+        () = stream::pass(line.count(client), &way.pod.upstreams, counted) => {}
         // Nobody knows when bytes are whole.
         () = ended(&mut ends) => {}
     }

@@ -73,6 +73,15 @@ pub(super) struct Note(Option<Arc<Noted>>);
 #[derive(Clone, Copy)]
 pub(super) struct UpstreamLocal(pub(super) SocketAddr);
 
+/// Whom a client asked.
+struct Addressee<'a> {
+    /// What the service is called, for requests that name no host.
+    host: &'a str,
+    dialled: SocketAddr,
+    /// The name of TLS, if that ended here.
+    server_name: Option<&'a str>,
+}
+
 struct Noted {
     logs: Arc<Logs>,
     client: Arc<LoggedClient>,
@@ -91,6 +100,7 @@ struct Words {
     start: Timestamp,
     request: access_log::Request,
     from: Option<SocketAddr>,
+    server_name: Option<String>,
 }
 
 /// How much of a body has passed.
@@ -135,16 +145,22 @@ impl Logs {
         let Some(client) = self.clients.get(&cookie) else {
             return Note::default();
         };
-        self.note(Arc::clone(client), request, host, dialled, from)
+        let asked = Addressee {
+            host,
+            dialled,
+            server_name: None,
+        };
+        self.note(Arc::clone(client), request, &asked, from)
     }
 
-    /// Begins to note a request of outside, at a port of the node, likewise.
+    /// Begins to note a request of outside, at a port of the node, likewise. `ends` are the client's and the
+    /// node's, `server_name` what was asked for in TLS.
     pub(super) fn begin_outside(
         self: &Arc<Self>,
         port: u16,
         request: &mut Request<Incoming>,
-        dialled: SocketAddr,
-        from: SocketAddr,
+        ends: (SocketAddr, SocketAddr),
+        server_name: Option<&str>,
     ) -> Note {
         let gateway = self.gateways.get(&port);
         let client = LoggedClient {
@@ -152,15 +168,20 @@ impl Logs {
             pod: Arc::new(gateway.cloned().unwrap_or_default()),
             address: None,
         };
-        self.note(Arc::new(client), request, "", dialled, Some(from))
+        let (from, dialled) = ends;
+        let asked = Addressee {
+            host: "",
+            dialled,
+            server_name,
+        };
+        self.note(Arc::new(client), request, &asked, Some(from))
     }
 
     fn note(
         self: &Arc<Self>,
         client: Arc<LoggedClient>,
         request: &mut Request<Incoming>,
-        host: &str,
-        dialled: SocketAddr,
+        asked: &Addressee<'_>,
         from: Option<SocketAddr>,
     ) -> Note {
         let has_line = client.logs || !self.servers.is_empty();
@@ -172,9 +193,9 @@ impl Logs {
             began: Instant::now(),
             protocol: Protocol::of(request.headers()),
             is_head: request.method() == Method::HEAD,
-            words: has_line.then(|| words(&client, request, host, from)),
+            words: has_line.then(|| words(&client, request, asked, from)),
             client,
-            dialled,
+            dialled: asked.dialled,
             received: Passed::default(),
             sent: Passed::default(),
             found: Mutex::default(),
@@ -188,7 +209,7 @@ impl Logs {
 fn words(
     client: &LoggedClient,
     request: &Request<Incoming>,
-    host: &str,
+    asked: &Addressee<'_>,
     from: Option<SocketAddr>,
 ) -> Words {
     let path = request.uri().path_and_query();
@@ -200,7 +221,7 @@ fn words(
             path,
             rewritten: None,
             version: request.version(),
-            authority: authority(request, host),
+            authority: authority(request, asked.host),
             headers: request.headers().clone(),
             answer: HeaderMap::new(),
         },
@@ -208,6 +229,7 @@ fn words(
             let ip = client.address.unwrap_or_else(|| from.ip());
             SocketAddr::new(ip, from.port())
         }),
+        server_name: asked.server_name.map(ToOwned::to_owned),
     }
 }
 
@@ -417,6 +439,7 @@ impl Noted {
             dialled: Some(self.dialled),
             client: words.from,
             route: found.route.take(),
+            server_name: words.server_name,
         }
     }
 }
@@ -462,6 +485,7 @@ fn of_server(pod: &PodRef, upstream: SocketAddr, mut entry: Entry, took: Duratio
         dialled: Some(upstream),
         client: entry.upstream_local,
         upstream_local: None,
+        server_name: None,
         route: Some("default".to_owned()),
         ..entry
     }

@@ -32,7 +32,7 @@ pub use exposition::Scrape;
 pub use graph::{Graph, Led, Node, Picture, Refused, Routed, Ruled, Ruling, Told, Traffic, Window};
 pub use histogram::Histogram;
 pub use meter::Meter;
-pub use own::{Fill, Standing};
+pub use own::{Fill, Kept, Standing};
 pub use recent::Recent;
 pub use refused::Target;
 pub use registry::{ALL, Kind, Metric};

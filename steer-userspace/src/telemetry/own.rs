@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use steer_common::{
     Proto, Route,
     reason::Reason,
-    service::{CLASS_ANYONE, ClassId, ServiceKey},
+    service::{CLASS_ANYONE, ClassId, ROUTE_AUTO, ServiceKey, SplitId},
 };
 
 use super::{
@@ -20,6 +20,16 @@ use crate::{
     live::Live,
     plan::Names,
 };
+
+/// How the weights of a route with `split: auto` are kept.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Kept {
+    /// Whether requests on new connections are split; else connections are.
+    pub by_request: bool,
+    /// The shares that were last taken while connections were split: of how many requests, and how far
+    /// the farthest of them was from its weight, in percentage points.
+    pub judged: Option<(u64, f64)>,
+}
 
 /// How the agent stands, as it told last.
 #[derive(Clone, Debug)]
@@ -50,6 +60,8 @@ pub struct Standing {
     pub services: Arc<Vec<Ruled>>,
     /// How many services were left out of that.
     pub services_left_out: usize,
+    /// How weights are kept where that may change.
+    pub kept: BTreeMap<SplitId, Kept>,
     /// What became of copies of requests, by outcome.
     pub mirrored: Vec<(&'static str, u64)>,
     /// What became of lines of the access log, by outcome.
@@ -72,6 +84,7 @@ impl Default for Standing {
             names: Arc::default(),
             services: Arc::default(),
             services_left_out: 0,
+            kept: BTreeMap::new(),
             mirrored: Vec::new(),
             lines: Vec::new(),
         }
@@ -189,7 +202,7 @@ impl Samples {
     fn routes(&mut self, live: &Live, standing: &Standing) {
         let used = live.services.iter().filter_map(|(key, row)| {
             let route = Used::new(key, live.routes.get(row)?, live, standing)?;
-            (route.counts.iter().sum::<u64>() > 0).then_some(route)
+            route.is_used().then_some(route)
         });
         let mut used: Vec<Used<'_>> = used.collect();
         let left_out = used.len().saturating_sub(ROUTES_MAX);
@@ -200,6 +213,9 @@ impl Samples {
             }
         }
         for found in &used {
+            self.kept(found);
+        }
+        for found in &used {
             let clusters = found.clusters(&standing.names);
             for (cluster, count) in clusters.iter().zip(&found.counts) {
                 let labels = [found.labels().as_slice(), &[cluster]].concat();
@@ -207,6 +223,18 @@ impl Samples {
             }
         }
         self.put(registry::ROUTES_LEFT_OUT, &[], number(left_out as u64));
+    }
+
+    /// How the weights of a route are kept, if that may change.
+    fn kept(&mut self, found: &Used<'_>) {
+        let Some(kept) = found.kept else { return };
+        let labels = found.labels();
+        let by_request = number(u64::from(kept.by_request));
+        self.put(registry::SPLIT_BY_REQUEST, &labels, by_request);
+        if let Some((requests, points)) = kept.judged {
+            self.put(registry::JUDGED_REQUESTS, &labels, number(requests));
+            self.put(registry::STRAYED_POINTS, &labels, points);
+        }
     }
 }
 
@@ -223,6 +251,7 @@ struct Used<'a> {
     client: String,
     /// Of its destinations, in their order.
     counts: Vec<u64>,
+    kept: Option<Kept>,
 }
 
 impl<'a> Used<'a> {
@@ -251,7 +280,18 @@ impl<'a> Used<'a> {
                 None => format!("class {}", key.class),
             },
             counts: counters.map(count).collect(),
+            kept: standing
+                .kept
+                .get(&route.split)
+                .filter(|_| route.has(ROUTE_AUTO))
+                .copied(),
         })
+    }
+
+    /// Whether connections took it; those that the agent splits by request are not counted here.
+    fn is_used(&self) -> bool {
+        let by_request = self.kept.is_some_and(|kept| kept.by_request);
+        by_request || self.counts.iter().any(|&count| count > 0)
     }
 
     fn labels(&self) -> [&str; 6] {
@@ -289,3 +329,6 @@ pub(super) fn number(count: u64) -> f64 {
 pub(super) fn seconds(nanoseconds: u64) -> f64 {
     std::time::Duration::from_nanos(nanoseconds).as_secs_f64()
 }
+
+#[cfg(test)]
+mod tests;

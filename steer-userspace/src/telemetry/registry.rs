@@ -165,18 +165,37 @@ pub(super) const FINDINGS: Metric = gauge(
     "What is refused, not enforced, or enforced in part",
 );
 pub(super) const PODS: Metric = gauge("steer_pods", &[], "Pods of this node that were found");
+/// What a route is known by.
+const ROUTE: [&str; 6] = [
+    "service_namespace",
+    "service",
+    "port",
+    "transport",
+    "address",
+    "client",
+];
 pub(super) const SPLIT_ERROR: Metric = gauge(
     "steer_route_split_error",
-    &[
-        "service_namespace",
-        "service",
-        "port",
-        "transport",
-        "address",
-        "client",
-    ],
+    &ROUTE,
     "Largest distance of a destination's connections from its exact share, since the weights took \
      effect: below 1 within a period of the weights, 0 at its end",
+);
+pub(super) const SPLIT_BY_REQUEST: Metric = gauge(
+    "steer_route_split_by_request",
+    &ROUTE,
+    "Of a route with `split: auto`: 1 if requests on new connections are split, 0 if connections are",
+);
+pub(super) const JUDGED_REQUESTS: Metric = gauge(
+    "steer_route_judged_requests",
+    &ROUTE,
+    "Of a route with `split: auto`: of how many requests shares were last taken while connections \
+     were split",
+);
+pub(super) const STRAYED_POINTS: Metric = gauge(
+    "steer_route_strayed_points",
+    &ROUTE,
+    "Of a route with `split: auto`: how far the farthest of these shares was from its weight, in \
+     percentage points",
 );
 pub(super) const ROUTE_CONNECTIONS: Metric = counter(
     "steer_route_connections_total",
@@ -259,7 +278,7 @@ pub(super) const BUILD: Metric = gauge(
 );
 
 /// All of them, in the order in which they are told.
-pub const ALL: [Metric; 35] = [
+pub const ALL: [Metric; 38] = [
     TCP_OPENED,
     TCP_CLOSED,
     TCP_SENT,
@@ -279,6 +298,9 @@ pub const ALL: [Metric; 35] = [
     FINDINGS,
     PODS,
     SPLIT_ERROR,
+    SPLIT_BY_REQUEST,
+    JUDGED_REQUESTS,
+    STRAYED_POINTS,
     ROUTE_CONNECTIONS,
     ROUTES_LEFT_OUT,
     VERDICTS,

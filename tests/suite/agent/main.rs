@@ -16,7 +16,7 @@ mod truth;
 
 use std::process::ExitCode;
 
-use steer_tests::harness;
+use steer_tests::harness::{self, Pace};
 
 fn main() -> ExitCode {
     let tests = [
@@ -31,5 +31,5 @@ fn main() -> ExitCode {
         truth::tests(),
         logs::tests(),
     ];
-    harness::main(tests.into_iter().flatten().collect())
+    harness::main(Pace::Works, tests.into_iter().flatten().collect())
 }

@@ -12,9 +12,13 @@ mod world;
 
 use std::process::ExitCode;
 
-use steer_tests::harness;
+use steer_tests::harness::{self, Pace};
 
 fn main() -> ExitCode {
     let tests = [history::tests(), run::tests()];
-    harness::measure(tests.into_iter().flatten().collect(), run::figures)
+    harness::measure(
+        Pace::Works,
+        tests.into_iter().flatten().collect(),
+        run::figures,
+    )
 }

@@ -91,15 +91,16 @@ fn come_and_go() -> Result<()> {
         let through = reaches(&stage, "client")?;
         Ok(if through { Err(String::new()) } else { Ok(()) })
     })?;
-    let ports = held(&stage)?.ports;
+    let first = held(&stage)?;
     // What a first pod brings once stays.
     let mut gaps = one(&mut stage, 0, &reaches)?;
     eventually("the first to be gone", || {
-        let now = held(&stage)?.ports;
-        Ok(if now == ports {
+        let now = held(&stage)?;
+        let gone = (now.ports, now.clients) == (first.ports, first.clients);
+        Ok(if gone {
             Ok(())
         } else {
-            Err(now.to_string())
+            Err(format!("{first:?}, now {now:?}"))
         })
     })?;
     let before = held(&stage)?;

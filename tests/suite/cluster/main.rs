@@ -15,7 +15,7 @@ mod timing;
 
 use std::process::ExitCode;
 
-use steer_tests::harness;
+use steer_tests::harness::{self, Pace};
 
 fn main() -> ExitCode {
     let tests = [
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         server::tests(),
         timing::tests(),
     ];
-    harness::measure(tests.into_iter().flatten().collect(), || {
+    harness::measure(Pace::Works, tests.into_iter().flatten().collect(), || {
         [timing::figures(), crowd::figures()].concat()
     })
 }

@@ -4,6 +4,8 @@ mod audit;
 mod browser;
 mod checks;
 mod crowd;
+mod lanes;
+mod shares;
 mod stage;
 mod walk;
 mod webdriver;
@@ -11,17 +13,22 @@ mod webdriver;
 use std::process::ExitCode;
 
 use libtest_mimic::{Completion, Failed, Trial};
-use steer_tests::{harness, need};
+use steer_tests::{
+    harness::{self, Pace},
+    need,
+};
 
 /// What drives the browser, and the browser.
 const PROGRAMS: [&str; 2] = ["chromedriver", "chromium"];
 
 fn main() -> ExitCode {
     let tests = vec![
-        with_browser("walk::the_page_shows_what_was_done", walk::walk),
+        with_browser("shares::the_page_shows_what_was_done", shares::walk),
+        with_browser("shares::copies_end_with_their_rule", shares::over),
+        with_browser("walk::what_is_refused_and_every_look", walk::walk),
         with_browser("crowd::a_hundred_services_and_two_agents", crowd::crowd),
     ];
-    harness::measure(tests, checks::figures)
+    harness::measure(Pace::Waits, tests, checks::figures)
 }
 
 /// A test that raises labs and needs a browser: ignored with the reason where there is none, or failed.

@@ -62,12 +62,11 @@ impl Stage {
     }
 
     /// A pod asks so many times, over a connection each.
-    pub(crate) fn ask(&self, pod: &str, url: &str, times: u32) -> Result<()> {
-        let pod = self.lab.pod(pod)?;
-        for _ in 0..times {
-            pod.run("curl", &["-sS4", "--fail", "--max-time", "10", url])?;
-        }
-        Ok(())
+    pub(crate) fn ask(&self, pod: &str, url: &str, times: usize) -> Result<()> {
+        let mut words = vec!["-sS4", "--fail", "--fail-early", "--max-time", "10"];
+        words.extend(["-H", "Connection: close"]);
+        words.extend(vec![url; times]);
+        self.lab.pod(pod)?.run("curl", &words).map(drop)
     }
 }
 

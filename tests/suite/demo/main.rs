@@ -12,7 +12,7 @@ use nix::{
 };
 use steer_tests::{
     dirs::Dirs,
-    harness::{self, test},
+    harness::{self, Pace, test},
     lab::Lab,
 };
 
@@ -20,15 +20,18 @@ use steer_tests::{
 const DEMO: &str = env!("CARGO_BIN_EXE_steer-demo");
 
 fn main() -> ExitCode {
-    harness::main(vec![
-        test("every_step_holds", || holds(&[], &ALL)),
-        test("every_step_holds_in_a_cluster", || {
-            let of_files = |step: &&&str| **step != "broken";
-            let steps: Vec<&str> = ALL.iter().filter(of_files).copied().collect();
-            holds(&["--kubernetes"], &steps)
-        }),
-        test("it_can_be_stopped_at_any_time", stopped),
-    ])
+    harness::main(
+        Pace::Works,
+        vec![
+            test("every_step_holds", || holds(&[], &ALL)),
+            test("every_step_holds_in_a_cluster", || {
+                let of_files = |step: &&&str| **step != "broken";
+                let steps: Vec<&str> = ALL.iter().filter(of_files).copied().collect();
+                holds(&["--kubernetes"], &steps)
+            }),
+            test("it_can_be_stopped_at_any_time", stopped),
+        ],
+    )
 }
 
 fn demo(name: &str) -> Command {

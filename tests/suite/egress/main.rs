@@ -18,21 +18,12 @@ mod tally;
 use std::process::ExitCode;
 
 use libtest_mimic::{Failed, Trial};
-use steer_tests::harness::{self, test};
+use steer_tests::harness::{self, Pace, test};
 
 use crate::stage::Way;
 
 fn main() -> ExitCode {
-    let trials = [("rows", Way::Rows), ("agent", Way::Agent)];
-    let trials = trials.into_iter().flat_map(|(name, way)| {
-        (1..).zip(list::CASES).map(move |(number, case)| {
-            Trial::test(format!("{name}::{}", case.name), move || {
-                let tried = stage::try_case(way, number);
-                tried.map_err(|error| Failed::from(format!("{error:#}")))
-            })
-        })
-    });
-    let trials = trials.chain([
+    let own_ground = [
         test(
             "lasting::a_name_ends_its_connections_stay",
             lasting::name_ends,
@@ -58,9 +49,23 @@ fn main() -> ExitCode {
         test("learned::applied_and_the_same_passes", learned::applied),
         test("race::while_an_agent_runs", race::alive),
         test("race::after_it_was_killed", race::orphaned),
-    ]);
-    harness::measure(trials.collect(), || {
-        stage::end();
-        tally::figures()
-    })
+    ];
+    // Cases share a ground, which one at a time is tried on: those of both go side by side, after what has
+    // a ground of its own.
+    let cases = (1..).zip(list::CASES).flat_map(|(number, case)| {
+        [("rows", Way::Rows), ("agent", Way::Agent)].map(|(name, way)| {
+            Trial::test(format!("{name}::{}", case.name), move || {
+                let tried = stage::try_case(way, number);
+                tried.map_err(|error| Failed::from(format!("{error:#}")))
+            })
+        })
+    });
+    harness::measure(
+        Pace::Waits,
+        own_ground.into_iter().chain(cases).collect(),
+        || {
+            stage::end();
+            tally::figures()
+        },
+    )
 }

@@ -11,7 +11,7 @@ mod world;
 
 use std::process::ExitCode;
 
-use steer_tests::harness;
+use steer_tests::harness::{self, Pace};
 
 fn main() -> ExitCode {
     let tests = [
@@ -20,5 +20,9 @@ fn main() -> ExitCode {
         rounds::tests(),
         filters::tests(),
     ];
-    harness::measure(tests.into_iter().flatten().collect(), killed::figures)
+    harness::measure(
+        Pace::Works,
+        tests.into_iter().flatten().collect(),
+        killed::figures,
+    )
 }

@@ -21,7 +21,7 @@ mod veth;
 
 use std::process::ExitCode;
 
-use steer_tests::harness;
+use steer_tests::harness::{self, Pace};
 
 fn main() -> ExitCode {
     let tests = [
@@ -38,5 +38,5 @@ fn main() -> ExitCode {
         restart::tests(),
         edge::tests(),
     ];
-    harness::main(tests.into_iter().flatten().collect())
+    harness::main(Pace::Works, tests.into_iter().flatten().collect())
 }

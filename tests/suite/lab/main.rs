@@ -8,7 +8,7 @@ mod wiring;
 
 use std::process::ExitCode;
 
-use steer_tests::harness;
+use steer_tests::harness::{self, Pace};
 
 fn main() -> ExitCode {
     let tests = [
@@ -17,5 +17,5 @@ fn main() -> ExitCode {
         agent::tests(),
         teardown::tests(),
     ];
-    harness::main(tests.into_iter().flatten().collect())
+    harness::main(Pace::Works, tests.into_iter().flatten().collect())
 }

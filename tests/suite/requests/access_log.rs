@@ -29,7 +29,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     ]
 }
 
-const FILE: &str = "access-log.yaml";
+pub(crate) const FILE: &str = "access-log.yaml";
 const CATALOG: &str = "http://catalog/items";
 
 /// Everything that the mesh logs goes there.
@@ -60,7 +60,7 @@ fn curl(pod: &Pod, url: &str, options: &[&str]) -> Result<String> {
 }
 
 /// The lines of a file, once there are so many.
-fn lines(path: &PathBuf, count: usize) -> Result<Vec<String>> {
+pub(crate) fn lines(path: &PathBuf, count: usize) -> Result<Vec<String>> {
     let read = || {
         let text = fs::read_to_string(path).unwrap_or_default();
         text.lines().map(ToOwned::to_owned).collect::<Vec<_>>()
@@ -76,7 +76,7 @@ fn lines(path: &PathBuf, count: usize) -> Result<Vec<String>> {
 }
 
 /// The fields of a line of text.
-fn words(line: &str) -> Vec<&str> {
+pub(crate) fn words(line: &str) -> Vec<&str> {
     line.split(' ').collect()
 }
 
@@ -217,7 +217,7 @@ fn is_observed(stage: &Stage) -> bool {
 }
 
 /// The mesh's format and file, for those whom a Telemetry selects: `accessLogFile` alone would be for all.
-fn mesh_for_webapp(stage: &Stage) -> Result<PathBuf> {
+pub(crate) fn mesh_for_webapp(stage: &Stage) -> Result<PathBuf> {
     let path = mesh(stage, "TEXT")?;
     let none = "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\n\
                 metadata: {name: none, namespace: istio-system}\n\
@@ -385,16 +385,18 @@ fn forged() -> Result<()> {
     Ok(())
 }
 
+/// What the gateway's clients ask has lines.
+pub(crate) const OF_GATEWAY: &str = "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\n\
+    metadata: {name: edge, namespace: istio-system}\n\
+    spec:\n  selector: {matchLabels: {istio: ingressgateway}}\n  \
+    accessLogging: [{providers: [{name: envoy}], match: {mode: CLIENT}}]\n";
+
 /// Clients outside have lines in the gateway's log, as the node saw them, and pods that ask have none.
 fn gateway() -> Result<()> {
     let stage = Stage::raise("log-edge", COHORT)?;
     let example = topology::bookstore_directory().join("steps/gateway.yaml");
     stage.configure("gateway.yaml", &fs::read_to_string(&example)?)?;
-    let of_gateway = "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\n\
-                      metadata: {name: edge, namespace: istio-system}\n\
-                      spec:\n  selector: {matchLabels: {istio: ingressgateway}}\n  \
-                      accessLogging: [{providers: [{name: envoy}], match: {mode: CLIENT}}]\n";
-    stage.configure(FILE, of_gateway)?;
+    stage.configure(FILE, OF_GATEWAY)?;
     let path = mesh_for_webapp(&stage)?;
     let outside = stage.lab.pod(topology::OUTSIDE)?;
     let node = Network::default().uplink;

@@ -44,6 +44,8 @@ const SOON: [&str; 6] = [
     "--auto-hold",
     "1s",
 ];
+/// Where the agent tells its metrics.
+const METRICS: &str = "127.0.0.1:15020";
 const ADDRESS: &str = "10.200.1.92";
 
 fn fresh() -> Result<()> {
@@ -72,7 +74,8 @@ fn fresh() -> Result<()> {
 }
 
 fn kept_alive() -> Result<()> {
-    let stage = Stage::raise_with("kept", SPLIT, &SOON)?;
+    let counted = [&SOON[..], &["--metrics", METRICS]].concat();
+    let stage = Stage::raise_with("kept", SPLIT, &counted)?;
     let client = stage.client()?;
     let (_, got) = python(client, ADDRESS, &[PUBLIC; 300])?;
     ensure!(
@@ -85,6 +88,11 @@ fn kept_alive() -> Result<()> {
     ensure!(found["depth"] == "request", "{found}");
     let points = found["auto"]["points"].as_f64();
     ensure!(points.is_some_and(|points| points > 2.0), "{found}");
+    let text = scrape(&stage)?;
+    ensure!(told(&text, "steer_route_split_by_request") == Some(1.0));
+    ensure!(told(&text, "steer_route_strayed_points") == points);
+    let judged = told(&text, "steer_route_judged_requests");
+    ensure!(judged.is_some_and(|judged| judged >= 100.0), "{judged:?}");
     // So are those that come by the other address.
     ensure!(row(&stage, "[fd00:200:1::92]")?["depth"] == "request");
     let (_, got) = python(client, ADDRESS, &[PUBLIC; 300])?;
@@ -97,6 +105,17 @@ fn kept_alive() -> Result<()> {
         let is_back = row(&stage, ADDRESS)?["auto"]["by"] == "connection";
         Ok(is_back && stage.reason("handed_over")? == before)
     })?;
+    eventually("it to be told", || {
+        Ok(told(&scrape(&stage)?, "steer_route_split_by_request") == Some(0.0))
+    })?;
+    let events = stage.steer(&["events", "-o", "json"])?;
+    let by: Vec<Value> = events
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    let by = by.iter().filter(|event| event["event"] == "split_changed");
+    let by: Vec<_> = by.map(|event| event["by"].as_str()).collect();
+    ensure!(by == [Some("request"), Some("connection")], "{events}");
     let handed = stage.reason("handed_over")?;
     exact(&clients::fresh(client, ADDRESS, 200)?)?;
     ensure!(stage.reason("handed_over")? == handed);
@@ -169,6 +188,20 @@ fn row(stage: &Stage, address: &str) -> Result<Value> {
         .find(own)
         .cloned()
         .context("the route is listed")
+}
+
+/// The text of /metrics.
+fn scrape(stage: &Stage) -> Result<String> {
+    let url = format!("http://{METRICS}/metrics");
+    stage.lab.node()?.run("curl", &["-sS", "--fail", &url])
+}
+
+/// What it says of the route, if anything.
+fn told(text: &str, metric: &str) -> Option<f64> {
+    let address = format!("address=\"{ADDRESS}\"");
+    let mut lines = text.lines();
+    let line = lines.find(|line| line.starts_with(metric) && line.contains(&address))?;
+    line.rsplit_once(' ')?.1.parse().ok()
 }
 
 /// Any hundred of them hold exactly ten of version 2.

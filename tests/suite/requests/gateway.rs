@@ -34,7 +34,7 @@ pub(crate) fn tests() -> Vec<Trial> {
 const EXAMPLE: &str = "steps/gateway.yaml";
 /// The door of the example.
 const DOOR: u16 = 30000;
-const HTTPS: u16 = 30443;
+pub(crate) const HTTPS: u16 = 30443;
 const TCP: u16 = 30432;
 
 /// The bookstore, with these objects.
@@ -52,7 +52,7 @@ fn example() -> Result<String> {
 }
 
 /// The Service with three ports, a Gateway with these servers, and these VirtualServices.
-fn objects(servers: &str, rules: &[(&str, &str)]) -> String {
+pub(crate) fn objects(servers: &str, rules: &[(&str, &str)]) -> String {
     let mut text = "\
 apiVersion: v1
 kind: Service
@@ -83,7 +83,7 @@ spec:
     text
 }
 
-const CATALOG: &str = "\
+pub(crate) const CATALOG: &str = "\
 hosts: [shop.example]
 http:
   - match: [{uri: {prefix: /v2}}]
@@ -92,7 +92,7 @@ http:
 ";
 
 /// Asks from outside the cluster; says the status, the version of HTTP and what came.
-fn ask(lab: &Lab, url: &str, options: &[&str]) -> Result<(u16, String, String)> {
+pub(crate) fn ask(lab: &Lab, url: &str, options: &[&str]) -> Result<(u16, String, String)> {
     ask_from(lab.pod(topology::OUTSIDE)?, url, options)
 }
 
@@ -119,7 +119,7 @@ fn node(scheme: &str, port: u16, path: &str) -> String {
 }
 
 /// A name, for curl: the node has it.
-fn resolve(name: &str, port: u16) -> String {
+pub(crate) fn resolve(name: &str, port: u16) -> String {
     format!("{name}:{port}:{}", Network::default().uplink)
 }
 
@@ -197,7 +197,7 @@ fn redirect() -> Result<()> {
 }
 
 /// A server that speaks TLS itself, in the pod of the web application.
-fn tls_server(lab: &Lab, authority: &Authority) -> Result<()> {
+pub(crate) fn tls_server(lab: &Lab, authority: &Authority) -> Result<()> {
     let pod = lab.pod("webapp")?;
     let (certificate, key) = authority.issue("vault.example")?;
     let mut command = pod.command(need::find("openssl")?)?;
@@ -208,7 +208,7 @@ fn tls_server(lab: &Lab, authority: &Authority) -> Result<()> {
 }
 
 /// The web application's port of TLS, as a service of its own.
-fn vault(lab: &Lab) -> Result<String> {
+pub(crate) fn vault(lab: &Lab) -> Result<String> {
     let address = lab.pod("webapp")?.v4()?;
     Ok(format!(
         "---\napiVersion: v1\nkind: Service\nmetadata: {{name: vault, namespace: istioinaction}}\n\
@@ -220,8 +220,9 @@ fn vault(lab: &Lab) -> Result<String> {
     ))
 }
 
+pub(crate) const PASSED: &str = "  - {port: {number: 443, name: tls, protocol: TLS}, hosts: [\"*.example\"], tls: {mode: PASSTHROUGH}}\n";
+
 fn passthrough() -> Result<()> {
-    let servers = "  - {port: {number: 443, name: tls, protocol: TLS}, hosts: [\"*.example\"], tls: {mode: PASSTHROUGH}}\n";
     let rules = "\
 hosts: [vault.example]
 tls:
@@ -231,7 +232,7 @@ tls:
     let lab = topology::bookstore(&Lab::fresh_name("passed"))?;
     let authority = Authority::new(lab.dirs().run().join("pki"))?;
     tls_server(&lab, &authority)?;
-    let text = objects(servers, &[("vault", rules)]) + &vault(&lab)?;
+    let text = objects(PASSED, &[("vault", rules)]) + &vault(&lab)?;
     lab.configure("gateway.yaml", &text)?;
     let _agent = lab.agent()?;
     let ca = authority.certificate().display().to_string();
@@ -252,7 +253,7 @@ tls:
     Ok(())
 }
 
-const ENDING: &str = "  - {port: {number: 443, name: https, protocol: HTTPS}, hosts: [shop.example], tls: {mode: SIMPLE, credentialName: shop-cert}}\n";
+pub(crate) const ENDING: &str = "  - {port: {number: 443, name: https, protocol: HTTPS}, hosts: [shop.example], tls: {mode: SIMPLE, credentialName: shop-cert}}\n";
 
 fn simple() -> Result<()> {
     let broken = "  - {port: {number: 443, name: https-2, protocol: HTTPS}, hosts: [broken.example], tls: {mode: SIMPLE, credentialName: broken}}\n";

@@ -8,6 +8,7 @@ mod clients;
 mod cohort;
 mod database;
 mod gateway;
+mod gateway_log;
 mod gateway_tcp;
 mod place;
 mod stage;
@@ -15,7 +16,7 @@ mod tap;
 
 use std::process::ExitCode;
 
-use steer_tests::harness;
+use steer_tests::harness::{self, Pace};
 
 fn main() -> ExitCode {
     let tests = [
@@ -26,7 +27,8 @@ fn main() -> ExitCode {
         access_log::tests(),
         gateway::tests(),
         gateway_tcp::tests(),
+        gateway_log::tests(),
         tap::tests(),
     ];
-    harness::main(tests.into_iter().flatten().collect())
+    harness::main(Pace::Waits, tests.into_iter().flatten().collect())
 }

@@ -6,13 +6,13 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, Result, ensure};
 use steer_tests::{
     bins,
-    harness::{self, test},
+    harness::{self, Pace, test},
 };
 
 const ROUNDS: &str = "3";
 
 fn main() -> ExitCode {
-    harness::main(vec![test("soak::three_rounds", rounds)])
+    harness::main(Pace::Works, vec![test("soak::three_rounds", rounds)])
 }
 
 fn rounds() -> Result<()> {

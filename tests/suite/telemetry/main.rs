@@ -17,7 +17,7 @@ mod top;
 
 use std::process::ExitCode;
 
-use steer_tests::harness;
+use steer_tests::harness::{self, Pace};
 
 fn main() -> ExitCode {
     let tests = [
@@ -27,5 +27,9 @@ fn main() -> ExitCode {
         top::tests(),
         refused::tests(),
     ];
-    harness::measure(tests.into_iter().flatten().collect(), edges::figures)
+    harness::measure(
+        Pace::Works,
+        tests.into_iter().flatten().collect(),
+        edges::figures,
+    )
 }

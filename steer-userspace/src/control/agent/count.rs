@@ -34,6 +34,13 @@ impl Agent {
         });
     }
 
+    /// How weights are kept where that may change.
+    pub(super) fn count_splits(&self) {
+        let Some(metrics) = &self.metrics else { return };
+        let kept = self.auto.kept();
+        metrics.stand(|standing| standing.kept = kept);
+    }
+
     /// Tells whoever listens.
     pub(super) fn tell_event(&self, what: What) {
         if let Some(events) = &self.told_events {

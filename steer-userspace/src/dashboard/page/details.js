@@ -100,6 +100,8 @@ function said(event) {
       return `${event.answers} DNS answers taught names`;
     case "mirrored":
       return `${event.answered} copies answered, ${event.lost} lost`;
+    case "split_changed":
+      return `${event.host}:${event.port} for ${event.client} is split by ${event.by}`;
     default:
       return event.event.replaceAll("_", " ");
   }

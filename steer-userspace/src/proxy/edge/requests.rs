@@ -87,8 +87,9 @@ impl Site {
         let Some(logs) = self.way.logs() else {
             return Note::default();
         };
-        let Ends { client, dialled } = self.ends;
-        logs.begin_outside(self.way.port, request, dialled, client)
+        let ends = (self.ends.client, self.ends.dialled);
+        let name = self.name.as_deref().filter(|name| !name.is_empty());
+        logs.begin_outside(self.way.port, request, ends, name)
     }
 }
 

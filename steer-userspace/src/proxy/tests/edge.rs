@@ -21,13 +21,15 @@ use tokio::{
 };
 
 use super::{
-    super::{Orders, Proxy},
-    ground::{Client, SOON, server, whole},
+    super::{Logs, Orders, Proxy, Told},
+    ground::{Client, SOON, nobody, server, whole},
+    log::Log,
 };
 use crate::{
+    access_log::Format,
     desired::{
         gateway::model::{Chain, Entrance, Inside, Site, Stream, VirtualHost},
-        model::{Destination, Endpoint, RequestRule, Rule},
+        model::{Destination, Endpoint, PodRef, RequestRule, Rule},
     },
     requests,
 };
@@ -40,12 +42,31 @@ pub(super) struct Edge {
 
 impl Edge {
     pub(super) fn new(entrance: &Entrance) -> Self {
+        Self::raise(entrance, |_| None)
+    }
+
+    /// With lines in a log.
+    fn logging(entrance: &Entrance, log: &Log, format: &str) -> Self {
+        let logs = |port| Logs {
+            format: Arc::new(Format::text(format).0),
+            writer: log.writer.clone(),
+            clients: BTreeMap::new(),
+            gateways: BTreeMap::from([(port, PodRef::default())]),
+            servers: BTreeMap::new(),
+            told: Told::default(),
+            meter: None,
+        };
+        Self::raise(entrance, |port| Some(Arc::new(logs(port))))
+    }
+
+    fn raise(entrance: &Entrance, logs: impl FnOnce(u16) -> Option<Arc<Logs>>) -> Self {
         let free = std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
         let proxy = Proxy::start(Arc::new(|_| Ok(())), Box::new(|_| false)).unwrap();
         proxy.serve(Orders {
             edge: BTreeMap::from([(port, requests::Entrance::new(entrance).unwrap())]),
+            logs: logs(port),
             ..Orders::default()
         });
         Self {
@@ -251,4 +272,67 @@ async fn tls_goes_on_as_it_came_whatever_its_pieces() {
         let back = exchange(edge.connect().await, &refused, 100).await;
         assert_eq!(back, b"");
     }
+}
+
+#[tokio::test]
+async fn a_connection_has_a_line_that_says_why() {
+    let chain = |name: &str, stream: Stream| Chain {
+        names: vec![name.to_owned()],
+        inside: Inside::Passed(stream),
+    };
+    let (at, dead) = (echo().await, nobody());
+    let mut none = stream(at);
+    none.destinations[0].endpoints = Arc::new([]);
+    let chains = vec![
+        chain("a.example", stream(at)),
+        chain("dead.example", stream(dead)),
+        chain("none.example", none),
+    ];
+    let log = Log::new();
+    let format = "%REQUESTED_SERVER_NAME% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %BYTES_RECEIVED% \
+                  %BYTES_SENT% %UPSTREAM_HOST% %UPSTREAM_CLUSTER_RAW% %REQ(:METHOD)%";
+    let edge = Edge::logging(&Entrance::Tls(chains), &log, format);
+    let cluster = "outbound|80||catalog";
+    let length = hello("a.example").len();
+    let cases = [
+        (
+            "a.example",
+            format!("a.example - - {length} {length} {at} {cluster} -"),
+        ),
+        (
+            "dead.example",
+            format!("dead.example UF,URX - 0 0 {dead} {cluster} -"),
+        ),
+        (
+            "none.example",
+            format!("none.example UH - 0 0 - {cluster} -"),
+        ),
+        (
+            "nobody.example",
+            "nobody.example NR filter_chain_not_found 0 0 - - -".to_owned(),
+        ),
+    ];
+    for (number, (name, line)) in (1..).zip(&cases) {
+        exchange(edge.connect().await, &hello(name), 1_000).await;
+        assert_eq!(log.lines(number).await.last().unwrap(), line);
+    }
+}
+
+/// A connection that is broken off has a line of what passed until then.
+#[tokio::test]
+async fn bytes_of_a_broken_connection_are_told() {
+    let log = Log::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let entrance = Entrance::Tcp(Some(stream(listener.local_addr().unwrap())));
+    let edge = Edge::logging(&entrance, &log, "%BYTES_RECEIVED% %BYTES_SENT%");
+    let mut client = edge.connect().await;
+    client.write_all(b"12345").await.unwrap();
+    let (mut server, _) = listener.accept().await.unwrap();
+    server.read_exact(&mut [0; 5]).await.unwrap();
+    server.write_all(b"123").await.unwrap();
+    client.read_exact(&mut [0; 3]).await.unwrap();
+    // With a reset.
+    client.set_zero_linger().unwrap();
+    drop(client);
+    assert_eq!(log.lines(1).await, ["5 3"]);
 }

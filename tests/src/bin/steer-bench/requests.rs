@@ -1,8 +1,10 @@
 //! Whether every request is answered, by the version that its header asks for, in its order, and whole: over
-//! connections that are kept, with requests that are cut anywhere, sent many at once, with bodies both ways.
+//! connections that are kept, with requests that are cut anywhere, sent many at once, with bodies both ways. And
+//! whether each hundred of requests has the shares of a rule with weights.
 
 pub(crate) mod client;
 pub(crate) mod server;
+pub(crate) mod weights;
 
 use std::{net::SocketAddr, thread, time::Duration};
 
@@ -38,6 +40,7 @@ pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
     let (first, _v1) = serve(lab.pod("v1")?)?;
     let (second, _v2) = serve(lab.pod("v2")?)?;
     lab.configure("cluster.yaml", &l7::configuration(first, second))?;
+    lab.configure("weighted.yaml", weights::CONFIGURATION)?;
     let agent = lab.agent()?;
     let service = l7::targets(second)[l7::HEADER];
     l7::await_hand_over(&lab, service)?;
@@ -57,6 +60,7 @@ pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
     if let Some(first) = &found.first {
         say(&format!("the first that was wrong: {first}"));
     }
+    split(&lab, &mut dialler, count, report)?;
     let before = memory(&agent, agent::NOW)?;
     dialler.ask(&format!("silent {service} {SILENT}"))?;
     thread::sleep(SILENCE);
@@ -64,6 +68,26 @@ pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
     report.figure("l7.rss_mb_slow_reader", grown);
     drop(dialler);
     agent.stop()?;
+    Ok(())
+}
+
+/// How exact weights are: of requests that follow each other, over connections one after the other, in any
+/// window; of those of many clients at once, all in all.
+fn split(lab: &Lab, dialler: &mut Dialler, count: u64, report: &mut Report) -> Result<()> {
+    let service = SocketAddr::from(weights::ADDRESS);
+    l7::await_hand_over(lab, service)?;
+    let mut ask = |clients: u64| -> Result<client::Found> {
+        let answer = dialler.ask(&format!("weighted {service} {count} {clients}"))?;
+        let found: client::Found = serde_json::from_str(&answer)?;
+        let wrong = found.lost + found.reordered + found.corrupted;
+        ensure!(wrong == 0, "{wrong} requests went wrong: {:?}", found.first);
+        Ok(found)
+    };
+    let alone = ask(1)?.shares;
+    let windows = alone.of_windows().context("a whole window of requests")?;
+    let all = ask(CLIENTS)?.shares;
+    let all = all.of_all().context("shares that are whole requests")?;
+    report.at_most("l7.split_error", windows.max(all) as f64, 0.0);
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! `dns RESOLVER COUNT`: the median from question to answer, in ns.
 //! `serve NAME PORT`: serves HTTP from then on; `ready`.
 //! `requests TARGET COUNT CLIENTS`: what came of so many requests, as JSON.
+//! `weighted TARGET COUNT CLIENTS`: the same, of a rule with weights.
 //! `silent TARGET COUNT`: asks on so many connections, and reads no answer until this ends; `done`.
 //! `udp COUNT FIRST SERVICES STEP`: connects a UDP socket to `SERVICES` services from the `FIRST` on,
 //! each time to one `STEP` further.
@@ -17,7 +18,11 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::{egress, images, report::median, requests};
+use crate::{
+    egress, images,
+    report::median,
+    requests::{self, client::By},
+};
 
 pub(crate) fn run() -> Result<()> {
     let mut out = io::stdout().lock();
@@ -40,9 +45,14 @@ pub(crate) fn run() -> Result<()> {
                 requests::server::start(name, port.parse()?)?;
                 "ready".to_owned()
             }
-            ["requests", target, count, clients] => {
+            [what @ ("requests" | "weighted"), target, count, clients] => {
+                let by = if what == "weighted" {
+                    By::Weights
+                } else {
+                    By::Header
+                };
                 let (count, clients) = (count.parse()?, clients.parse()?);
-                let found = requests::client::run(target.parse()?, count, clients)?;
+                let found = requests::client::run(target.parse()?, by, count, clients)?;
                 serde_json::to_string(&found)?
             }
             ["silent", target, count] => {

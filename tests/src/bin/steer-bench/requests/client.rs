@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::{Sum, pattern};
+use super::{Sum, pattern, weights::Shares};
 
 /// How long an answer may take.
 const ANSWER_MAX: Duration = Duration::from_mins(1);
@@ -30,17 +30,31 @@ pub(crate) struct Found {
     pub(crate) corrupted: u64,
     /// The first that was wrong.
     pub(crate) first: Option<String>,
+    /// Who answered, of a rule with weights.
+    pub(crate) shares: Shares,
+}
+
+/// What decides which version answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    Header,
+    Weights,
 }
 
 /// Sends `count` requests over connections of `clients` threads.
-pub(crate) fn run(target: SocketAddr, count: u64, clients: u64) -> Result<Found> {
+pub(crate) fn run(target: SocketAddr, by: By, count: u64, clients: u64) -> Result<Found> {
     let each = count / clients.max(1);
     let threads: Vec<_> = (0..clients)
-        .map(|index| thread::spawn(move || Client::new(target, index).run(each)))
+        .map(|index| thread::spawn(move || Client::new(target, by, index).run(each)))
         .collect();
     let mut found = Found::default();
-    for thread in threads {
+    for (index, thread) in threads.into_iter().enumerate() {
         let own = thread.join().ok().context("a client panicked")?;
+        if index == 0 {
+            found = own;
+            continue;
+        }
+        found.shares.join(&own.shares);
         found.answered += own.answered;
         found.misrouted += own.misrouted;
         found.lost += own.lost;
@@ -95,15 +109,17 @@ struct Asked {
 
 struct Client {
     target: SocketAddr,
+    by: By,
     dice: Dice,
     next: u64,
     found: Found,
 }
 
 impl Client {
-    fn new(target: SocketAddr, index: u64) -> Self {
+    fn new(target: SocketAddr, by: By, index: u64) -> Self {
         Self {
             target,
+            by,
             dice: Dice(index),
             next: index << 32,
             found: Found::default(),
@@ -249,7 +265,9 @@ impl Client {
             let text = format!("{id} was answered with {}", answer.id);
             self.wrong(|found| found.reordered += 1, &text);
         }
-        if answer.version != *version {
+        if self.by == By::Weights {
+            self.found.shares.add(answer.version == "v2");
+        } else if answer.version != *version {
             let text = format!("{id} went to {}, not {version}", answer.version);
             self.wrong(|found| found.misrouted += 1, &text);
         }

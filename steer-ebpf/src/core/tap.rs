@@ -50,7 +50,8 @@ pub(crate) fn segment(skb: Skb) {
         return;
     }
     let mut packet = Packet::default();
-    if read(skb, 0, &mut packet).is_err() || packet.proto != TCP {
+    // Most segments of a client only acknowledge.
+    if read(skb, 0, &mut packet).is_err() || packet.proto != TCP || packet.carried() == 0 {
         return;
     }
     if let Some(row) = row {

@@ -208,8 +208,15 @@ impl Counted {
         here
     }
 
-    /// A copy of a request was answered: who is copied to knows, who was copied does not.
-    pub fn copied(&mut self, client: u64, to: SocketAddr, protocol: Protocol, code: u16) {
+    /// Copies of requests were answered, so many alike: who is copied to knows, who was copied does not.
+    pub fn copied(
+        &mut self,
+        client: u64,
+        to: SocketAddr,
+        protocol: Protocol,
+        code: u16,
+        times: u64,
+    ) {
         let directory = &self.directory;
         let edge = Edge {
             reporter: Reporter::Destination,
@@ -225,8 +232,8 @@ impl Counted {
         };
         // How long it took is nobody's concern.
         self.count_request(edge, asked, |found| {
-            found.duration.add(0.0);
-            found.copies += 1;
+            found.duration.add_many(0.0, times);
+            found.copies += times;
         });
     }
 

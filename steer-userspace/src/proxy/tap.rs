@@ -6,6 +6,7 @@
 mod connections;
 mod heard;
 mod idle;
+mod pace;
 mod reader;
 
 use std::{
@@ -39,6 +40,7 @@ use super::{
 };
 use connections::{Connections, Followed};
 use heard::{Heard, Progress, Waiting};
+use pace::Pace;
 use reader::Reader;
 
 /// Takes a piece of what was tapped.
@@ -138,11 +140,13 @@ struct Replay {
 
 impl Replay {
     async fn run(mut self) {
+        let mut pace = Pace::of_this_thread();
         loop {
+            let pause = pace.pause();
             let rest = if self.splits.is_empty() {
                 TIDY_EVERY
             } else {
-                EVERY
+                EVERY.max(pause)
             };
             tokio::select! {
                 biased;

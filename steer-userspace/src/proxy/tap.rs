@@ -50,12 +50,11 @@ pub type Source = Box<dyn FnMut(&mut Take<'_>) -> bool + Send>;
 
 /// How often the tap is looked at.
 const EVERY: Duration = Duration::from_millis(2);
-/// How many pieces are taken at once, before those that read them have their turn.
+/// How many pieces are taken at once, before those that read them have their turn; and while others want the processors.
 const AT_ONCE: usize = 4_096;
+const AT_ONCE_PRESSED: usize = 64;
 /// How many pieces may wait for those that read them, of all connections together.
-const WAITING_MAX: usize = 1_024;
-/// How many pieces of one connection may.
-const WAITING_OF_ONE_MAX: usize = 256;
+const WAITING_MAX: usize = 256;
 /// How often connections that say nothing are forgotten.
 const AGE_EVERY: Duration = Duration::from_mins(1);
 /// How often connections to mirrors that are idle are let go of, and answers are handed over.
@@ -156,7 +155,11 @@ impl Replay {
                 },
                 () = sleep(rest) => {}
             }
-            self.read();
+            self.read(if pause.is_zero() {
+                AT_ONCE
+            } else {
+                AT_ONCE_PRESSED
+            });
             if self.tidied.elapsed() >= TIDY_EVERY {
                 self.tidy();
             }
@@ -186,8 +189,8 @@ impl Replay {
     }
 
     /// Reads what was handed over meanwhile. What there is no room for stays where it is.
-    fn read(&mut self) {
-        for _ in 0..AT_ONCE {
+    fn read(&mut self, at_once: usize) {
+        for _ in 0..at_once {
             // Each piece that waits may begin a copy.
             let waiting = WAITING_MAX - self.room.available_permits();
             if self.mirrors.free() <= waiting {
@@ -249,7 +252,7 @@ impl Replay {
             Heard::Begins(bytes) => {
                 let piece = Waiting { bytes, room };
                 // What is left of a request before it ends here, as one that is cut.
-                let (pieces, wanted) = channel(WAITING_OF_ONE_MAX);
+                let (pieces, wanted) = channel(WAITING_MAX);
                 let reader = Reader {
                     split: head.split,
                     upstreams,

@@ -23,8 +23,10 @@ pub(crate) const COPIED: &str = "v1";
 const CLIENTS: [(&str, u8); 3] = [(DIRECT, 1), (AGAIN, 2), (MIRROR, 4)];
 /// How long a look at what is copied takes.
 const SECS: u32 = 4;
-/// How long clients at ease wait before each request: a connection then has about 400 a second.
+/// How long clients at ease wait before each request.
 const WAIT_MS: u32 = 2;
+/// How many of them show how much one asks.
+const TRIED: u32 = 64;
 /// How long copies may be under way after the load.
 const SETTLED_MAX: Duration = Duration::from_secs(20);
 
@@ -85,7 +87,8 @@ pub(crate) fn shares(
         rate / most
     ));
     report.figure("l7.tap_copied_share.full", share);
-    let half = connections(most / 2.0);
+    let tried = load(DIRECT, TRIED).run_at_ease(lab.pod(DIRECT)?, WAIT_MS)?;
+    let half = connections(most / 2.0, tried / f64::from(TRIED));
     let (rate, share) = self::share(lab, || {
         load(MIRROR, half).run_at_ease(lab.pod(MIRROR)?, WAIT_MS)
     })?;
@@ -97,17 +100,14 @@ pub(crate) fn shares(
     Ok(())
 }
 
-/// How many connections at ease have this rate.
-fn connections(rate: f64) -> u32 {
-    let each = 1e3 / (f64::from(WAIT_MS) + 0.5);
-    // A cast that is too much is the most there is.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a small count"
-    )]
-    let count = (rate / each).round() as u32;
-    count.max(1)
+/// How many clients have this rate, if one has that.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a small count"
+)]
+fn connections(rate: f64, each: f64) -> u32 {
+    ((rate / each).round() as u32).max(1)
 }
 
 /// The rate of a load, and the share of it that has been copied at its end.

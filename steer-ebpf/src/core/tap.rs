@@ -50,8 +50,7 @@ pub(crate) fn segment(skb: Skb) {
         return;
     }
     let mut packet = Packet::default();
-    // Most segments of a client only acknowledge.
-    if read(skb, 0, &mut packet).is_err() || packet.proto != TCP || packet.carried() == 0 {
+    if read(skb, 0, &mut packet).is_err() || packet.proto != TCP {
         return;
     }
     if let Some(row) = row {

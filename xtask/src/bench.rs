@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::{harness, setup::Group};
 
-/// Measure: split, connect, throughput, apply, egress, l7, requests, auto, gateway, cluster, telemetry
+/// Measure: split, connect, throughput, apply, egress, l7, requests, tap, auto, gateway, cluster, telemetry
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Args {

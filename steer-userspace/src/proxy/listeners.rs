@@ -18,7 +18,7 @@ use steer_common::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, oneshot, watch},
-    time::{Instant, sleep, timeout},
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -30,7 +30,7 @@ use super::{
     mirror::Mirrors,
     note::Note,
     table::{Known, Table},
-    tap::{self, Replay},
+    tap::{Copier, Tapped},
     upstream::Upstreams,
 };
 
@@ -50,9 +50,7 @@ pub(super) struct Listeners {
     door: Door,
     mirrors: Arc<Mirrors>,
     edge: Edge,
-    replay: Replay,
-    /// When it was last tried again.
-    tidied: Instant,
+    copier: Copier,
     table: watch::Sender<Arc<Table>>,
     wanted: Vec<Place>,
     pods: BTreeMap<u64, Arc<Pod>>,
@@ -70,7 +68,7 @@ impl Listeners {
     pub(super) fn new(
         door: Door,
         mirrors: Arc<Mirrors>,
-        tap: tap::Source,
+        copier: Copier,
         closed: Closed,
         table: watch::Sender<Arc<Table>>,
     ) -> Self {
@@ -84,8 +82,7 @@ impl Listeners {
         let edge = Edge::new(door.clone(), Arc::new(node), closed, ends.subscribe());
         Self {
             door,
-            replay: Replay::new(tap, Arc::clone(&mirrors)),
-            tidied: Instant::now(),
+            copier,
             mirrors,
             edge,
             table,
@@ -101,10 +98,21 @@ impl Listeners {
 
     /// Serves what is ordered.
     pub(super) async fn follow(&mut self, orders: Orders) {
-        self.replay.follow(&orders.routes);
+        let tapped = orders.routes.iter().filter(|(_, served)| served.tapped);
+        let splits = tapped.map(|(&split, _)| split).collect();
         let mut next = self.table.borrow().next(orders.routes);
         next.logs = orders.logs.clone();
-        self.table.send_replace(Arc::new(next));
+        let table = Arc::new(next);
+        self.copier.follow(Tapped {
+            splits,
+            pods: orders
+                .pods
+                .iter()
+                .map(|place| (place.cookie, place.namespace.clone()))
+                .collect(),
+            table: Arc::clone(&table),
+        });
+        self.table.send_replace(table);
         self.wanted = orders.pods;
         let pairs = self.wanted.iter().flat_map(|place| {
             let splits = place.splits.iter();
@@ -138,15 +146,9 @@ impl Listeners {
         let _none_left = gone.recv().await;
     }
 
-    /// Waits, copies what was tapped meanwhile, and tries again what could not be done.
+    /// Waits, and tries again what could not be done.
     pub(super) async fn idle(&mut self) {
-        sleep(self.replay.rest().unwrap_or(RETRY_EVERY)).await;
-        self.replay.read(&self.pods, &self.table);
-        if self.tidied.elapsed() < RETRY_EVERY {
-            return;
-        }
-        self.tidied = Instant::now();
-        self.replay.tidy();
+        sleep(RETRY_EVERY).await;
         self.pods.values().for_each(|pod| pod.upstreams.tidy());
         self.open_missing().await;
         self.edge.open_missing(&self.alive).await;

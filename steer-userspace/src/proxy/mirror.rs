@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
@@ -27,12 +27,13 @@ use tokio::{
 
 use super::{
     body::{self, Body, Broken},
+    tally::{Answer, Tally},
     upstream::Upstreams,
 };
 use crate::{
     desired::MirrorHost,
     requests::{Mirror, shadow},
-    telemetry::{Meter, Protocol},
+    telemetry::Protocol,
 };
 
 /// How many copies may be under way.
@@ -65,9 +66,9 @@ pub struct Mirrored {
 /// Makes copies, for all pods together.
 pub(super) struct Mirrors {
     slots: Arc<Semaphore>,
-    counts: Counts,
-    /// Who counts copies by who was copied to, if anybody does.
-    pub(super) meter: OnceLock<Meter>,
+    counts: Arc<Counts>,
+    /// Who counts answers by who was copied to.
+    pub(super) tally: Tally,
 }
 
 #[derive(Default)]
@@ -94,9 +95,24 @@ impl Mirrors {
     pub(super) fn new() -> Self {
         Self {
             slots: Arc::new(Semaphore::new(UNDER_WAY)),
-            counts: Counts::default(),
-            meter: OnceLock::new(),
+            counts: Arc::default(),
+            tally: Tally::default(),
         }
+    }
+
+    /// The same for a thread that yields to this one: what becomes of its copies is counted together, and so many
+    /// may be under way beside the others.
+    pub(super) fn beside(&self) -> Self {
+        Self {
+            slots: Arc::new(Semaphore::new(UNDER_WAY)),
+            counts: Arc::clone(&self.counts),
+            tally: self.tally.later(),
+        }
+    }
+
+    /// How many more may be under way.
+    pub(super) fn free(&self) -> usize {
+        self.slots.available_permits()
     }
 
     /// What became of copies so far.
@@ -199,10 +215,12 @@ impl Mirrors {
         let protocol = Protocol::of(begun.request.headers());
         let answered = async {
             let response = upstreams.send(begun.to, begun.request).await.ok()?;
-            if let Some(meter) = self.meter.get() {
-                let code = response.status().as_u16();
-                meter.copied(upstreams.client(), begun.to, protocol, code);
-            }
+            self.tally.add(Answer {
+                client: upstreams.client(),
+                to: begun.to,
+                protocol,
+                code: response.status().as_u16(),
+            });
             let mut body = response.into_body();
             // Nobody reads it; the connection may be used again once it is here.
             while let Some(piece) = body.frame().await {

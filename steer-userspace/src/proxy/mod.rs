@@ -7,7 +7,8 @@
 //! forward     which rule, which endpoint, what is tried again            (headers, body, local)
 //! mirror      copies, beside the live requests
 //! note        what is noted of a request for the access log
-//! tap         copies of what clients send directly, with nobody in between
+//! tap         copies of what clients send directly, with nobody in between, on a thread that yields
+//! tally       who counts answers to copies
 //! upstream    connections to endpoints, from the pod's own namespace
 //! edge        the node's own ports, where traffic of outside comes in
 //! ```
@@ -30,6 +31,7 @@ mod messages;
 mod mirror;
 mod note;
 mod table;
+mod tally;
 mod tap;
 mod told;
 mod upstream;
@@ -68,6 +70,7 @@ use mirror::Mirrors;
 pub use note::{LoggedClient, Logs};
 use table::Table;
 pub use table::Used;
+use tap::Copier;
 pub use tap::{Source as Tap, Take};
 pub use told::Told;
 
@@ -138,7 +141,9 @@ impl Proxy {
         let door = Door::start(mark)?;
         let made = door.made.clone();
         let mirrors = Arc::new(Mirrors::new());
-        let copier = Arc::clone(&mirrors);
+        let (answered, mut answers) = unbounded_channel();
+        let copier = Copier::start(tap, door.clone(), Arc::new(mirrors.beside()), answered)?;
+        let counting = Arc::clone(&mirrors);
         let (table, known) = watch::channel(Arc::default());
         let closed = Closed::default();
         let missing = Arc::clone(&closed);
@@ -148,7 +153,13 @@ impl Proxy {
             .build()?;
         let run = move || {
             runtime.block_on(async move {
-                let mut listeners = Listeners::new(door, copier, tap, missing, table);
+                let copying = Arc::clone(&counting);
+                tokio::spawn(async move {
+                    while let Some(answers) = answers.recv().await {
+                        counting.tally.count(answers);
+                    }
+                });
+                let mut listeners = Listeners::new(door, copying, copier, missing, table);
                 loop {
                     tokio::select! {
                         next = wanted.recv() => match next {
@@ -183,8 +194,7 @@ impl Proxy {
 
     /// Counts copies of requests by this from now on.
     pub fn count_by(&self, meter: Meter) {
-        // It is said once.
-        let _again = self.mirrors.meter.set(meter);
+        self.mirrors.tally.count_by(meter);
     }
 
     /// Connections to endpoints that were made lately.

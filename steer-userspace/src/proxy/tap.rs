@@ -1,41 +1,47 @@
 //! Copies of requests that clients send directly: what the tap hands over is put together again, read as
-//! requests, and sent to mirrors. Nobody waits for any of it.
+//! requests, and sent to mirrors. Nobody waits for any of it, and none of it may be in the way of live traffic:
+//! it has a thread of its own, which yields to whatever else there is to do. What it does not come to stays in
+//! the ring, and the kernel counts what does not fit there.
 
+mod connections;
 mod heard;
+mod idle;
+mod pace;
+mod reader;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    convert::Infallible,
+    collections::{BTreeMap, BTreeSet},
+    io,
     sync::Arc,
+    thread,
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{
-    Method, Request, Response,
-    header::{CONNECTION, UPGRADE},
-};
-use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
 use steer_common::{service::SplitId, tap::TapHead};
 use tokio::{
     sync::{
-        mpsc::{Receiver, Sender, channel, error::TrySendError},
+        Semaphore,
+        mpsc::{
+            Sender, UnboundedReceiver, UnboundedSender, channel, error::TrySendError,
+            unbounded_channel,
+        },
         watch,
     },
-    time::Instant,
+    time::{Instant, sleep},
 };
 
 use super::{
-    Served,
-    forward::Pod,
-    headers,
+    door::{Door, Namespace},
     mirror::{Lost, Mirrors},
     table::Table,
+    tally::Answers,
+    upstream::Upstreams,
 };
-use crate::requests::Action;
-use heard::{Heard, Piece, Progress};
+use connections::{Connections, Followed};
+use heard::{Heard, Progress, Waiting};
+use pace::Pace;
+use reader::Reader;
 
 /// Takes a piece of what was tapped.
 pub type Take<'a> = dyn FnMut(TapHead, &[u8]) + 'a;
@@ -44,104 +50,198 @@ pub type Source = Box<dyn FnMut(&mut Take<'_>) -> bool + Send>;
 
 /// How often the tap is looked at.
 const EVERY: Duration = Duration::from_millis(2);
-/// How many pieces are taken at once, before others of this thread have their turn.
+/// How many pieces are taken at once, before those that read them have their turn; and while others want the processors.
 const AT_ONCE: usize = 4_096;
-/// How many connections are followed.
-const CONNECTIONS_MAX: usize = 16_384;
-/// How long a connection that says nothing is remembered.
-const IDLE_MAX: Duration = Duration::from_mins(1);
-/// How many pieces of a connection may wait.
+const AT_ONCE_PRESSED: usize = 64;
+/// How many pieces may wait for those that read them, of all connections together.
 const WAITING_MAX: usize = 256;
-/// The longest body that is copied.
-const BODY_MAX: usize = 64 * 1024;
+/// How often connections that say nothing are forgotten.
+const AGE_EVERY: Duration = Duration::from_mins(1);
+/// How often connections to mirrors that are idle are let go of, and answers are handed over.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
 
-/// Follows the connections of routes that are tapped.
-pub(super) struct Replay {
-    source: Source,
-    mirrors: Arc<Mirrors>,
-    splits: BTreeSet<SplitId>,
-    connections: HashMap<u64, Followed>,
+/// What is copied.
+pub(super) struct Tapped {
+    /// The routes.
+    pub(super) splits: BTreeSet<SplitId>,
+    /// Whose requests: cookies of namespaces, and the way into them.
+    pub(super) pods: Vec<(u64, Namespace)>,
+    /// The rules.
+    pub(super) table: Arc<Table>,
 }
 
-/// One connection.
-struct Followed {
-    progress: Progress,
-    pieces: Option<Sender<Bytes>>,
-    heard: Instant,
+/// Whoever makes the copies. Dropped, it ends.
+pub(super) struct Copier {
+    orders: UnboundedSender<Tapped>,
+}
+
+impl Copier {
+    /// Starts its thread, with nothing to copy. What is answered to copies is handed over to `answered`.
+    pub(super) fn start(
+        source: Source,
+        door: Door,
+        mirrors: Arc<Mirrors>,
+        answered: UnboundedSender<Answers>,
+    ) -> io::Result<Self> {
+        let (orders, wanted) = unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let replay = Replay {
+            source,
+            door,
+            mirrors,
+            answered,
+            orders: wanted,
+            room: Arc::new(Semaphore::new(WAITING_MAX)),
+            table: watch::Sender::default(),
+            splits: BTreeSet::new(),
+            pods: BTreeMap::new(),
+            connections: Connections::default(),
+            aged: Instant::now(),
+            tidied: Instant::now(),
+        };
+        let run = move || {
+            if let Err(error) = idle::yield_to_others() {
+                tracing::warn!(%error, "copies of requests compete with live traffic for processors");
+            }
+            runtime.block_on(replay.run());
+        };
+        thread::Builder::new()
+            .name("steer-copies".to_owned())
+            .spawn(run)?;
+        Ok(Self { orders })
+    }
+
+    /// Copies this from now on.
+    pub(super) fn follow(&self, tapped: Tapped) {
+        // The thread ends only with this.
+        let _ended = self.orders.send(tapped);
+    }
+}
+
+/// Follows the connections of routes that are tapped.
+struct Replay {
+    source: Source,
+    door: Door,
+    mirrors: Arc<Mirrors>,
+    answered: UnboundedSender<Answers>,
+    orders: UnboundedReceiver<Tapped>,
+    /// Of pieces that wait.
+    room: Arc<Semaphore>,
+    table: watch::Sender<Arc<Table>>,
+    splits: BTreeSet<SplitId>,
+    pods: BTreeMap<u64, Arc<Upstreams>>,
+    connections: Connections,
+    aged: Instant,
+    tidied: Instant,
 }
 
 impl Replay {
-    pub(super) fn new(source: Source, mirrors: Arc<Mirrors>) -> Self {
-        Self {
-            source,
-            mirrors,
-            splits: BTreeSet::new(),
-            connections: HashMap::new(),
+    async fn run(mut self) {
+        let mut pace = Pace::of_this_thread();
+        loop {
+            let pause = pace.pause();
+            let rest = if self.splits.is_empty() {
+                TIDY_EVERY
+            } else {
+                EVERY.max(pause)
+            };
+            tokio::select! {
+                biased;
+                next = self.orders.recv() => match next {
+                    Some(tapped) => self.follow(tapped),
+                    None => return,
+                },
+                () = sleep(rest) => {}
+            }
+            self.read(if pause.is_zero() {
+                AT_ONCE
+            } else {
+                AT_ONCE_PRESSED
+            });
+            if self.tidied.elapsed() >= TIDY_EVERY {
+                self.tidy();
+            }
         }
     }
 
-    /// Follows the connections of these routes.
-    pub(super) fn follow(&mut self, routes: &BTreeMap<SplitId, Served>) {
-        let tapped = routes.iter().filter(|(_, served)| served.tapped);
-        self.splits = tapped.map(|(&split, _)| split).collect();
+    fn follow(&mut self, tapped: Tapped) {
+        let Tapped {
+            splits,
+            pods,
+            table,
+        } = tapped;
+        self.splits = splits;
         if self.splits.is_empty() {
             self.connections.clear();
         }
+        self.table.send_replace(table);
+        let mut before = std::mem::take(&mut self.pods);
+        self.pods = pods
+            .into_iter()
+            .map(|(cookie, namespace)| {
+                let known = before.remove(&cookie);
+                let new = || Arc::new(Upstreams::new(self.door.clone(), namespace).of(cookie));
+                (cookie, known.unwrap_or_else(new))
+            })
+            .collect();
     }
 
-    /// How long to wait for more; none if nothing is tapped.
-    pub(super) fn rest(&self) -> Option<Duration> {
-        (!self.splits.is_empty()).then_some(EVERY)
-    }
-
-    /// Reads what was handed over meanwhile.
-    pub(super) fn read(
-        &mut self,
-        pods: &BTreeMap<u64, Arc<Pod>>,
-        table: &watch::Sender<Arc<Table>>,
-    ) {
-        for _ in 0..AT_ONCE {
+    /// Reads what was handed over meanwhile. What there is no room for stays where it is.
+    fn read(&mut self, at_once: usize) {
+        for _ in 0..at_once {
+            // Each piece that waits may begin a copy.
+            let waiting = WAITING_MAX - self.room.available_permits();
+            if self.mirrors.free() <= waiting {
+                return;
+            }
+            let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
+                return;
+            };
             let mut next = None;
             if !(self.source)(&mut |head, bytes| next = Some((head, Bytes::copy_from_slice(bytes))))
             {
                 return;
             }
             let Some((head, bytes)) = next else { return };
-            if let Some(pod) = pods.get(&head.client)
+            if !self.splits.contains(&head.split) || !self.pods.contains_key(&head.client) {
+                // An order that came before it may still wait.
+                self.catch_up();
+            }
+            if let Some(pod) = self.pods.get(&head.client)
                 && self.splits.contains(&head.split)
             {
-                self.take(&head, bytes, pod, table);
+                let pod = Arc::clone(pod);
+                self.take(&head, Waiting { bytes, room }, pod);
             }
         }
     }
 
-    /// Forgets connections that have said nothing for long.
-    pub(super) fn tidy(&mut self) {
-        self.connections
-            .retain(|_, found| found.heard.elapsed() < IDLE_MAX);
+    fn catch_up(&mut self) {
+        // That nobody sends any more is seen by whoever waits for it.
+        while let Ok(tapped) = self.orders.try_recv() {
+            self.follow(tapped);
+        }
     }
 
-    fn take(
-        &mut self,
-        head: &TapHead,
-        bytes: Bytes,
-        pod: &Arc<Pod>,
-        table: &watch::Sender<Arc<Table>>,
-    ) {
-        if !self.connections.contains_key(&head.socket) && self.connections.len() >= CONNECTIONS_MAX
-        {
-            self.mirrors.lose(Lost::Busy);
-            return;
+    fn tidy(&mut self) {
+        self.tidied = Instant::now();
+        if self.aged.elapsed() >= AGE_EVERY {
+            self.aged = Instant::now();
+            self.connections.age();
         }
-        let found = self
-            .connections
-            .entry(head.socket)
-            .or_insert_with(|| Followed {
-                progress: Progress::default(),
-                pieces: None,
-                heard: Instant::now(),
-            });
-        found.heard = Instant::now();
+        self.pods.values().for_each(|pod| pod.tidy());
+        let answers = self.mirrors.tally.take();
+        if !answers.is_empty() {
+            // The proxy may have ended.
+            let _ended = self.answered.send(answers);
+        }
+    }
+
+    fn take(&mut self, head: &TapHead, waiting: Waiting, upstreams: Arc<Upstreams>) {
+        let Waiting { bytes, room } = waiting;
+        let found = self.connections.speaks(head.socket);
         match found.progress.take(head.seq, bytes) {
             Heard::Nothing => {}
             Heard::Other => {
@@ -150,20 +250,22 @@ impl Replay {
             }
             Heard::Missing => found.pieces = None,
             Heard::Begins(bytes) => {
+                let piece = Waiting { bytes, room };
                 // What is left of a request before it ends here, as one that is cut.
                 let (pieces, wanted) = channel(WAITING_MAX);
                 let reader = Reader {
                     split: head.split,
-                    pod: Arc::clone(pod),
-                    table: table.subscribe(),
+                    upstreams,
+                    table: self.table.subscribe(),
                     mirrors: Arc::clone(&self.mirrors),
                 };
                 tokio::spawn(reader.read(wanted));
-                found.send(pieces, bytes, &self.mirrors);
+                found.send(pieces, piece, &self.mirrors);
             }
             Heard::Goes(bytes) => {
+                let piece = Waiting { bytes, room };
                 if let Some(pieces) = found.pieces.take() {
-                    found.send(pieces, bytes, &self.mirrors);
+                    found.send(pieces, piece, &self.mirrors);
                 }
             }
         }
@@ -171,8 +273,8 @@ impl Replay {
 }
 
 impl Followed {
-    fn send(&mut self, pieces: Sender<Bytes>, bytes: Bytes, mirrors: &Mirrors) {
-        match pieces.try_send(bytes) {
+    fn send(&mut self, pieces: Sender<Waiting>, piece: Waiting, mirrors: &Mirrors) {
+        match pieces.try_send(piece) {
             Ok(()) => self.pieces = Some(pieces),
             Err(TrySendError::Full(_)) => {
                 mirrors.lose(Lost::Busy);
@@ -181,72 +283,5 @@ impl Followed {
             // Nothing of it is copied any more: it was no request, or one too many.
             Err(TrySendError::Closed(_)) => self.progress = Progress::Deaf,
         }
-    }
-}
-
-/// Reads the requests of one connection.
-struct Reader {
-    split: SplitId,
-    pod: Arc<Pod>,
-    table: watch::Receiver<Arc<Table>>,
-    mirrors: Arc<Mirrors>,
-}
-
-impl Reader {
-    async fn read(self, pieces: Receiver<Bytes>) {
-        let stream = TokioIo::new(Piece::new(pieces));
-        let copied = service_fn(|request| self.copied(request));
-        let connection = http1::Builder::new().serve_connection(stream, copied);
-        if let Err(error) = connection.await {
-            // Its body has been counted, if it had come that far.
-            tracing::trace!(%error, "what was tapped is no request");
-        }
-    }
-
-    /// What is answered goes nowhere; a connection that is closed by it is not read any further.
-    async fn copied(
-        &self,
-        request: Request<Incoming>,
-    ) -> Result<Response<Empty<Bytes>>, Infallible> {
-        let mut answer = Response::new(Empty::new());
-        if !self.copy(request).await {
-            let close = http::HeaderValue::from_static("close");
-            answer.headers_mut().insert(CONNECTION, close);
-        }
-        Ok(answer)
-    }
-
-    /// Copies a request; false if nothing that follows can be copied.
-    async fn copy(&self, request: Request<Incoming>) -> bool {
-        let (mut parts, body) = request.into_parts();
-        // What becomes of another protocol cannot be copied.
-        let leaves = parts.headers.contains_key(UPGRADE);
-        if headers::hop(&mut parts.headers) || leaves || parts.method == Method::CONNECT {
-            self.mirrors.lose(Lost::OtherProtocol);
-            return false;
-        }
-        let body = match Limited::new(body, BODY_MAX).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
-                self.mirrors.lose(Lost::TooLong);
-                return false;
-            }
-            Err(_) => {
-                self.mirrors.lose(Lost::Cut);
-                return false;
-            }
-        };
-        let known = self.table.borrow().route(self.split);
-        let Some(known) = known else { return false };
-        for (rule, tickets) in known.ready.rules() {
-            if let Action::Forward(forward) = &rule.action {
-                let copies = forward.mirrored(tickets.mirror());
-                let upstreams = &self.pod.upstreams;
-                let template = Request::from_parts(parts, ());
-                self.mirrors.repeat(upstreams, &template, copies, &body);
-                break;
-            }
-        }
-        true
     }
 }

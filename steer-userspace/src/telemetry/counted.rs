@@ -346,8 +346,15 @@ impl Counted {
         answered
     }
 
-    /// A copy of a request was answered: who is copied to knows, who was copied does not.
-    pub fn copied(&mut self, client: u64, to: SocketAddr, protocol: Protocol, code: u16) {
+    /// Copies of requests were answered, so many alike: who is copied to knows, who was copied does not.
+    pub fn copied(
+        &mut self,
+        client: u64,
+        to: SocketAddr,
+        protocol: Protocol,
+        code: u16,
+        times: u64,
+    ) {
         let directory = &self.directory;
         let edge = Edge {
             reporter: Reporter::Destination,
@@ -364,8 +371,8 @@ impl Counted {
         // How long it took is nobody's concern.
         let placed = self.request_place(edge, asked);
         let found = self.store.requests_at(placed.slot);
-        found.duration.add(0.0);
-        found.copies += 1;
+        found.duration.add_many(0.0, times);
+        found.copies += times;
     }
 
     /// Whether a pod of this node has an address.

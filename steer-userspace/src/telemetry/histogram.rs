@@ -41,12 +41,19 @@ impl Histogram {
 
     /// Counts one.
     pub fn add(&mut self, value: f64) {
+        self.add_many(value, 1);
+    }
+
+    /// Counts so many alike.
+    pub fn add_many(&mut self, value: f64, times: u64) {
         let index = self.bounds.partition_point(|&bound| bound < value);
         if let Some(count) = self.counts.get_mut(index) {
-            *count += 1;
+            *count += times;
         }
-        self.count += 1;
-        self.sum += value;
+        self.count += times;
+        #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+        let times = times as f64;
+        self.sum += value * times;
     }
 
     /// Upper bounds, and how many are above the one before. What is above the last is in the count.

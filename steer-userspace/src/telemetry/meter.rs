@@ -30,9 +30,9 @@ impl Meter {
         self.counted().request(outcome, amount);
     }
 
-    /// A copy of a request of a pod, by the cookie of its namespace, was answered.
-    pub fn copied(&self, client: u64, to: SocketAddr, protocol: Protocol, code: u16) {
-        self.counted().copied(client, to, protocol, code);
+    /// Copies of requests of a pod, by the cookie of its namespace, were answered, so many alike.
+    pub fn copied(&self, client: u64, to: SocketAddr, protocol: Protocol, code: u16, times: u64) {
+        self.counted().copied(client, to, protocol, code, times);
     }
 
     /// Whether a pod of this node has an address.

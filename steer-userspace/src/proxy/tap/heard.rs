@@ -10,7 +10,7 @@ use bytes::{Buf as _, Bytes};
 use steer_common::parse::requests::METHODS;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::mpsc::Receiver,
+    sync::{OwnedSemaphorePermit, mpsc::Receiver},
 };
 
 /// How HTTP/2 begins (RFC 9113, 3.4).
@@ -91,14 +91,20 @@ fn length(bytes: &Bytes) -> u32 {
     u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }
 
+/// A piece that waits to be read, and the room that it takes meanwhile.
+pub(super) struct Waiting {
+    pub(super) bytes: Bytes,
+    pub(super) room: OwnedSemaphorePermit,
+}
+
 /// Pieces, as a connection that they are read from. What is written to it goes nowhere.
 pub(super) struct Piece {
-    wanted: Receiver<Bytes>,
+    wanted: Receiver<Waiting>,
     rest: Bytes,
 }
 
 impl Piece {
-    pub(super) fn new(wanted: Receiver<Bytes>) -> Self {
+    pub(super) fn new(wanted: Receiver<Waiting>) -> Self {
         Self {
             wanted,
             rest: Bytes::new(),
@@ -114,7 +120,7 @@ impl AsyncRead for Piece {
     ) -> Poll<io::Result<()>> {
         if self.rest.is_empty() {
             match ready!(self.wanted.poll_recv(context)) {
-                Some(bytes) => self.rest = bytes,
+                Some(piece) => self.rest = piece.bytes,
                 None => return Poll::Ready(Ok(())),
             }
         }

@@ -1,4 +1,5 @@
 use super::{
+    super::Mirrored,
     ground::{Ground, nobody},
     mirror::{listener, mirrored, until},
 };
@@ -41,6 +42,24 @@ async fn the_share_is_exact() {
     }
     until(|| heard.lock().unwrap().len() == 20).await;
     until(|| ground.mirrored().answered == 20).await;
+}
+
+/// Connections are followed for a while, and there may be any number of them after one another.
+#[tokio::test]
+async fn of_many_connections_all_are_copied() {
+    let (v2, heard) = listener().await;
+    let ground = Ground::tapped(mirrored(10.0), &[("v1", &[nobody()]), ("v2", &[v2])]);
+    for socket in 0..5_000 {
+        ground.sends(socket, 0, HEAD.as_bytes());
+    }
+    // The first one was forgotten meanwhile; it goes on.
+    for request in 1..=10 {
+        ground.sends(0, request * length(HEAD.as_bytes()), HEAD.as_bytes());
+    }
+    until(|| ground.mirrored().answered == 501).await;
+    assert_eq!(heard.lock().unwrap().len(), 501);
+    let Mirrored { busy, cut, .. } = ground.mirrored();
+    assert_eq!((busy, cut), (0, 0));
 }
 
 #[tokio::test]

@@ -454,7 +454,7 @@ fn a_request_that_no_rule_takes_is_of_the_service_that_was_dialled() {
 fn only_who_was_copied_to_knows_of_a_copy() {
     let (mut counted, _) = shop(100, &local());
     let to = "10.0.0.2:8080".parse().unwrap();
-    counted.copied(1, to, Protocol::Http, 200);
+    counted.copied(1, to, Protocol::Http, 200, 1);
     let (edge, ..) = counted.store().requests().next().unwrap();
     assert_eq!(edge.reporter, Reporter::Destination);
     assert_eq!(

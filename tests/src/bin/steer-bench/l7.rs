@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use steer_tests::{
     agent::Agent,
     lab::{HostSpec, Lab},
@@ -19,6 +19,7 @@ use crate::{
     envoy::{Envoy, Listener},
     haproxy,
     report::{Report, quartiles, say},
+    tap,
     throughput::zigzag,
     web::{self, Load},
 };
@@ -32,23 +33,23 @@ const COHORT: (&str, &str) = ("x-istio-cohort", "internal");
 const BEGUN_MAX: Duration = Duration::from_secs(10);
 
 /// The clients, and what each dials. The first two are what the others are compared with.
-const DIRECT: &str = "direct";
-const AGAIN: &str = "direct-again";
+pub(crate) const DIRECT: &str = "direct";
+pub(crate) const AGAIN: &str = "direct-again";
 pub(crate) const HEADER: &str = "steer-header";
-const MIRROR: &str = "steer-mirror";
+pub(crate) const MIRROR: &str = "steer-mirror";
 const ENVOY: &str = "envoy";
 const HAPROXY: &str = "haproxy";
 const CLIENTS: [&str; 6] = [DIRECT, AGAIN, HEADER, MIRROR, ENVOY, HAPROXY];
 
 /// A kind of load.
-struct Kind {
-    name: &'static str,
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
     /// Each connection ends after one request.
     close: bool,
     connections: u32,
     path: &'static str,
     /// Whether it is only looked at in a full run.
-    full: bool,
+    pub(crate) full: bool,
 }
 
 impl Kind {
@@ -63,7 +64,7 @@ impl Kind {
     }
 }
 
-const KINDS: [Kind; 7] = [
+pub(crate) const KINDS: [Kind; 7] = [
     Kind {
         full: false,
         ..Kind::of("keepalive", false, 32)
@@ -95,30 +96,21 @@ pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
         .hosts([server(1), server(2)])
         .hosts(clients)
         .build()?;
-    let mut servers = Vec::new();
-    for version in ["v1", "v2"] {
-        let pod = lab.pod(version)?;
-        web::serve(pod, PORT)?;
-        servers.push(SocketAddr::new(pod.v4()?, PORT));
-    }
-    let [first, second] = servers.as_slice() else {
-        bail!("two servers");
-    };
-    lab.configure("cluster.yaml", &configuration(*first, *second))?;
+    let (first, second) = serve(&lab)?;
     let agent = lab.agent()?;
-    let targets = targets(*second);
+    let targets = targets(second);
     await_hand_over(&lab, targets[HEADER])?;
     let listener = Listener::Cohorts {
         port: PROXY,
         header: COHORT,
-        to: *second,
-        rest: *first,
+        to: second,
+        rest: first,
     };
     let envoy = Envoy::start(lab.pod("envoy")?, &[listener]);
     if let Err(reason) = &envoy {
         say(&format!("no Envoy: {reason:#}"));
     }
-    let other = haproxy::start(lab.pod(HAPROXY)?, PROXY, COHORT, *second, *first);
+    let other = haproxy::start(lab.pod(HAPROXY)?, PROXY, COHORT, second, first);
     if let Err(reason) = &other {
         say(&format!("no HAProxy: {reason:#}"));
     }
@@ -132,7 +124,9 @@ pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
     for kind in KINDS.iter().filter(|kind| full || !kind.full) {
         let ratios = compare(&lab, &ways, kind, rounds)?;
         tell(report, kind.name, &ratios);
+        tap::tell(report, kind.name, &ratios);
     }
+    tap::shares(&lab, &targets, report)?;
     report.figure(
         "l7.agent_rss_mb",
         crate::agent::memory(&agent, crate::agent::NOW)?,
@@ -153,10 +147,6 @@ fn tell(report: &mut Report, kind: &str, ratios: &BTreeMap<&str, Vec<f64>>) {
     let median = |name: &str| ratios.get(name).map(|found| quartiles(found)[1]);
     let direct = median(HEADER).unwrap_or_default();
     report.figure(&format!("l7.header_ratio_to_direct.{kind}"), direct);
-    report.figure(
-        &format!("l7.tap_ratio_to_direct.{kind}"),
-        median(MIRROR).unwrap_or_default(),
-    );
     let name = format!("l7.header_ratio_to_envoy.{kind}");
     match ratio(ratios, ENVOY) {
         Some(ratio) => report.at_least(&name, ratio, 1.5),
@@ -174,6 +164,20 @@ fn ratio(ratios: &BTreeMap<&str, Vec<f64>>, other: &str) -> Option<f64> {
     let pairs = ratios.get(HEADER)?.iter().zip(ratios.get(other)?);
     let each: Vec<f64> = pairs.map(|(steer, other)| steer / other).collect();
     Some(quartiles(&each)[1])
+}
+
+/// Starts the servers of both versions. The first one gets nothing but copies under load, and stands for a
+/// pod of another node.
+pub(crate) fn serve(lab: &Lab) -> Result<(SocketAddr, SocketAddr)> {
+    let (first, second) = (lab.pod(tap::COPIED)?, lab.pod("v2")?);
+    web::serve_elsewhere(first, PORT)?;
+    web::serve(second, PORT)?;
+    let servers = (
+        SocketAddr::new(first.v4()?, PORT),
+        SocketAddr::new(second.v4()?, PORT),
+    );
+    lab.configure("cluster.yaml", &configuration(servers.0, servers.1))?;
+    Ok(servers)
 }
 
 pub(crate) fn targets(second: SocketAddr) -> BTreeMap<&'static str, SocketAddr> {
@@ -255,7 +259,7 @@ pub(crate) fn await_hand_over(lab: &Lab, service: SocketAddr) -> Result<()> {
 }
 
 /// Loads the ways in turn; the rates as ratios to direct, by client.
-fn compare<'a>(
+pub(crate) fn compare<'a>(
     lab: &Lab,
     ways: &[(&'a str, SocketAddr)],
     kind: &Kind,
@@ -277,6 +281,9 @@ fn compare<'a>(
             };
             let pod: &Pod = lab.pod(name)?;
             rates.insert(name, load.run(pod)?);
+            if name == MIRROR {
+                tap::settle(lab)?;
+            }
         }
         let direct = rates.get(DIRECT).context("a direct way")?;
         let again = rates.get(AGAIN).context("a second direct way")?;

@@ -30,6 +30,7 @@ mod requests;
 mod rules;
 mod split;
 mod supervise;
+mod tap;
 mod telemetry;
 mod throughput;
 mod web;
@@ -76,6 +77,8 @@ enum Bench {
     L7,
     /// Whether requests that are looked at are all answered, rightly and whole
     Requests,
+    /// Of that, what a mirror costs, and how much is copied
+    Tap,
     /// What clients get of weights that keep their connections, and what counting requests costs
     Auto,
     /// Requests a second from outside, at ports of the node
@@ -120,6 +123,7 @@ fn measure(args: &Args) -> Result<()> {
         Bench::Egress => egress::run(args.full, &mut report)?,
         Bench::L7 => l7::run(args.full, &mut report)?,
         Bench::Requests => requests::run(args.full, &mut report)?,
+        Bench::Tap => tap::run(args.full, &mut report)?,
         Bench::Auto => auto::run(args.full, &mut report)?,
         Bench::Gateway => gateway::run(args.full, &mut report)?,
         Bench::Cluster => churn::run(args.full, &mut report)?,

@@ -89,7 +89,7 @@ struct Noted {
     protocol: Protocol,
     is_head: bool,
     /// What only a line says.
-    words: Option<Words>,
+    words: Option<Box<Words>>,
     dialled: SocketAddr,
     received: Passed,
     sent: Passed,
@@ -193,7 +193,7 @@ impl Logs {
             began: Instant::now(),
             protocol: Protocol::of(request.headers()),
             is_head: request.method() == Method::HEAD,
-            words: has_line.then(|| words(&client, request, asked, from)),
+            words: has_line.then(|| Box::new(words(&client, request, asked, from))),
             client,
             dialled: asked.dialled,
             received: Passed::default(),
@@ -503,7 +503,7 @@ impl Drop for Noted {
         let Some(words) = self.words.take() else {
             return;
         };
-        let entry = self.entry(words, &mut found, flags, details);
+        let entry = self.entry(*words, &mut found, flags, details);
         if self.client.logs {
             logs.writer.hand_over(logs.format.line(&entry));
         }

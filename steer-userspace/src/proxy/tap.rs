@@ -155,10 +155,10 @@ impl Replay {
                 },
                 () = sleep(rest) => {}
             }
-            self.read(if pause.is_zero() {
-                AT_ONCE
-            } else {
+            self.read(if pace.is_pressed() {
                 AT_ONCE_PRESSED
+            } else {
+                AT_ONCE
             });
             if self.tidied.elapsed() >= TIDY_EVERY {
                 self.tidy();

@@ -1,137 +1,216 @@
-//! How long copies leave the processors alone.
+//! How much of a processor copies may have: some of what nobody else wants.
 //!
 //! `SCHED_IDLE` is a rule among the threads of one group. Where live traffic is in other groups (cgroups with weights of a
 //! processor; sessions, with autogroup), the scheduler gives each group its share, whoever is in it. So the thread looks
-//! at how long the scheduler made it wait: where that is long, others want the processors, and it stays away for a while.
+//! at how long the node's processors had nothing to do, and keeps to less where that was hardly ever.
 
-use std::{fs::File, os::unix::fs::FileExt as _, str, time::Duration};
+use std::{
+    fs::File,
+    os::unix::fs::FileExt as _,
+    str,
+    time::{Duration, Instant},
+};
 
-/// Others want the processors if this thread waited for so long since it last looked, and for half as long as it ran.
-const WAITED_MIN: Duration = Duration::from_millis(1);
-/// The shortest and the longest pause. In the longest, the ring fills with some ten thousand small requests.
-const PAUSE_MIN: Duration = Duration::from_millis(8);
+/// How often the processors are looked at. The kernel counts in hundredths of a second.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Where less of their time was idle, copies have less; where more was, more.
+const SCARCE: f64 = 0.08;
+const PLENTY: f64 = 0.14;
+/// The least and the most of one processor that copies may have.
+const LEAST: f64 = 0.01;
+const MOST: f64 = 1.0;
+/// How fast that falls, and grows.
+const LESS: f64 = 0.25;
+const MORE: f64 = 1.5;
+/// The longest pause. Meanwhile the ring fills with some ten thousand small requests.
 const PAUSE_MAX: Duration = Duration::from_millis(128);
 
-/// What the scheduler says of this thread.
-#[derive(Clone, Copy, Default)]
-struct Times {
-    ran: Duration,
-    waited: Duration,
+/// What the kernel says of all processors, in its own unit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Processors {
+    idle: u64,
+    all: u64,
 }
 
 /// The pauses of the thread that made it.
 pub(super) struct Pace {
     /// None where the kernel keeps no such account: then there are no pauses.
-    account: Option<File>,
-    before: Times,
-    pause: Duration,
+    account: Option<Account>,
+    may_have: f64,
+    /// When this look began, and what had been by then.
+    since: Instant,
+    ran: Duration,
+    processors: Processors,
+}
+
+struct Account {
+    thread: File,
+    processors: File,
 }
 
 impl Pace {
     /// That of this thread.
     pub(super) fn of_this_thread() -> Self {
-        let account = File::open("/proc/thread-self/schedstat").ok();
         let mut this = Self {
-            account,
-            before: Times::default(),
-            pause: Duration::ZERO,
+            account: Account::open(),
+            may_have: MOST,
+            since: Instant::now(),
+            ran: Duration::ZERO,
+            processors: Processors::default(),
         };
-        this.before = this.times().unwrap_or_default();
+        this.begin();
         this
+    }
+
+    /// Whether others want the processors.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.may_have < MOST
     }
 
     /// How long to stay away now.
     pub(super) fn pause(&mut self) -> Duration {
-        if let Some(now) = self.times() {
-            let since = Times {
-                ran: now.ran.saturating_sub(self.before.ran),
-                waited: now.waited.saturating_sub(self.before.waited),
-            };
-            self.before = now;
-            self.pause = next(self.pause, since);
+        let Some(account) = &self.account else {
+            return Duration::ZERO;
+        };
+        let took = self.since.elapsed();
+        let ran = account.ran().unwrap_or_default().saturating_sub(self.ran);
+        let pause = owed(ran, took, self.may_have);
+        if took + pause >= LOOK_EVERY {
+            let now = account.processors().unwrap_or_default();
+            self.may_have = next(self.may_have, self.processors, now);
+            self.begin();
         }
-        self.pause
+        pause
     }
 
-    fn times(&self) -> Option<Times> {
-        let mut text = [0; 64];
-        let length = self.account.as_ref()?.read_at(&mut text, 0).ok()?;
-        read(str::from_utf8(text.get(..length)?).ok()?)
+    fn begin(&mut self) {
+        let Some(account) = &self.account else { return };
+        self.since = Instant::now();
+        self.ran = account.ran().unwrap_or_default();
+        self.processors = account.processors().unwrap_or_default();
     }
+}
+
+/// For how long a thread that ran for so long has to stay away, if it may have that much of a processor.
+fn owed(ran: Duration, took: Duration, may_have: f64) -> Duration {
+    ran.div_f64(may_have).saturating_sub(took).min(PAUSE_MAX)
+}
+
+/// How much it may have from now on.
+fn next(may_have: f64, before: Processors, now: Processors) -> f64 {
+    let all = now.all.saturating_sub(before.all);
+    if all == 0 {
+        return may_have;
+    }
+    let idle = precise(now.idle.saturating_sub(before.idle)) / precise(all);
+    if idle < SCARCE {
+        (may_have * LESS).max(LEAST)
+    } else if idle > PLENTY {
+        (may_have * MORE).min(MOST)
+    } else {
+        may_have
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "ticks of a moment are few")]
+fn precise(ticks: u64) -> f64 {
+    ticks as f64
+}
+
+impl Account {
+    fn open() -> Option<Self> {
+        Some(Self {
+            thread: File::open("/proc/thread-self/schedstat").ok()?,
+            processors: File::open("/proc/stat").ok()?,
+        })
+    }
+
+    fn ran(&self) -> Option<Duration> {
+        let mut text = [0; 64];
+        ran(start(&self.thread, &mut text)?)
+    }
+
+    fn processors(&self) -> Option<Processors> {
+        let mut text = [0; 256];
+        processors(start(&self.processors, &mut text)?)
+    }
+}
+
+/// The first bytes of a file.
+fn start<'t>(file: &File, text: &'t mut [u8]) -> Option<&'t str> {
+    let length = file.read_at(text, 0).ok()?;
+    str::from_utf8(text.get(..length)?).ok()
 }
 
 /// `RAN WAITED SLICES`, in nanoseconds (Documentation/scheduler/sched-stats.rst).
-fn read(text: &str) -> Option<Times> {
-    let mut words = text.split_ascii_whitespace();
-    let mut time = || Some(Duration::from_nanos(words.next()?.parse().ok()?));
-    Some(Times {
-        ran: time()?,
-        waited: time()?,
-    })
+fn ran(text: &str) -> Option<Duration> {
+    let first = text.split_ascii_whitespace().next()?;
+    Some(Duration::from_nanos(first.parse().ok()?))
 }
 
-/// The pause after one. It grows fast, and is given up slowly: a thread that has stayed away finds processors free.
-fn next(pause: Duration, since: Times) -> Duration {
-    if since.waited >= WAITED_MIN && since.waited > since.ran / 2 {
-        return (pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
-    }
-    let less = pause / 2;
-    if less < PAUSE_MIN {
-        return Duration::ZERO;
-    }
-    less
+/// `cpu USER NICE SYSTEM IDLE IOWAIT IRQ SOFTIRQ STEAL ...` (`proc_stat(5)`): what comes after it is in these already.
+fn processors(text: &str) -> Option<Processors> {
+    let line = text.lines().next()?.strip_prefix("cpu ")?;
+    let words = line.split_ascii_whitespace().take(8);
+    let ticks: Vec<u64> = words.map(str::parse).collect::<Result<_, _>>().ok()?;
+    Some(Processors {
+        idle: ticks.get(3)? + ticks.get(4)?,
+        all: ticks.iter().sum(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const fn times(ran_ms: u64, waited_ms: u64) -> Times {
-        Times {
-            ran: Duration::from_millis(ran_ms),
-            waited: Duration::from_millis(waited_ms),
+    const fn of(idle: u64, all: u64) -> Processors {
+        Processors { idle, all }
+    }
+
+    /// As often as that share of the processors is idle.
+    fn after(times: u32, mut may_have: f64, idle: u64) -> f64 {
+        for _ in 0..times {
+            may_have = next(may_have, of(50, 1_000), of(50 + idle, 1_100));
         }
+        may_have
     }
 
     #[test]
-    fn who_waits_stays_away_for_longer_each_time_up_to_a_limit() {
-        let mut pause = Duration::ZERO;
-        let pauses = [8, 16, 32, 64, 128, 128].map(|wanted| {
-            pause = next(pause, times(1, 2));
-            (pause.as_millis(), wanted)
-        });
-        assert!(
-            pauses.iter().all(|(got, wanted)| got == wanted),
-            "{pauses:?}"
-        );
-        let pauses = [64, 32, 16, 8, 0, 0].map(|wanted| {
-            pause = next(pause, times(2, 0));
-            (pause.as_millis(), wanted)
-        });
-        assert!(
-            pauses.iter().all(|(got, wanted)| got == wanted),
-            "{pauses:?}"
-        );
+    fn copies_give_way_within_a_fifth_of_a_second() {
+        assert!((after(4, MOST, 3) - LEAST).abs() < 1e-9);
+        assert!((after(1, LEAST, 3) - LEAST).abs() < 1e-9);
     }
 
     #[test]
-    fn who_hardly_waits_does_not() {
-        // Much work and a little waiting; hardly anything of both.
-        for since in [times(10, 4), times(0, 0)] {
-            assert_eq!(next(Duration::ZERO, since), Duration::ZERO);
-        }
+    fn they_take_what_is_idle_and_leave_a_rest() {
+        assert!((after(12, LEAST, 40) - MOST).abs() < 1e-9);
+        assert!((after(12, 0.5, 11) - 0.5).abs() < 1e-9);
+        // No tick has passed.
+        assert!((next(0.3, of(5, 10), of(5, 10)) - 0.3).abs() < 1e-9);
     }
 
     #[test]
-    fn the_kernel_keeps_an_account_of_this_thread() {
-        let found = read("61000000 2000000 37\n").unwrap();
+    fn pauses_make_up_for_what_was_run() {
+        let ms = Duration::from_millis;
+        assert_eq!(owed(ms(2), ms(20), 0.1), ms(0));
+        assert_eq!(owed(ms(2), ms(5), 0.1), ms(15));
+        assert_eq!(owed(ms(9), ms(9), MOST), ms(0));
+        assert_eq!(owed(ms(9), ms(9), LEAST), PAUSE_MAX);
+    }
+
+    #[test]
+    fn the_kernel_keeps_accounts() {
         assert_eq!(
-            (found.ran, found.waited),
-            (times(61, 2).ran, times(61, 2).waited)
+            ran("61000000 2000000 37\n").unwrap(),
+            Duration::from_millis(61)
         );
-        let pace = Pace::of_this_thread();
-        let begun = std::time::Instant::now();
+        let line = "cpu  10 1 20 400 5 0 7 3 9 0\ncpu0 1 1\n";
+        assert_eq!(processors(line).unwrap(), of(405, 446));
+        assert_eq!(processors("intr 7"), None);
+        let account = Account::open().unwrap();
+        let (before, begun) = (account.ran().unwrap(), Instant::now());
         while begun.elapsed() < Duration::from_millis(20) {}
-        assert!(pace.times().unwrap().ran > pace.before.ran);
+        assert!(account.ran().unwrap() > before);
+        assert!(account.processors().unwrap().all > 0);
     }
 }

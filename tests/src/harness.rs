@@ -26,8 +26,26 @@ pub enum Pace {
 
 /// A test that raises labs.
 pub fn test(name: &str, run: fn() -> Result<()>) -> Trial {
+    requiring(need::check, name, run)
+}
+
+/// One that needs a tool as well.
+pub fn test_with(tool: &'static str, name: &str, run: fn() -> Result<()>) -> Trial {
+    requiring(
+        move || need::check().and_then(|()| need::find(tool).map(drop)),
+        name,
+        run,
+    )
+}
+
+/// One that is ignored where something is missing, with what; or fails, if nothing may be skipped.
+pub fn requiring(
+    check: impl Fn() -> Result<()> + Send + 'static,
+    name: &str,
+    run: fn() -> Result<()>,
+) -> Trial {
     Trial::ignorable_test(name, move || {
-        if let Err(missing) = need::check() {
+        if let Err(missing) = check() {
             return if need::no_skip() {
                 Err(Failed::from(format!("{missing:#}")))
             } else {

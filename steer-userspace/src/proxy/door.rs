@@ -10,6 +10,7 @@ use std::{
         mpsc::{Receiver, Sender, channel},
     },
     thread,
+    time::Instant,
 };
 
 use nix::{
@@ -30,6 +31,8 @@ pub(super) struct Door {
     jobs: Sender<Job>,
     /// Connections that were made there lately.
     pub(super) made: Recent,
+    /// Since when.
+    pub(super) started: Instant,
 }
 
 struct Job {
@@ -55,6 +58,7 @@ impl Door {
         Ok(Self {
             jobs,
             made: Recent::default(),
+            started: Instant::now(),
         })
     }
 

@@ -131,6 +131,19 @@ struct Found {
     ended: bool,
 }
 
+impl Found {
+    /// What went wrong, and why it was answered so.
+    fn outcome(&self) -> (Vec<Flag>, Option<&'static str>) {
+        let mut flags = self.flags.clone();
+        let mut details = self.details;
+        if !self.ended && flags.is_disjoint(&BROKEN.into()) {
+            flags.insert(Flag::DownstreamConnectionTermination);
+            details = Flag::DownstreamConnectionTermination.details();
+        }
+        (flags.into_iter().collect(), details)
+    }
+}
+
 impl Logs {
     /// Begins to note a request of a pod, if anybody might log it; the request carries the note. `from` is the
     /// client's end of its connection.
@@ -376,17 +389,6 @@ impl Noted {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What went wrong, and why it was answered so.
-    fn flags(&self, found: &Found) -> (Vec<Flag>, Option<&'static str>) {
-        let mut flags = found.flags.clone();
-        let mut details = found.details;
-        if !found.ended && flags.is_disjoint(&BROKEN.into()) {
-            flags.insert(Flag::DownstreamConnectionTermination);
-            details = Flag::DownstreamConnectionTermination.details();
-        }
-        (flags.into_iter().collect(), details)
-    }
-
     /// As it is counted.
     fn counted(&self, found: &Found, flags: Vec<Flag>) -> (Outcome, Amount) {
         let messages = [&self.received, &self.sent];
@@ -494,7 +496,7 @@ fn of_server(pod: &PodRef, upstream: SocketAddr, mut entry: Entry, took: Duratio
 impl Drop for Noted {
     fn drop(&mut self) {
         let mut found = std::mem::take(&mut *self.found());
-        let (flags, details) = self.flags(&found);
+        let (flags, details) = found.outcome();
         let logs = Arc::clone(&self.logs);
         if let Some(meter) = &logs.meter {
             let (outcome, amount) = self.counted(&found, flags.clone());

@@ -231,7 +231,7 @@ impl Upstreams {
         if self.namespace.is_some()
             && let Ok(local) = stream.local_addr()
         {
-            self.door.made.add(local);
+            self.door.made.add(local, self.door.started.elapsed());
         }
         Ok(stream)
     }

@@ -168,11 +168,11 @@ impl Counted {
         if accepted && self.made.take(record.remote.to_socket_addr()) {
             return;
         }
-        let Some(place) = self.place(record, name) else {
+        let Some(series) = self.series(record, name) else {
             return;
         };
         let is_new = record.opened_ns >= self.began_ns;
-        let tcp = self.store.tcp_at(place);
+        let tcp = self.store.tcp_at(series);
         tcp.closed += 1;
         // How much had passed before anybody counted is not known.
         if is_new {
@@ -247,7 +247,7 @@ impl Counted {
     }
 
     /// The series of a connection. None if its pod is gone.
-    fn place(
+    fn series(
         &mut self,
         record: &Connection,
         name: impl FnOnce() -> Option<String>,
@@ -334,8 +334,8 @@ impl Counted {
             flags: Vec::new(),
             ..edge.clone()
         });
-        let destination = of_server.map(|edge| self.request_place(edge, outcome.asked));
-        let source = self.request_place(edge, outcome.asked);
+        let destination = of_server.map(|edge| self.requests(edge, outcome.asked));
+        let source = self.requests(edge, outcome.asked);
         let answered = Answered {
             source: source.slot,
             destination: destination.map(|placed| placed.slot),
@@ -369,7 +369,7 @@ impl Counted {
             grpc: None,
         };
         // How long it took is nobody's concern.
-        let placed = self.request_place(edge, asked);
+        let placed = self.requests(edge, asked);
         let found = self.store.requests_at(placed.slot);
         found.duration.add_many(0.0, times);
         found.copies += times;
@@ -429,7 +429,7 @@ impl Counted {
             .connection(edge, || strange(directory, edge.reporter))
     }
 
-    fn request_place(&mut self, edge: Edge, asked: Asked) -> Placed {
+    fn requests(&mut self, edge: Edge, asked: Asked) -> Placed {
         let (directory, reporter) = (&self.directory, edge.reporter);
         self.store
             .request((edge, asked), || strange(directory, reporter))

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// For how long one is recent: open connections are looked at every five seconds.
@@ -19,20 +19,18 @@ pub struct Recent(Arc<Mutex<Made>>);
 
 #[derive(Debug, Default)]
 struct Made {
-    all: BTreeMap<SocketAddr, Instant>,
-    tidied: Option<Instant>,
+    all: BTreeMap<SocketAddr, Duration>,
+    tidied: Duration,
 }
 
 impl Recent {
-    /// One was made.
-    pub(crate) fn add(&self, local: SocketAddr) {
-        let now = Instant::now();
+    /// One was made, at a time of a clock that all who tell of some share.
+    pub(crate) fn add(&self, local: SocketAddr, now: Duration) {
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = |tidied: Instant| now.duration_since(tidied) >= RECENT;
-        if made.tidied.is_none_or(is_due) {
-            made.tidied = Some(now);
+        if now.saturating_sub(made.tidied) >= RECENT {
+            made.tidied = now;
             made.all
-                .retain(|_, since| now.duration_since(*since) < RECENT);
+                .retain(|_, since| now.saturating_sub(*since) < RECENT);
         }
         if made.all.len() < MAX {
             made.all.insert(local, now);
@@ -54,8 +52,19 @@ mod tests {
     fn one_is_taken_once() {
         let (recent, local) = (Recent::default(), SocketAddr::from(([10, 0, 0, 1], 40_000)));
         assert!(!recent.take(local));
-        recent.clone().add(local);
+        recent.clone().add(local, Duration::ZERO);
         assert!(recent.take(local));
         assert!(!recent.take(local));
+    }
+
+    #[test]
+    fn one_is_forgotten_after_a_while() {
+        let local = |port| SocketAddr::from(([10, 0, 0, 1], port));
+        let recent = Recent::default();
+        recent.add(local(1), Duration::ZERO);
+        recent.add(local(2), RECENT / 2);
+        recent.add(local(3), RECENT);
+        assert!(!recent.take(local(1)));
+        assert!(recent.take(local(2)) && recent.take(local(3)));
     }
 }

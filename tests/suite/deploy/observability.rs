@@ -8,10 +8,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use libtest_mimic::{Completion, Failed, Trial};
+use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use steer::telemetry::ALL;
-use steer_tests::{bins, need};
+use steer_tests::{bins, harness::requiring, need};
 
 use crate::helm::{documents, output, plain};
 
@@ -27,16 +27,9 @@ pub(crate) fn tests() -> Vec<Trial> {
 const RULES: &str = "deploy/prometheus/rules.yaml";
 const DASHBOARD: &str = "deploy/grafana/steer.json";
 
-/// A test that needs promtool: ignored with the reason where there is none, or failed.
+/// A test that needs promtool, and nothing else.
 fn with_promtool(name: &str, run: fn() -> Result<()>) -> Trial {
-    Trial::ignorable_test(name, move || {
-        if let (Err(missing), false) = (need::find("promtool"), need::no_skip()) {
-            return Ok(Completion::ignored_with(format!("{missing:#}")));
-        }
-        run()
-            .map(|()| Completion::Completed)
-            .map_err(|error| Failed::from(format!("{error:#}")))
-    })
+    requiring(|| need::find("promtool").map(drop), name, run)
 }
 
 fn read(name: &str) -> Result<String> {

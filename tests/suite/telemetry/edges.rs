@@ -2,14 +2,17 @@
 
 use std::{
     collections::BTreeMap,
+    io::Write as _,
+    process::{Command, Stdio},
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Trial;
 use steer_tests::{
     figure::{Figure, Goal},
-    harness::test,
+    harness::{test, test_with},
+    need,
     topology::{ELSEWHERE_NAME, OUTSIDE_NAME},
 };
 
@@ -24,6 +27,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("edges::kiali_finds_every_edge_with_its_share", drawn),
         test("edges::a_mirror_is_known_to_whom_it_copies", mirrored),
         test("edges::what_the_agent_says_of_itself", own),
+        test_with("promtool", "edges::promtool_reads_all_of_it", checked),
     ]
 }
 
@@ -308,5 +312,47 @@ fn own() -> Result<()> {
     let graph: serde_json::Value = serde_json::from_str(&stage.get("/graph.json")?)?;
     let traffic = graph["traffic"].as_array().map_or(0, Vec::len);
     ensure!(traffic >= 2, "{graph}");
+    Ok(())
+}
+
+/// The text of an agent that has counted everything there is. Istio's own names are not what promtool would
+/// have chosen; of the others it knows no better.
+fn checked() -> Result<()> {
+    let stage = Stage::raise(
+        "checked",
+        &["destination-rule.yaml", "split-90-10.yaml"],
+        &[("webapp.yaml", WEBAPP)],
+    )?;
+    for host in ["catalog/items", "webapp/api/catalog"] {
+        ask(&stage, "client", &format!("http://{host}"))?;
+    }
+    let counted = ["istio_requests_total", "istio_tcp_connections_closed_total"];
+    stage.eventually("both kinds to be counted", || {
+        let scrape = stage.scrape()?;
+        Ok(counted.iter().all(|metric| scrape.sum(metric, &[]) > 0.0))
+    })?;
+    let mut promtool = Command::new(need::find("promtool")?)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut input = promtool.stdin.take().context("an input")?;
+    input.write_all(stage.get("/metrics")?.as_bytes())?;
+    drop(input);
+    let output = promtool.wait_with_output()?;
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8(said)?;
+    // 3 is what it thinks of names.
+    let has_read = matches!(output.status.code(), Some(0 | 3));
+    let ours: Vec<_> = said
+        .lines()
+        .filter(|line| !line.starts_with("istio_"))
+        .collect();
+    ensure!(
+        has_read && ours.is_empty(),
+        "{:?}: {ours:#?}",
+        output.status
+    );
     Ok(())
 }

@@ -281,7 +281,7 @@ fn connections_of_the_proxy_are_left_to_it() {
     };
     let made = || {
         let made = Recent::default();
-        made.add("10.0.9.9:40000".parse().unwrap());
+        made.add("10.0.9.9:40000".parse().unwrap(), Duration::ZERO);
         let (mut counted, _) = shop(100, &local());
         counted.made = made;
         counted

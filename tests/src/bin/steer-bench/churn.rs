@@ -188,10 +188,10 @@ fn split(round: u32) -> Value {
 
 /// What it costs when nothing happens.
 fn at_rest(agent: &Agent, server: &ApiServer, size: &Size, report: &mut Report) -> Result<()> {
-    let (asked, before) = (server.asked().len(), cpu(agent)?);
+    let (asked, before) = (server.asked().len(), cpu(agent.pid())?);
     let time = Duration::from_secs(u64::from(size.seconds));
     thread::sleep(time);
-    let share = (cpu(agent)? - before) / time.as_secs_f64();
+    let share = (cpu(agent.pid())? - before) / time.as_secs_f64();
     let minute = 60.0 * (server.asked().len() - asked) as f64 / time.as_secs_f64();
     say(&format!(
         "  at rest: {:.1} % of a core, {minute:.0} requests a minute",
@@ -218,7 +218,7 @@ fn churn(
             .context("the service is not in the kernel")?
             .generation)
     };
-    let (begun, before) = (Instant::now(), cpu(agent)?);
+    let (begun, before) = (Instant::now(), cpu(agent.pid())?);
     let mut times = Vec::new();
     for change in 0..size.seconds * RATE {
         let due = begun + change * Duration::from_secs(1) / RATE;
@@ -238,7 +238,7 @@ fn churn(
         times.push(written.elapsed().as_secs_f64() * 1e3);
     }
     let elapsed = begun.elapsed().as_secs_f64();
-    let share = (cpu(agent)? - before) / elapsed;
+    let share = (cpu(agent.pid())? - before) / elapsed;
     let rate = f64::from(size.seconds * RATE) / elapsed;
     times.sort_by(f64::total_cmp);
     let p50 = median(&times);
@@ -255,9 +255,9 @@ fn churn(
     Ok(())
 }
 
-/// Seconds of CPU that the process has used.
-fn cpu(agent: &Agent) -> Result<f64> {
-    let text = fs::read_to_string(format!("/proc/{}/stat", agent.pid()))?;
+/// Seconds of processor time that a process has used.
+pub(crate) fn cpu(pid: u32) -> Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, fields) = text.rsplit_once(')').context("no name in stat")?;
     let mut fields = fields.split_whitespace().skip(11);
     let mut ticks = || -> Result<f64> {

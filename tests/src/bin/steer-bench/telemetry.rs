@@ -6,6 +6,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
+    process::Stdio,
     thread,
     time::{Duration, Instant},
 };
@@ -17,13 +18,15 @@ use steer_tests::{
 };
 
 use crate::{
-    l7,
+    churn, l7,
     report::{Report, median, quartiles, say},
     web::{self, Load},
 };
 
 /// Where metrics are asked for.
 const METRICS: &str = "127.0.0.1:15020";
+/// Where the dashboard is.
+const PAGE: &str = "127.0.0.1:15090";
 /// The service that is steered when it connects.
 const PLAIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 200, 0, 3)), 80);
 /// Services that a scrape tells of.
@@ -45,6 +48,7 @@ pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
         worst = worst.min(ratio);
     }
     report.at_least("telemetry.on_off_ratio", worst, 0.98);
+    page(&on, report)?;
     ensure!(counted(&on.lab)? > 0, "nothing was counted");
     off.agent.stop()?;
     on.agent.stop()?;
@@ -129,6 +133,48 @@ fn compare(
     Ok(middle)
 }
 
+/// What the dashboard costs while nobody looks, and while a browser asks as its page does.
+fn page(on: &Side, report: &mut Report) -> Result<()> {
+    let mut dashboard = on.lab.steer("dashboard")?;
+    let mut dashboard = dashboard
+        .args(["--listen", PAGE, "--agent", &format!("http://{METRICS}")])
+        .stdout(Stdio::null())
+        .spawn()?;
+    let measured = costs(on, dashboard.id());
+    dashboard.kill()?;
+    dashboard.wait()?;
+    let [rest, watched] = measured?;
+    say(&format!(
+        "the dashboard has {:.2} % of a core while nobody looks, {:.2} % while somebody does",
+        100.0 * rest,
+        100.0 * watched
+    ));
+    report.at_most("dashboard.idle_cpu_ratio", rest, 0.001);
+    report.figure("dashboard.watched_cpu_ratio", watched);
+    Ok(())
+}
+
+/// Processor time per second, at rest and watched.
+fn costs(on: &Side, pid: u32) -> Result<[f64; 2]> {
+    let secs = 5;
+    let of = |looks: bool| -> Result<f64> {
+        let before = churn::cpu(pid)?;
+        for _ in 0..secs {
+            if looks {
+                get(&on.lab, PAGE, "/live.json")?;
+            }
+            thread::sleep(Duration::from_secs(1));
+        }
+        Ok((churn::cpu(pid)? - before) / f64::from(secs))
+    };
+    let started = Instant::now();
+    while get(&on.lab, PAGE, "/").is_err() {
+        ensure!(started.elapsed() < TOLD_MAX, "there is no page");
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok([of(false)?, of(true)?])
+}
+
 /// Series of connections.
 fn counted(lab: &Lab) -> Result<usize> {
     let (text, _) = scrape(lab)?;
@@ -138,13 +184,22 @@ fn counted(lab: &Lab) -> Result<usize> {
 
 /// The text, and how many milliseconds it took.
 fn scrape(lab: &Lab) -> Result<(String, f64)> {
-    lab.node()?.in_network(|| {
-        let started = Instant::now();
-        let mut stream = TcpStream::connect(METRICS)?;
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: node\r\n\r\n")?;
+    let started = Instant::now();
+    let text = get(lab, METRICS, "/metrics")?;
+    Ok((text, started.elapsed().as_secs_f64() * 1e3))
+}
+
+/// What somebody on the node is answered.
+fn get(lab: &Lab, at: &'static str, path: &'static str) -> Result<String> {
+    lab.node()?.in_network(move || {
+        let mut stream = TcpStream::connect(at)?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n"
+        )?;
         let mut text = String::new();
         stream.read_to_string(&mut text)?;
-        Ok((text, started.elapsed().as_secs_f64() * 1e3))
+        Ok(text)
     })
 }
 

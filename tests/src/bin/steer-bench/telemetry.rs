@@ -1,5 +1,5 @@
-//! What it costs to count: connections and requests a second with metrics on against off, in two labs that
-//! are the same but for that, in turn; and how long a scrape takes after traffic to 1,000 services.
+//! What it costs to count: connections and requests a second with agents that count and agents that do not, in
+//! turn, in one lab; what the dashboard costs; and how long a scrape takes after traffic to 1,000 services.
 
 use std::{
     fmt::Write as _,
@@ -12,10 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use steer_tests::{
-    agent::Agent,
-    lab::{HostSpec, Lab},
-};
+use steer_tests::lab::{HostSpec, Lab};
 
 use crate::{
     churn, l7,
@@ -25,6 +22,8 @@ use crate::{
 
 /// Where metrics are asked for.
 const METRICS: &str = "127.0.0.1:15020";
+/// An agent that counts.
+const COUNTS: [&str; 2] = ["--metrics", METRICS];
 /// Where the dashboard is.
 const PAGE: &str = "127.0.0.1:15090";
 /// The service that is steered when it connects.
@@ -34,65 +33,66 @@ const SERVICES: u32 = 1_000;
 /// How long until all of them are told of.
 const TOLD_MAX: Duration = Duration::from_secs(10);
 
+/// What is loaded.
+const KINDS: [&str; 2] = ["connections", "requests"];
+
 pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
-    let rounds = if full { 60 } else { 8 };
-    let off = Side::raise("off", &[])?;
-    let on = Side::raise("on", &["--metrics", METRICS])?;
+    let rounds = if full { 30 } else { 6 };
+    let (lab, header) = raise()?;
+    let mut off = vec![rates(&lab, header, &[])?];
+    let mut on = Vec::new();
+    for _ in 0..rounds {
+        on.push(rates(&lab, header, &COUNTS)?);
+        off.push(rates(&lab, header, &[])?);
+    }
     let mut worst = f64::INFINITY;
-    for (kind, target, close) in [
-        ("connections", PLAIN, true),
-        ("requests", l7::targets(PLAIN)[l7::HEADER], false),
-    ] {
-        let ratio = compare(&off, &on, kind, target, close, rounds)?;
+    for (number, kind) in KINDS.into_iter().enumerate() {
+        let off: Vec<f64> = off.iter().map(|rates| rates[number]).collect();
+        let on: Vec<f64> = on.iter().map(|rates| rates[number]).collect();
+        let ratio = compare(kind, &off, &on);
         report.figure(&format!("telemetry.{kind}_on_off_ratio"), ratio);
         worst = worst.min(ratio);
     }
     report.at_least("telemetry.on_off_ratio", worst, 0.98);
-    page(&on, report)?;
-    ensure!(counted(&on.lab)? > 0, "nothing was counted");
-    off.agent.stop()?;
-    on.agent.stop()?;
-    drop((off.lab, on.lab));
+    let agent = lab.agent_with(&COUNTS)?;
+    page(&lab, report)?;
+    agent.stop()?;
+    drop(lab);
     scrapes(if full { 100 } else { 20 }, report)
 }
 
-/// A lab: two servers, a client, an agent.
-struct Side {
-    // Before the lab: the agent goes first.
-    agent: Agent,
-    lab: Lab,
+/// A lab: two servers, a client. Where requests are looked at.
+fn raise() -> Result<(Lab, SocketAddr)> {
+    let server = |number: u8| {
+        let address = IpAddr::from([10, 10, 0, 30 + number]);
+        HostSpec::pod(&format!("v{number}"), [address])
+    };
+    let client = HostSpec::pod(l7::HEADER, [IpAddr::from([10, 10, 1, 3])]);
+    let lab = Lab::builder(&Lab::fresh_name("bench-telemetry"))
+        .hosts([server(1), server(2), client])
+        .build()?;
+    let mut servers = Vec::new();
+    for version in ["v1", "v2"] {
+        let pod = lab.pod(version)?;
+        web::serve(pod, l7::PORT)?;
+        servers.push(SocketAddr::new(pod.v4()?, l7::PORT));
+    }
+    lab.configure("cluster.yaml", &l7::configuration(servers[0], servers[1]))?;
+    let plain = format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: plain, namespace: bench}}\n\
+         spec: {{clusterIP: {}, selector: {{app: web}}, ports: [{{name: http, port: 80, targetPort: {}}}]}}\n",
+        PLAIN.ip(),
+        l7::PORT
+    );
+    lab.configure("plain.yaml", &plain)?;
+    Ok((lab, l7::targets(servers[1])[l7::HEADER]))
 }
 
-impl Side {
-    fn raise(name: &str, arguments: &[&str]) -> Result<Self> {
-        let server = |number: u8| {
-            let address = IpAddr::from([10, 10, 0, 30 + number]);
-            HostSpec::pod(&format!("v{number}"), [address])
-        };
-        let client = HostSpec::pod(l7::HEADER, [IpAddr::from([10, 10, 1, 3])]);
-        let lab = Lab::builder(&Lab::fresh_name(&format!("bench-{name}")))
-            .hosts([server(1), server(2), client])
-            .build()?;
-        let mut servers = Vec::new();
-        for version in ["v1", "v2"] {
-            let pod = lab.pod(version)?;
-            web::serve(pod, l7::PORT)?;
-            servers.push(SocketAddr::new(pod.v4()?, l7::PORT));
-        }
-        lab.configure("cluster.yaml", &l7::configuration(servers[0], servers[1]))?;
-        let plain = format!(
-            "apiVersion: v1\nkind: Service\nmetadata: {{name: plain, namespace: bench}}\n\
-             spec: {{clusterIP: {}, selector: {{app: web}}, ports: [{{name: http, port: 80, targetPort: {}}}]}}\n",
-            PLAIN.ip(),
-            l7::PORT
-        );
-        lab.configure("plain.yaml", &plain)?;
-        let agent = lab.agent_with(arguments)?;
-        l7::await_hand_over(&lab, l7::targets(servers[1])[l7::HEADER])?;
-        Ok(Self { agent, lab })
-    }
-
-    fn rate(&self, target: SocketAddr, close: bool) -> Result<f64> {
+/// Connections and requests a second, with an agent of its own.
+fn rates(lab: &Lab, header: SocketAddr, arguments: &[&str]) -> Result<[f64; KINDS.len()]> {
+    let agent = lab.agent_with(arguments)?;
+    l7::await_hand_over(lab, header)?;
+    let rate = |target, close| {
         let load = Load {
             target,
             connections: 32,
@@ -101,46 +101,44 @@ impl Side {
             close,
             headers: &[],
         };
-        load.run(self.lab.pod(l7::HEADER)?)
+        load.run(lab.pod(l7::HEADER)?)
+    };
+    let rates = [rate(PLAIN, true)?, rate(header, false)?];
+    if !arguments.is_empty() {
+        // What has closed is read ten times a second.
+        thread::sleep(Duration::from_millis(300));
+        ensure!(counted(lab)? > 0, "nothing was counted");
     }
+    agent.stop()?;
+    Ok(rates)
 }
 
-/// The median of on to off. Each is the first in every other round.
-fn compare(
-    off: &Side,
-    on: &Side,
-    kind: &str,
-    target: SocketAddr,
-    close: bool,
-    rounds: usize,
-) -> Result<f64> {
-    let mut ratios = Vec::new();
-    for round in 0..rounds {
-        let (without, with) = if round % 2 == 0 {
-            let without = off.rate(target, close)?;
-            (without, on.rate(target, close)?)
-        } else {
-            let with = on.rate(target, close)?;
-            (off.rate(target, close)?, with)
-        };
-        ratios.push(with / without);
-    }
+/// The median of on to off, each beside those before and after it.
+fn compare(kind: &str, off: &[f64], on: &[f64]) -> f64 {
+    let pairs = off.windows(2);
+    let ratios = pairs.clone().zip(on);
+    let ratios: Vec<f64> = ratios
+        .map(|(beside, on)| on * 2.0 / (beside[0] + beside[1]))
+        .collect();
+    let same: Vec<f64> = pairs.map(|pair| pair[1] / pair[0]).collect();
     let [low, middle, high] = quartiles(&ratios);
+    let [same_low, _, same_high] = quartiles(&same);
     say(&format!(
         "{kind} a second with metrics, as a ratio to without: {middle:.3} ({low:.3} .. {high:.3}), \
-         median of {rounds} rounds of 1 s each in turn (and quartiles)"
+         median of {} rounds of 1 s each in turn (and quartiles); without, from one to the next: {same_low:.3} .. {same_high:.3}",
+        on.len()
     ));
-    Ok(middle)
+    middle
 }
 
 /// What the dashboard costs while nobody looks, and while a browser asks as its page does.
-fn page(on: &Side, report: &mut Report) -> Result<()> {
-    let mut dashboard = on.lab.steer("dashboard")?;
+fn page(lab: &Lab, report: &mut Report) -> Result<()> {
+    let mut dashboard = lab.steer("dashboard")?;
     let mut dashboard = dashboard
         .args(["--listen", PAGE, "--agent", &format!("http://{METRICS}")])
         .stdout(Stdio::null())
         .spawn()?;
-    let measured = costs(on, dashboard.id());
+    let measured = costs(lab, dashboard.id());
     dashboard.kill()?;
     dashboard.wait()?;
     let [rest, watched] = measured?;
@@ -155,20 +153,21 @@ fn page(on: &Side, report: &mut Report) -> Result<()> {
 }
 
 /// Processor time per second, at rest and watched.
-fn costs(on: &Side, pid: u32) -> Result<[f64; 2]> {
+fn costs(lab: &Lab, pid: u32) -> Result<[f64; 2]> {
     let secs = 5;
     let of = |looks: bool| -> Result<f64> {
         let before = churn::cpu(pid)?;
         for _ in 0..secs {
             if looks {
-                get(&on.lab, PAGE, "/live.json")?;
+                let answer = get(lab, PAGE, "/live.json")?;
+                ensure!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
             }
             thread::sleep(Duration::from_secs(1));
         }
         Ok((churn::cpu(pid)? - before) / f64::from(secs))
     };
     let started = Instant::now();
-    while get(&on.lab, PAGE, "/").is_err() {
+    while get(lab, PAGE, "/").is_err() {
         ensure!(started.elapsed() < TOLD_MAX, "there is no page");
         thread::sleep(Duration::from_millis(100));
     }

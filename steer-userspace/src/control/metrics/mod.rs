@@ -8,6 +8,7 @@ mod server;
 
 use std::{
     collections::BTreeMap,
+    io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -46,6 +47,15 @@ pub(super) struct Metrics {
     names: Names,
 }
 
+/// A thread could not be started.
+fn no_thread(source: io::Error) -> KernelError {
+    KernelError::Io {
+        action: "starting a thread for",
+        path: "/metrics".into(),
+        source,
+    }
+}
+
 /// How the agent stands, for the thread that answers scrapes.
 #[derive(Clone, Default)]
 pub(super) struct Shared(Arc<Mutex<Standing>>);
@@ -66,17 +76,12 @@ impl Metrics {
     ) -> Result<Self, KernelError> {
         let meter = Meter::new(Counted::new(SERIES_MAX, made, now_ns()));
         let standing = Shared::default();
-        let failed = |source| KernelError::Io {
-            action: "starting a thread for",
-            path: "/metrics".into(),
-            source,
-        };
         let scraper = Scraper {
             pins: pins.clone(),
             meter: meter.clone(),
             standing: standing.clone(),
         };
-        server::start(settings.address, scraper).map_err(failed)?;
+        server::start(settings.address, scraper).map_err(no_thread)?;
         let sampler = Sampler::start(pins, meter.clone())?;
         Ok(Self {
             settings,

@@ -9,7 +9,7 @@ use std::{
 
 use steer_common::{connection::Connection, egress::PolicyId};
 
-use super::names::Names;
+use super::{names::Names, no_thread};
 use crate::{
     kernel::{KernelError, OpenConnections, Pins, heartbeat::now_ns},
     node::{connections::Insider, sockets::Sockets},
@@ -45,11 +45,7 @@ impl Sampler {
         thread::Builder::new()
             .name("steer-sampler".to_owned())
             .spawn(move || eye.run(&news))
-            .map_err(|source| KernelError::Io {
-                action: "starting a thread for",
-                path: "/metrics".into(),
-                source,
-            })?;
+            .map_err(no_thread)?;
         Ok(Self { wanted })
     }
 

@@ -5,7 +5,7 @@
 //! at how long the node's processors had nothing to do, and keeps to less where that was hardly ever.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     os::unix::fs::FileExt as _,
     str,
     time::{Duration, Instant},
@@ -16,6 +16,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Where less of their time was idle, copies have less; where more was, more.
 const SCARCE: f64 = 0.08;
 const PLENTY: f64 = 0.14;
+/// The same in processors, for nodes that have few of them: there a copy is more often in the way of somebody who
+/// wakes up.
+const SCARCE_PROCESSORS: f64 = 0.5;
+const PLENTY_PROCESSORS: f64 = 0.7;
 /// The least and the most of one processor that copies may have.
 const LEAST: f64 = 0.01;
 const MOST: f64 = 1.0;
@@ -32,10 +36,20 @@ struct Processors {
     all: u64,
 }
 
+/// Shares of the processors' time that are idle.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    /// Below, copies give way.
+    scarce: f64,
+    /// Above, they may have more.
+    plenty: f64,
+}
+
 /// The pauses of the thread that made it.
 pub(super) struct Pace {
     /// None where the kernel keeps no such account: then there are no pauses.
     account: Option<Account>,
+    rest: Rest,
     may_have: f64,
     /// When this look began, and what had been by then.
     since: Instant,
@@ -53,6 +67,7 @@ impl Pace {
     pub(super) fn of_this_thread() -> Self {
         let mut this = Self {
             account: Account::open(),
+            rest: Rest::of(processors_of_node().unwrap_or(1)),
             may_have: MOST,
             since: Instant::now(),
             ran: Duration::ZERO,
@@ -77,7 +92,7 @@ impl Pace {
         let pause = owed(ran, took, self.may_have);
         if took + pause >= LOOK_EVERY {
             let now = account.processors().unwrap_or_default();
-            self.may_have = next(self.may_have, self.processors, now);
+            self.may_have = self.rest.next(self.may_have, self.processors, now);
             self.begin();
         }
         pause
@@ -96,19 +111,30 @@ fn owed(ran: Duration, took: Duration, may_have: f64) -> Duration {
     ran.div_f64(may_have).saturating_sub(took).min(PAUSE_MAX)
 }
 
-/// How much it may have from now on.
-fn next(may_have: f64, before: Processors, now: Processors) -> f64 {
-    let all = now.all.saturating_sub(before.all);
-    if all == 0 {
-        return may_have;
+impl Rest {
+    /// What is left alone on a node with so many processors.
+    fn of(processors: u32) -> Self {
+        let processors = f64::from(processors.max(1));
+        Self {
+            scarce: SCARCE.max(SCARCE_PROCESSORS / processors),
+            plenty: PLENTY.max(PLENTY_PROCESSORS / processors),
+        }
     }
-    let idle = precise(now.idle.saturating_sub(before.idle)) / precise(all);
-    if idle < SCARCE {
-        (may_have * LESS).max(LEAST)
-    } else if idle > PLENTY {
-        (may_have * MORE).min(MOST)
-    } else {
-        may_have
+
+    /// How much copies may have from now on.
+    fn next(self, may_have: f64, before: Processors, now: Processors) -> f64 {
+        let all = now.all.saturating_sub(before.all);
+        if all == 0 {
+            return may_have;
+        }
+        let idle = precise(now.idle.saturating_sub(before.idle)) / precise(all);
+        if idle < self.scarce {
+            (may_have * LESS).max(LEAST)
+        } else if idle > self.plenty {
+            (may_have * MORE).min(MOST)
+        } else {
+            may_have
+        }
     }
 }
 
@@ -159,6 +185,16 @@ fn processors(text: &str) -> Option<Processors> {
     })
 }
 
+/// How many processors the node has, whatever this process may use of them.
+fn processors_of_node() -> Option<u32> {
+    let text = fs::read_to_string("/proc/stat").ok()?;
+    let own = |line: &&str| {
+        let number = line.strip_prefix("cpu");
+        number.is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+    };
+    u32::try_from(text.lines().filter(own).count()).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,7 +206,7 @@ mod tests {
     /// As often as that share of the processors is idle.
     fn after(times: u32, mut may_have: f64, idle: u64) -> f64 {
         for _ in 0..times {
-            may_have = next(may_have, of(50, 1_000), of(50 + idle, 1_100));
+            may_have = Rest::of(64).next(may_have, of(50, 1_000), of(50 + idle, 1_100));
         }
         may_have
     }
@@ -186,7 +222,16 @@ mod tests {
         assert!((after(12, LEAST, 40) - MOST).abs() < 1e-9);
         assert!((after(12, 0.5, 11) - 0.5).abs() < 1e-9);
         // No tick has passed.
-        assert!((next(0.3, of(5, 10), of(5, 10)) - 0.3).abs() < 1e-9);
+        assert!((Rest::of(64).next(0.3, of(5, 10), of(5, 10)) - 0.3).abs() < 1e-9);
+    }
+
+    #[test]
+    fn half_a_processor_is_left_of_few() {
+        let few = |idle| Rest::of(2).next(0.4, of(0, 0), of(idle, 100));
+        assert!((few(24) - 0.1).abs() < 1e-9);
+        assert!((few(30) - 0.4).abs() < 1e-9);
+        assert!((few(36) - 0.6).abs() < 1e-9);
+        assert!(processors_of_node().unwrap() > 0);
     }
 
     #[test]

@@ -65,6 +65,20 @@ pub(crate) fn quartiles(values: &[f64]) -> [f64; 3] {
     [at(1), median(values), at(3)]
 }
 
+/// The mean of some values as a ratio to that of others that each of them was measured beside, and its standard error.
+/// Not the mean of their ratios: noise makes that larger.
+pub(crate) fn ratio(values: &[f64], others: &[f64]) -> (f64, f64) {
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let other = mean(others);
+    let ratio = mean(values) / other;
+    let pairs = values.iter().zip(others);
+    let squares: Vec<f64> = pairs
+        .map(|(value, beside)| ((value - ratio * beside) / other).powi(2))
+        .collect();
+    let count = values.len() as f64;
+    (ratio, (mean(&squares) / (count - 1.0)).sqrt())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +88,14 @@ mod tests {
         assert!((median(&[4.0, 1.0, 3.0, 2.0]) - 2.5).abs() < 1e-9);
         assert!((median(&[9.0, 1.0, 2.0]) - 2.0).abs() < 1e-9);
         assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn a_ratio_has_no_error_where_all_pairs_agree() {
+        let (found, error) = ratio(&[1.0, 3.0], &[2.0, 6.0]);
+        assert!((found - 0.5).abs() < 1e-9 && error < 1e-9);
+        // Pairs of 0.5 and 1.5, whose mean is 1.
+        let (found, error) = ratio(&[1.0, 3.0], &[2.0, 2.0]);
+        assert!((found - 1.0).abs() < 1e-9 && (error - 0.5).abs() < 1e-9);
     }
 }

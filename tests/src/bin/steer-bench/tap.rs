@@ -27,6 +27,9 @@ const SECS: u32 = 4;
 const WAIT_MS: u32 = 2;
 /// How many of them show how much one asks.
 const TRIED: u32 = 64;
+/// So often in a row nothing must have come, 50 ms each: the agent pauses for up to 128 ms while others want the
+/// processors.
+const QUIET: u32 = 5;
 /// How long copies may be under way after the load.
 const SETTLED_MAX: Duration = Duration::from_secs(20);
 
@@ -133,15 +136,15 @@ pub(crate) fn settle(lab: &Lab) -> Result<()> {
     let pod = lab.pod(COPIED)?;
     let begun = Instant::now();
     let mut before = web::counted(pod, l7::PORT)?;
-    loop {
+    let mut quiet = 0;
+    while quiet < QUIET {
         thread::sleep(Duration::from_millis(50));
         let now = web::counted(pod, l7::PORT)?;
-        if now == before + 1 {
-            return Ok(());
-        }
+        quiet = if now == before + 1 { quiet + 1 } else { 0 };
         before = now;
         ensure!(begun.elapsed() < SETTLED_MAX, "copies come without end");
     }
+    Ok(())
 }
 
 /// Until the mirror is seen to work.

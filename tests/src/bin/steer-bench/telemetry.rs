@@ -16,7 +16,7 @@ use steer_tests::lab::{HostSpec, Lab};
 
 use crate::{
     churn, l7,
-    report::{Report, median, quartiles, say},
+    report::{Report, median, quartiles, ratio, say},
     web::{self, Load},
 };
 
@@ -28,6 +28,8 @@ const COUNTS: [&str; 2] = ["--metrics", METRICS];
 const PAGE: &str = "127.0.0.1:15090";
 /// The service that is steered when it connects.
 const PLAIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 200, 0, 3)), 80);
+/// How long an agent has for what it does once, at its start.
+const STARTED: Duration = Duration::from_millis(500);
 /// Services that a scrape tells of.
 const SERVICES: u32 = 1_000;
 /// How long until all of them are told of.
@@ -37,7 +39,7 @@ const TOLD_MAX: Duration = Duration::from_secs(10);
 const KINDS: [&str; 2] = ["connections", "requests"];
 
 pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
-    let rounds = if full { 30 } else { 6 };
+    let rounds = if full { 80 } else { 6 };
     let (lab, header) = raise()?;
     let mut off = vec![rates(&lab, header, &[])?];
     let mut on = Vec::new();
@@ -92,6 +94,7 @@ fn raise() -> Result<(Lab, SocketAddr)> {
 fn rates(lab: &Lab, header: SocketAddr, arguments: &[&str]) -> Result<[f64; KINDS.len()]> {
     let agent = lab.agent_with(arguments)?;
     l7::await_hand_over(lab, header)?;
+    thread::sleep(STARTED);
     let rate = |target, close| {
         let load = Load {
             target,
@@ -113,22 +116,21 @@ fn rates(lab: &Lab, header: SocketAddr, arguments: &[&str]) -> Result<[f64; KIND
     Ok(rates)
 }
 
-/// The median of on to off, each beside those before and after it.
+/// On to off, each beside those before and after it.
 fn compare(kind: &str, off: &[f64], on: &[f64]) -> f64 {
-    let pairs = off.windows(2);
-    let ratios = pairs.clone().zip(on);
-    let ratios: Vec<f64> = ratios
-        .map(|(beside, on)| on * 2.0 / (beside[0] + beside[1]))
+    let beside: Vec<f64> = off
+        .windows(2)
+        .map(|pair| f64::midpoint(pair[0], pair[1]))
         .collect();
-    let same: Vec<f64> = pairs.map(|pair| pair[1] / pair[0]).collect();
-    let [low, middle, high] = quartiles(&ratios);
-    let [same_low, _, same_high] = quartiles(&same);
+    let (found, error) = ratio(on, &beside);
+    let same: Vec<f64> = off.windows(2).map(|pair| pair[1] / pair[0]).collect();
+    let [low, _, high] = quartiles(&same);
     say(&format!(
-        "{kind} a second with metrics, as a ratio to without: {middle:.3} ({low:.3} .. {high:.3}), \
-         median of {} rounds of 1 s each in turn (and quartiles); without, from one to the next: {same_low:.3} .. {same_high:.3}",
+        "{kind} a second with metrics, as a ratio to without: {found:.3}, standard error {error:.3}, of {} rounds of 1 s \
+         each in turn (without, from one to the next: quartiles {low:.3} .. {high:.3})",
         on.len()
     ));
-    middle
+    found
 }
 
 /// What the dashboard costs while nobody looks, and while a browser asks as its page does.

@@ -1,6 +1,6 @@
 //! `steer agent`.
 
-use std::env::VarError;
+use std::{env::VarError, num::NonZeroUsize, thread};
 
 use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
@@ -44,6 +44,7 @@ pub(super) fn run(args: args::Agent, instance: &args::Instance) -> anyhow::Resul
         heartbeat: args.away.heartbeat(),
         auto: args.split.bounds(),
         metrics: args.metrics.settings(),
+        proxy_threads: proxy_threads(args.proxy_threads),
         engine: EngineSettings {
             kernel: KernelSettings {
                 pins: Pins::new(&instance.pins),
@@ -55,6 +56,13 @@ pub(super) fn run(args: args::Agent, instance: &args::Instance) -> anyhow::Resul
     };
     super::runtime()?.block_on(async { Box::pin(Agent::start(settings).await?.run()).await })?;
     Ok(Exit::Done)
+}
+
+/// As many as are asked for, or half of the processors: requests are not all that a node has to do.
+fn proxy_threads(asked: Option<u16>) -> NonZeroUsize {
+    let half = || thread::available_parallelism().map_or(1, |all| (all.get() / 2).clamp(1, 8));
+    let count = asked.map_or_else(half, usize::from);
+    NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN)
 }
 
 /// What the client of the API server meets on its way is told once, by the agent.

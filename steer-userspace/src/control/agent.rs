@@ -6,6 +6,7 @@ mod report;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
+    num::NonZeroUsize,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -70,6 +71,8 @@ pub struct AgentSettings {
     pub auto: auto::Bounds,
     /// Where metrics can be asked for, if they can.
     pub metrics: Option<MetricsSettings>,
+    /// How many threads look at requests.
+    pub proxy_threads: NonZeroUsize,
 }
 
 /// Why the agent stopped.
@@ -182,11 +185,11 @@ impl Agent {
         capability::drop_others()?;
         let scans = Scans::start(scanner);
         let events = Events::open(&settings.engine.kernel.pins)?;
-        let mut requests =
-            Requests::start(&settings.engine.kernel.pins).map_err(|source| AgentError::Io {
-                action: "starting the request proxy",
-                source,
-            })?;
+        let requests = Requests::start(&settings.engine.kernel.pins, settings.proxy_threads);
+        let mut requests = requests.map_err(|source| AgentError::Io {
+            action: "starting the request proxy",
+            source,
+        })?;
         let metrics = settings.metrics.clone();
         let metrics = metrics.map(|wanted| {
             let pins = &settings.engine.kernel.pins;

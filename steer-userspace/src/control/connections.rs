@@ -106,13 +106,15 @@ impl Connections {
             if let Some(metrics) = metrics {
                 metrics.record(&closed);
             }
+            // Of a pod that is gone, or does not log, or not any more.
+            if self.names.logger(&closed).is_none() {
+                continue;
+            }
             let accepted = closed.side == OBSERVE_ACCEPTED;
             if accepted && self.told.take(closed.remote.to_socket_addr()) {
                 continue;
             }
-            let (clock_ns, now) = (now_ns(), Timestamp::now());
-            // A pod that is gone, or does not log any more.
-            if let Some(entry) = self.names.entry(&closed, clock_ns, now) {
+            if let Some(entry) = self.names.entry(&closed, now_ns(), Timestamp::now()) {
                 self.log.hand_over(self.names.format.line(&entry));
             }
         }
@@ -143,13 +145,15 @@ fn name(to: &Destination) -> String {
 }
 
 impl Names {
+    /// The pod whose end it was, if it logs that.
+    fn logger(&self, closed: &Connection) -> Option<&PodRef> {
+        let (pod, sides) = self.pods.get(&closed.namespace)?;
+        (sides & closed.side != 0).then_some(pod)
+    }
+
     /// What a line says of a connection. `clock_ns` is the kernel's clock `now`.
     fn entry(&self, closed: &Connection, clock_ns: u64, now: Timestamp) -> Option<Entry> {
-        let (pod, sides) = self.pods.get(&closed.namespace)?;
-        if sides & closed.side == 0 {
-            return None;
-        }
-        let pod = pod.clone();
+        let pod = self.logger(closed)?.clone();
         let ago = i64::try_from(clock_ns.saturating_sub(closed.opened_ns)).unwrap_or(i64::MAX);
         let took = closed.closed_ns.saturating_sub(closed.opened_ns);
         let accepted = closed.side == OBSERVE_ACCEPTED;

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
+    num::NonZeroUsize,
     os::fd::BorrowedFd,
     path::Path,
     sync::Arc,
@@ -45,13 +46,13 @@ pub(super) struct Requests {
 
 impl Requests {
     /// Starts the proxy, with nothing to serve.
-    pub(super) fn start(pins: &Pins) -> io::Result<Self> {
+    pub(super) fn start(pins: &Pins, threads: NonZeroUsize) -> io::Result<Self> {
         let own = OwnSockets::open(pins).map_err(io::Error::other)?;
         let mut tap = Tap::open(pins).map_err(io::Error::other)?;
         let tap = Box::new(move |take: &mut Take<'_>| tap.read(take).is_some());
         let mark = move |socket: BorrowedFd<'_>| own.mark(socket).map_err(io::Error::other);
         Ok(Self {
-            proxy: Proxy::start(Arc::new(mark), tap)?,
+            proxy: Proxy::start(Arc::new(mark), tap, threads)?,
             log: Writer::start()?,
             told: Told::default(),
             taken: BTreeMap::new(),
@@ -169,11 +170,19 @@ impl Requests {
             let addresses = addresses.into_iter().flatten().copied();
             addresses.map(|address| (address, pod.clone()))
         });
+        let gateways = wanted.gateways.iter().map(|(&port, gateway)| {
+            let client = LoggedClient {
+                pod: Arc::new(gateway.clone()),
+                address: None,
+                logs: true,
+            };
+            (port, Arc::new(client))
+        });
         Some(Arc::new(Logs {
             format: Arc::new(wanted.format.clone()),
             writer: self.log.clone(),
             clients: clients.collect(),
-            gateways: wanted.gateways.clone(),
+            gateways: gateways.collect(),
             servers: servers.collect(),
             told: self.told.clone(),
             meter: self.meter.clone(),

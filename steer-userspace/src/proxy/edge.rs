@@ -34,7 +34,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{connection::ended, door::Door, forward::Pod, note::Logs};
+use super::{connection::ended, door::Door, forward::Pod, note::Logs, workers::Workers};
 use crate::requests::Entrance;
 use line::Line;
 use ready::{Counted, Inside, Ports, Ready};
@@ -48,6 +48,7 @@ pub(super) type Closed = Arc<Mutex<BTreeMap<u16, String>>>;
 /// The listeners.
 pub(super) struct Edge {
     door: Door,
+    workers: Workers,
     pod: Arc<Pod>,
     ports: watch::Sender<Arc<Ports>>,
     open: BTreeMap<u16, oneshot::Sender<Infallible>>,
@@ -58,12 +59,14 @@ pub(super) struct Edge {
 impl Edge {
     pub(super) fn new(
         door: Door,
+        workers: Workers,
         pod: Arc<Pod>,
         closed: Closed,
         ends: watch::Receiver<bool>,
     ) -> Self {
         Self {
             door,
+            workers,
             pod,
             ports: watch::Sender::new(Arc::default()),
             open: BTreeMap::new(),
@@ -104,7 +107,8 @@ impl Edge {
                         ends: self.ends.clone(),
                         alive: alive.clone(),
                     };
-                    tokio::spawn(accept(listener, way, stopped));
+                    let workers = self.workers.clone();
+                    tokio::spawn(accept(listener, way, workers, stopped));
                     self.open.insert(port, stop);
                 }
                 Err(error) => {
@@ -153,7 +157,12 @@ impl Way {
     }
 }
 
-async fn accept(listener: TcpListener, way: Way, mut stopped: oneshot::Receiver<Infallible>) {
+async fn accept(
+    listener: TcpListener,
+    way: Way,
+    workers: Workers,
+    mut stopped: oneshot::Receiver<Infallible>,
+) {
     let mut ends = way.ends.clone();
     loop {
         tokio::select! {
@@ -161,7 +170,8 @@ async fn accept(listener: TcpListener, way: Way, mut stopped: oneshot::Receiver<
             () = ended(&mut ends) => return,
             accepted = listener.accept() => match accepted {
                 Ok((stream, from)) => {
-                    tokio::spawn(serve(stream, from, way.clone()));
+                    let way = way.clone();
+                    workers.serve(stream, move |stream| serve(stream, from, way));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection from outside could not be accepted");

@@ -25,7 +25,7 @@ use super::{
     mirror::Mirrors,
     note::Note,
     table::{Ready, Tickets},
-    upstream::{Lost, Upstreams},
+    upstream::{Answer, Lost, Upstreams},
 };
 use crate::access_log::Flag;
 use crate::requests::{
@@ -50,12 +50,12 @@ impl Pod {
         &self,
         ready: &Ready,
         mut request: Request<Incoming>,
+        note: &Note,
     ) -> Response<Body> {
         let bad = |status| local::answer(&HeaderMap::new(), status, "");
         // Extension of the request: taken before it is changed.
         let client = hyper::upgrade::on(&mut request);
         let (parts, body) = request.into_parts();
-        let note = Note::of(&parts.extensions);
         let Some(authority) = authority(&parts, &ready.host) else {
             note.flag(Flag::DownstreamProtocolError);
             return local::unclear();
@@ -81,10 +81,10 @@ impl Pod {
         };
         tickets.take();
         note.route(|| matched.name());
-        if let Some(aborted) = fault(matched.rule, tickets, &parts.headers, &note).await {
+        if let Some(aborted) = fault(matched.rule, tickets, &parts.headers, note).await {
             return aborted;
         }
-        let cors = match cors(matched.rule, &seen, &note) {
+        let cors = match cors(matched.rule, &seen, note) {
             Ok(headers) => headers,
             Err(answered) => return answered,
         };
@@ -107,7 +107,7 @@ impl Pod {
                     matched,
                     forward,
                 };
-                self.forward(asked, tickets, body, client).await
+                self.forward(asked, tickets, body, client, note).await
             }
         };
         if !matches!(matched.rule.action, Action::Forward(_)) {
@@ -126,10 +126,10 @@ impl Pod {
         tickets: &Tickets,
         body: Incoming,
         client: OnUpgrade,
+        note: &Note,
     ) -> Response<Body> {
         let is_grpc = local::is_grpc(&asked.parts.headers);
         let failed = |status, text| local::answer_to(is_grpc, status, text);
-        let note = Note::of(&asked.parts.extensions);
         let unavailable = |text| failed(StatusCode::SERVICE_UNAVAILABLE, text);
         let Some((to, turn)) = asked.forward.draw(tickets.split()) else {
             note.failed(Flag::NoHealthyUpstream);
@@ -151,8 +151,7 @@ impl Pod {
         let Some((template, upgrade)) = asked.template(to, http2) else {
             return failed(StatusCode::BAD_REQUEST, "");
         };
-        note.cluster(&to.cluster);
-        note.path(template.uri());
+        note.sends(&to.cluster, template.uri());
         let repeatable = body.is_end_stream();
         // What becomes of another protocol cannot be copied.
         let body = if forward.is_mirrored() && !upgrade {
@@ -165,7 +164,7 @@ impl Pod {
         let body = note.received(cut.noticed(body));
         let sending = Sending {
             upstreams: &self.upstreams,
-            note: &note,
+            note,
             rule,
             to,
             turn,
@@ -259,10 +258,10 @@ impl Sending<'_> {
         loop {
             let attempt = self.attempt(self.endpoint(done), request).await;
             let (failure, unsent) = match attempt {
-                Ok(response) => match answered(&response) {
+                Ok(Answer { response, local }) => match answered(&response) {
                     Some(failure) if self.again(failure, done, repeatable) => (failure, None),
                     failed => {
-                        self.note.answered(&response);
+                        self.note.answered(local);
                         self.spent(failed.is_some(), done);
                         return Ok(response);
                     }
@@ -294,11 +293,7 @@ impl Sending<'_> {
         }
     }
 
-    async fn attempt(
-        &self,
-        to: SocketAddr,
-        request: Request<Body>,
-    ) -> Result<Response<Incoming>, Lost> {
+    async fn attempt(&self, to: SocketAddr, request: Request<Body>) -> Result<Answer, Lost> {
         self.note.attempt(to);
         let sent = self.upstreams.send(to, request);
         let late = |_| Lost {
@@ -403,7 +398,7 @@ fn handed_back(
     to: &To,
     deadline: Option<Instant>,
     client: Option<OnUpgrade>,
-    note: Note,
+    note: &Note,
 ) -> Response<Body> {
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let server = switched.then(|| hyper::upgrade::on(&mut response));
@@ -417,7 +412,7 @@ fn handed_back(
         .for_each(|change| change.apply(&mut parts.headers));
     match (client, server) {
         (Some(client), Some(server)) => {
-            tokio::spawn(tunnel(client, server, note));
+            tokio::spawn(tunnel(client, server, note.clone()));
             Response::from_parts(parts, body::empty())
         }
         // A switch that nobody asked for.

@@ -32,6 +32,7 @@ use super::{
     table::{Known, Table},
     tap::{Copier, Tapped},
     upstream::Upstreams,
+    workers::Workers,
 };
 
 /// How long a listener stays that is not needed any more: connections may be on their way to it.
@@ -48,6 +49,7 @@ type Stop = oneshot::Sender<Infallible>;
 
 pub(super) struct Listeners {
     door: Door,
+    workers: Workers,
     mirrors: Arc<Mirrors>,
     edge: Edge,
     copier: Copier,
@@ -67,6 +69,7 @@ pub(super) struct Listeners {
 impl Listeners {
     pub(super) fn new(
         door: Door,
+        workers: Workers,
         mirrors: Arc<Mirrors>,
         copier: Copier,
         closed: Closed,
@@ -75,13 +78,21 @@ impl Listeners {
         let (alive, gone) = mpsc::channel(1);
         let ends = watch::Sender::new(false);
         let node = Pod {
-            upstreams: Arc::new(Upstreams::new(door.clone(), None)),
+            upstreams: Arc::new(Upstreams::new(door.clone(), None, workers.count())),
             mirrors: Arc::clone(&mirrors),
             edge: true,
         };
-        let edge = Edge::new(door.clone(), Arc::new(node), closed, ends.subscribe());
+        let node = Arc::new(node);
+        let edge = Edge::new(
+            door.clone(),
+            workers.clone(),
+            node,
+            closed,
+            ends.subscribe(),
+        );
         Self {
             door,
+            workers,
             copier,
             mirrors,
             edge,
@@ -137,6 +148,8 @@ impl Listeners {
             ends,
             alive,
             mut gone,
+            // What is under way ends on its threads.
+            workers: _workers,
             ..
         } = self;
         // Those that the kernel has sent already come in.
@@ -157,7 +170,8 @@ impl Listeners {
     async fn open_missing(&mut self) {
         for place in &self.wanted {
             let upstreams = || {
-                let all = Upstreams::new(self.door.clone(), place.namespace.clone());
+                let threads = self.workers.count();
+                let all = Upstreams::new(self.door.clone(), place.namespace.clone(), threads);
                 Arc::new(all.of(place.cookie))
             };
             let pod = self.pods.entry(place.cookie).or_insert_with(|| {
@@ -183,7 +197,8 @@ impl Listeners {
                             ends: self.ends.subscribe(),
                             alive: self.alive.clone(),
                         };
-                        tokio::spawn(accept(listener, entrance, stopped));
+                        let workers = self.workers.clone();
+                        tokio::spawn(accept(listener, entrance, workers, stopped));
                         self.open.insert(key, stop);
                         self.failed.remove(&key);
                     }
@@ -241,12 +256,7 @@ impl Entrance {
     }
 
     /// What is noted of a request for the access log.
-    fn note(
-        &self,
-        known: &Known,
-        request: &mut Request<Incoming>,
-        from: Option<SocketAddr>,
-    ) -> Note {
+    fn note(&self, known: &Known, request: &Request<Incoming>, from: Option<SocketAddr>) -> Note {
         let logs = self.table.borrow().logs.clone();
         let Some(logs) = logs else {
             return Note::default();
@@ -257,7 +267,12 @@ impl Entrance {
     }
 }
 
-async fn accept(listener: TcpListener, entrance: Entrance, stopped: oneshot::Receiver<Infallible>) {
+async fn accept(
+    listener: TcpListener,
+    entrance: Entrance,
+    workers: Workers,
+    stopped: oneshot::Receiver<Infallible>,
+) {
     let lingered = async {
         let _dropped = stopped.await;
         sleep(LINGER).await;
@@ -271,7 +286,8 @@ async fn accept(listener: TcpListener, entrance: Entrance, stopped: oneshot::Rec
             accepted = listener.accept() => match accepted {
                 // Nobody else can reach it, unless the pod has told its kernel to route such addresses.
                 Ok((stream, from)) if from.ip().is_loopback() => {
-                    tokio::spawn(serve(stream, from, entrance.clone()));
+                    let entrance = entrance.clone();
+                    workers.serve(stream, move |stream| serve(stream, from, entrance));
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -291,13 +307,13 @@ async fn serve(stream: TcpStream, from: SocketAddr, mut entrance: Entrance) {
     // The rules of the connection's own route, as they were last.
     let last = Arc::new(Mutex::new(first));
     let (mut ends, _alive) = (entrance.ends.clone(), entrance.alive.clone());
-    let answer = service_fn(move |mut request: Request<Incoming>| {
+    let answer = service_fn(move |request: Request<Incoming>| {
         let (entrance, last) = (entrance.clone(), Arc::clone(&last));
         async move {
             let (known, gone) = entrance.now(&last);
             let gone = gone && request.version() != Version::HTTP_2;
-            let note = entrance.note(&known, &mut request, Some(from));
-            let mut response = entrance.pod.answer(&known.ready, request).await;
+            let note = entrance.note(&known, &request, Some(from));
+            let mut response = entrance.pod.answer(&known.ready, request, &note).await;
             if gone && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 // The next request finds its way by the rules of then.
                 let headers = response.headers_mut();

@@ -214,7 +214,7 @@ impl Mirrors {
     async fn send(&self, upstreams: &Arc<Upstreams>, begun: Begun) {
         let protocol = Protocol::of(begun.request.headers());
         let answered = async {
-            let response = upstreams.send(begun.to, begun.request).await.ok()?;
+            let response = upstreams.send(begun.to, begun.request).await.ok()?.response;
             self.tally.add(Answer {
                 client: upstreams.client(),
                 to: begun.to,

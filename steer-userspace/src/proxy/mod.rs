@@ -3,10 +3,11 @@
 //!
 //! ```text
 //! listeners   one for each route and pod: its address is the route       (door: enters namespaces)
+//! workers     the threads that serve what has come in there
 //! gate        only requests that can be understood in one way are read   (framing)
 //! forward     which rule, which endpoint, what is tried again            (headers, body, local)
 //! mirror      copies, beside the live requests
-//! note        what is noted of a request for the access log
+//! note        what is noted of a request for the access log and for metrics
 //! tap         copies of what clients send directly, with nobody in between, on a thread that yields
 //! tally       who counts answers to copies
 //! upstream    connections to endpoints, from the pod's own namespace
@@ -35,6 +36,7 @@ mod tally;
 mod tap;
 mod told;
 mod upstream;
+mod workers;
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +45,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io,
+    num::NonZeroUsize,
     os::fd::BorrowedFd,
     sync::{
         Arc, PoisonError,
@@ -73,6 +76,7 @@ pub use table::Used;
 use tap::Copier;
 pub use tap::{Source as Tap, Take};
 pub use told::Told;
+use workers::Workers;
 
 /// How long to wait for listeners.
 const SERVED_MAX: Duration = Duration::from_millis(500);
@@ -136,10 +140,11 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts it, with nothing to serve.
-    pub fn start(mark: Arc<Mark>, tap: Tap) -> io::Result<Self> {
+    /// Starts it, with nothing to serve. Connections are served by so many threads.
+    pub fn start(mark: Arc<Mark>, tap: Tap, threads: NonZeroUsize) -> io::Result<Self> {
         let door = Door::start(mark)?;
         let made = door.made.clone();
+        let workers = Workers::start(threads)?;
         let mirrors = Arc::new(Mirrors::new());
         let (answered, mut answers) = unbounded_channel();
         let copier = Copier::start(tap, door.clone(), Arc::new(mirrors.beside()), answered)?;
@@ -159,7 +164,7 @@ impl Proxy {
                         counting.tally.count(answers);
                     }
                 });
-                let mut listeners = Listeners::new(door, copying, copier, missing, table);
+                let mut listeners = Listeners::new(door, workers, copying, copier, missing, table);
                 loop {
                     tokio::select! {
                         next = wanted.recv() => match next {

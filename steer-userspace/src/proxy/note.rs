@@ -1,39 +1,31 @@
-//! What is noted of a request for the access log and for metrics. The line is written when nobody has to
-//! do with the request any more: its answer has ended, its body is sent or given up, or the client has gone.
+//! What is noted of a request for the access log and for metrics. It is told when nobody has to do with the request
+//! any more: its answer has ended, its body is sent or given up, or the client has gone.
+
+mod bodies;
+mod line;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
-    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll},
-    time::Duration,
 };
 
-use bytes::Bytes;
-use http::{
-    HeaderMap, Method, Request, Response, StatusCode, Uri, header::HOST, uri::PathAndQuery,
-};
-use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Frame, Incoming, SizeHint};
-use jiff::Timestamp;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, uri::PathAndQuery};
+use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
-use super::{
-    body::{Body, Broken},
-    local::GRPC_STATUS,
-    messages::Messages,
-    told::Told,
-};
+use super::{body::Body, local::GRPC_STATUS, told::Told};
 use crate::{
-    access_log::{self, Entry, Flag, Format, Writer},
+    access_log::{Entry, Flag, Format, Writer},
     desired::model::PodRef,
     requests::Failure,
     telemetry::{Amount, Asked, Meter, Outcome, Protocol},
 };
+pub(super) use bodies::Sent;
+use line::Words;
 
 /// Whose lines are written, where to, and how they look.
 #[derive(Clone, Debug)]
@@ -45,7 +37,7 @@ pub struct Logs {
     /// The pods that ask, by the cookies of their namespaces.
     pub clients: BTreeMap<u64, Arc<LoggedClient>>,
     /// The ports of the node whose requests have lines, and in whose name.
-    pub gateways: BTreeMap<u16, PodRef>,
+    pub gateways: BTreeMap<u16, Arc<LoggedClient>>,
     /// The pods of this node that log what they are asked, by address.
     pub servers: BTreeMap<IpAddr, PodRef>,
     /// Connections whose requests were logged by those.
@@ -54,10 +46,10 @@ pub struct Logs {
     pub meter: Option<Meter>,
 }
 
-/// A pod that asks.
-#[derive(Clone, Debug)]
+/// Who asks.
+#[derive(Clone, Debug, Default)]
 pub struct LoggedClient {
-    /// Its name.
+    /// The pod's name.
     pub pod: Arc<PodRef>,
     /// Its address: that of its end of connections, as others see it.
     pub address: Option<IpAddr>,
@@ -65,13 +57,9 @@ pub struct LoggedClient {
     pub logs: bool,
 }
 
-/// What is noted of one request; nothing, if nobody logs it.
+/// What is noted of one request; nothing, if nobody wants to know.
 #[derive(Clone, Default)]
 pub(super) struct Note(Option<Arc<Noted>>);
-
-/// This end of the connection that an answer came over.
-#[derive(Clone, Copy)]
-pub(super) struct UpstreamLocal(pub(super) SocketAddr);
 
 /// Whom a client asked.
 struct Addressee<'a> {
@@ -88,19 +76,10 @@ struct Noted {
     began: Instant,
     protocol: Protocol,
     is_head: bool,
-    /// What only a line says.
-    words: Option<Box<Words>>,
     dialled: SocketAddr,
     received: Passed,
     sent: Passed,
     found: Mutex<Found>,
-}
-
-struct Words {
-    start: Timestamp,
-    request: access_log::Request,
-    from: Option<SocketAddr>,
-    server_name: Option<String>,
 }
 
 /// How much of a body has passed.
@@ -115,42 +94,42 @@ struct Passed {
 #[derive(Default)]
 struct Found {
     status: Option<StatusCode>,
-    answer: HeaderMap,
     grpc: Option<u16>,
     flags: BTreeSet<Flag>,
-    details: Option<&'static str>,
-    rewritten: Option<String>,
-    route: Option<String>,
     cluster: Option<Arc<str>>,
     upstream: Option<SocketAddr>,
-    upstream_local: Option<SocketAddr>,
-    /// When it was last sent.
-    attempt: Option<Instant>,
-    service_time: Option<Duration>,
+    /// Whether the head of an answer came from there.
+    answered: bool,
     /// Whether all of the answer went to the client.
     ended: bool,
+    /// None if no line may be written.
+    words: Option<Box<Words>>,
 }
 
 impl Found {
-    /// What went wrong, and why it was answered so.
-    fn outcome(&self) -> (Vec<Flag>, Option<&'static str>) {
-        let mut flags = self.flags.clone();
-        let mut details = self.details;
-        if !self.ended && flags.is_disjoint(&BROKEN.into()) {
-            flags.insert(Flag::DownstreamConnectionTermination);
-            details = Flag::DownstreamConnectionTermination.details();
+    /// Why it is answered so.
+    fn because(&mut self, details: Option<&'static str>) {
+        if let Some(words) = &mut self.words {
+            words.details = details;
         }
-        (flags.into_iter().collect(), details)
+    }
+
+    /// Nothing more comes.
+    fn close(&mut self) {
+        if !self.ended && self.flags.is_disjoint(&BROKEN.into()) {
+            let flag = Flag::DownstreamConnectionTermination;
+            self.flags.insert(flag);
+            self.because(flag.details());
+        }
     }
 }
 
 impl Logs {
-    /// Begins to note a request of a pod, if anybody might log it; the request carries the note. `from` is the
-    /// client's end of its connection.
+    /// Begins to note a request of a pod, if anybody wants to know. `from` is the client's end of its connection.
     pub(super) fn begin(
         self: &Arc<Self>,
         cookie: u64,
-        request: &mut Request<Incoming>,
+        request: &Request<Incoming>,
         host: &str,
         dialled: SocketAddr,
         from: Option<SocketAddr>,
@@ -171,29 +150,24 @@ impl Logs {
     pub(super) fn begin_outside(
         self: &Arc<Self>,
         port: u16,
-        request: &mut Request<Incoming>,
+        request: &Request<Incoming>,
         ends: (SocketAddr, SocketAddr),
         server_name: Option<&str>,
     ) -> Note {
-        let gateway = self.gateways.get(&port);
-        let client = LoggedClient {
-            logs: gateway.is_some(),
-            pod: Arc::new(gateway.cloned().unwrap_or_default()),
-            address: None,
-        };
+        let client = self.gateways.get(&port).cloned().unwrap_or_default();
         let (from, dialled) = ends;
         let asked = Addressee {
             host: "",
             dialled,
             server_name,
         };
-        self.note(Arc::new(client), request, &asked, Some(from))
+        self.note(client, request, &asked, Some(from))
     }
 
     fn note(
         self: &Arc<Self>,
         client: Arc<LoggedClient>,
-        request: &mut Request<Incoming>,
+        request: &Request<Incoming>,
         asked: &Addressee<'_>,
         from: Option<SocketAddr>,
     ) -> Note {
@@ -201,67 +175,25 @@ impl Logs {
         if !has_line && self.meter.is_none() {
             return Note::default();
         }
-        let noted = Noted {
+        let words = has_line.then(|| Box::new(Words::new(&client, request, asked, from)));
+        Note(Some(Arc::new(Noted {
             logs: Arc::clone(self),
+            client,
             began: Instant::now(),
             protocol: Protocol::of(request.headers()),
             is_head: request.method() == Method::HEAD,
-            words: has_line.then(|| Box::new(words(&client, request, asked, from))),
-            client,
             dialled: asked.dialled,
             received: Passed::default(),
             sent: Passed::default(),
-            found: Mutex::default(),
-        };
-        let note = Note(Some(Arc::new(noted)));
-        request.extensions_mut().insert(note.clone());
-        note
+            found: Mutex::new(Found {
+                words,
+                ..Found::default()
+            }),
+        })))
     }
-}
-
-fn words(
-    client: &LoggedClient,
-    request: &Request<Incoming>,
-    asked: &Addressee<'_>,
-    from: Option<SocketAddr>,
-) -> Words {
-    let path = request.uri().path_and_query();
-    let path = path.map_or_else(|| request.uri().to_string(), ToString::to_string);
-    Words {
-        start: Timestamp::now(),
-        request: access_log::Request {
-            method: request.method().clone(),
-            path,
-            rewritten: None,
-            version: request.version(),
-            authority: authority(request, asked.host),
-            headers: request.headers().clone(),
-            answer: HeaderMap::new(),
-        },
-        from: from.map(|from| {
-            let ip = client.address.unwrap_or_else(|| from.ip());
-            SocketAddr::new(ip, from.port())
-        }),
-        server_name: asked.server_name.map(ToOwned::to_owned),
-    }
-}
-
-/// Whom it is for: as it says, or the service that was dialled.
-fn authority(request: &Request<Incoming>, host: &str) -> String {
-    if let Some(named) = request.uri().authority() {
-        return named.as_str().to_owned();
-    }
-    let named = request.headers().get(HOST);
-    let named = named.map(|named| String::from_utf8_lossy(named.as_bytes()).into_owned());
-    named.unwrap_or_else(|| host.to_owned())
 }
 
 impl Note {
-    /// The one that a request carries.
-    pub(super) fn of(extensions: &http::Extensions) -> Self {
-        extensions.get().cloned().unwrap_or_default()
-    }
-
     fn change(&self, change: impl FnOnce(&mut Found)) {
         if let Some(noted) = &self.0 {
             change(&mut noted.found());
@@ -270,9 +202,11 @@ impl Note {
 
     /// The rule that took it.
     pub(super) fn route(&self, name: impl FnOnce() -> Option<String>) {
-        if let Some(noted) = self.0.as_ref().filter(|noted| noted.words.is_some()) {
-            noted.found().route = name();
-        }
+        self.change(|found| {
+            if let Some(words) = &mut found.words {
+                words.route = name();
+            }
+        });
     }
 
     /// Something went wrong.
@@ -284,7 +218,7 @@ impl Note {
 
     /// Why it is answered so.
     pub(super) fn because(&self, details: &'static str) {
-        self.change(|found| found.details = Some(details));
+        self.change(|found| found.because(Some(details)));
     }
 
     /// No rule takes it.
@@ -294,42 +228,46 @@ impl Note {
 
     /// Why it is answered by the proxy itself.
     pub(super) fn failed(&self, flag: Flag) {
-        self.flag(flag);
-        self.change(|found| found.details = flag.details());
+        self.change(|found| {
+            found.flags.insert(flag);
+            found.because(flag.details());
+        });
     }
 
-    /// Where it goes.
+    /// Where it goes, and what it asks for there.
+    pub(super) fn sends(&self, cluster: &Arc<str>, uri: &Uri) {
+        self.change(|found| {
+            found.cluster = Some(Arc::clone(cluster));
+            if let Some(words) = &mut found.words {
+                let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+                let is_other = words.request.path != path;
+                words.request.rewritten = is_other.then(|| path.to_owned());
+            }
+        });
+    }
+
+    /// Where it would go, if there were an endpoint.
     pub(super) fn cluster(&self, name: &Arc<str>) {
         self.change(|found| found.cluster = Some(Arc::clone(name)));
-    }
-
-    /// What it asks for there.
-    pub(super) fn path(&self, uri: &Uri) {
-        let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
-        if let Some(noted) = &self.0
-            && let Some(words) = &noted.words
-            && words.request.path != path
-        {
-            noted.found().rewritten = Some(path.to_owned());
-        }
     }
 
     /// It is sent there.
     pub(super) fn attempt(&self, upstream: SocketAddr) {
         self.change(|found| {
             found.upstream = Some(upstream);
-            found.upstream_local = None;
-            found.attempt = Some(Instant::now());
+            if let Some(words) = &mut found.words {
+                words.attempt();
+            }
         });
     }
 
-    /// The head of an answer came.
-    pub(super) fn answered<B>(&self, response: &Response<B>) {
-        let local = response.extensions().get::<UpstreamLocal>();
+    /// The head of an answer came, to this end of a connection.
+    pub(super) fn answered(&self, local: SocketAddr) {
         self.change(|found| {
-            found.upstream_local = local.map(|local| local.0);
-            found.service_time = found.attempt.map(|attempt| attempt.elapsed());
-            found.details = Some("via_upstream");
+            found.answered = true;
+            if let Some(words) = &mut found.words {
+                words.answered(local);
+            }
         });
     }
 
@@ -343,44 +281,19 @@ impl Note {
 
     /// The request's body, which is counted as it passes.
     pub(super) fn received(&self, body: Body) -> Body {
-        let Some(noted) = self.0.as_ref().filter(|_| !body.is_end_stream()) else {
-            return body;
-        };
-        let counted = Received {
-            body,
-            messages: Messages::default(),
-            noted: Arc::clone(noted),
-        };
-        counted.boxed_unsync()
+        match &self.0 {
+            Some(noted) if !body.is_end_stream() => bodies::received(body, noted),
+            _ => body,
+        }
     }
 
     /// The answer as the client gets it, which is counted as it passes.
-    pub(super) fn sent(&self, response: Response<Body>) -> Response<Body> {
-        let Some(noted) = &self.0 else {
-            return response;
+    pub(super) fn sent(self, response: Response<Body>) -> Response<Sent> {
+        let Some(noted) = self.0 else {
+            return response.map(Sent::uncounted);
         };
-        let mut found = noted.found();
-        let status = response.status();
-        found.status = Some(status);
-        if noted.words.is_some() {
-            found.answer.clone_from(response.headers());
-        }
-        if noted.protocol == Protocol::Grpc {
-            found.grpc = grpc(response.headers());
-        }
-        drop(found);
-        let is_bare = noted.is_head
-            || status.is_informational()
-            || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
-        response.map(|body| {
-            let counted = Sent {
-                body,
-                is_bare,
-                messages: Messages::default(),
-                noted: Arc::clone(noted),
-            };
-            counted.boxed_unsync()
-        })
+        let is_bare = noted.is_answered(&response);
+        response.map(|body| Sent::counted(body, is_bare, noted))
     }
 }
 
@@ -389,15 +302,45 @@ impl Noted {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// This is the answer, or its head. True if nothing follows.
+    fn is_answered(&self, response: &Response<Body>) -> bool {
+        let mut found = self.found();
+        let (status, headers) = (response.status(), response.headers());
+        found.status = Some(status);
+        if let Some(words) = &mut found.words {
+            words.request.answer.clone_from(headers);
+        }
+        if self.protocol == Protocol::Grpc {
+            found.grpc = grpc(headers);
+        }
+        self.is_head
+            || status.is_informational()
+            || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status)
+    }
+
+    /// The status of gRPC comes after the body, if there is one.
+    fn trailers(&self, trailers: &HeaderMap) {
+        let Some(status) = trailers.get(GRPC_STATUS) else {
+            return;
+        };
+        let mut found = self.found();
+        if let Some(words) = &mut found.words {
+            words.request.answer.insert(GRPC_STATUS, status.clone());
+        }
+        if self.protocol == Protocol::Grpc {
+            found.grpc = grpc(trailers);
+        }
+    }
+
     /// As it is counted.
-    fn counted(&self, found: &Found, flags: Vec<Flag>) -> (Outcome, Amount) {
+    fn counted(&self, found: &Found) -> (Outcome, Amount) {
         let messages = [&self.received, &self.sent];
         let outcome = Outcome {
             pod: Arc::clone(&self.client.pod),
             cluster: found.cluster.clone(),
             dialled: self.dialled,
-            upstream: found.upstream.filter(|_| found.service_time.is_some()),
-            flags,
+            upstream: found.upstream.filter(|_| found.answered),
+            flags: found.flags.iter().copied().collect(),
             asked: Asked {
                 protocol: self.protocol,
                 code: found.status.map_or(0, |status| status.as_u16()),
@@ -413,35 +356,47 @@ impl Noted {
         (outcome, amount)
     }
 
-    /// As the pod that asked sees it. Nothing more is noted afterwards.
-    fn entry(
-        &self,
-        words: Words,
-        found: &mut Found,
-        flags: Vec<Flag>,
-        details: Option<&'static str>,
-    ) -> Entry {
-        let mut request = words.request;
-        request.rewritten = found.rewritten.take();
-        request.answer = std::mem::take(&mut found.answer);
+    /// As the pod that asked sees it.
+    fn entry(&self, words: Words, found: &Found) -> Entry {
         Entry {
             pod: (*self.client.pod).clone(),
             start: words.start,
             duration: self.began.elapsed(),
-            request: Some(request),
+            request: Some(words.request),
             status: found.status.map_or(0, |status| status.as_u16()),
-            flags,
-            details,
+            flags: found.flags.iter().copied().collect(),
+            details: words.details,
             received: self.received.bytes.load(Ordering::Relaxed),
             sent: self.sent.bytes.load(Ordering::Relaxed),
-            service_time: found.service_time,
+            service_time: words.service_time,
             upstream: found.upstream,
-            upstream_local: found.upstream_local,
+            upstream_local: words.upstream_local,
             cluster: found.cluster.as_deref().map(str::to_owned),
             dialled: Some(self.dialled),
             client: words.from,
-            route: found.route.take(),
+            route: words.route,
             server_name: words.server_name,
+        }
+    }
+
+    /// Writes the lines of whoever logs it.
+    fn log(&self, words: Words, found: &Found) {
+        let logs = &self.logs;
+        let attempt = words.attempt;
+        let entry = self.entry(words, found);
+        if self.client.logs {
+            logs.writer.hand_over(logs.format.line(&entry));
+        }
+        // A server knows of requests that it answered.
+        if let (Some(upstream), Some(attempt)) = (found.upstream, attempt)
+            && found.answered
+            && let Some(pod) = logs.servers.get(&upstream.ip())
+        {
+            if let Some(local) = entry.upstream_local {
+                logs.told.add(local);
+            }
+            let entry = line::of_server(pod, upstream, entry, attempt.elapsed());
+            logs.writer.hand_over(logs.format.line(&entry));
         }
     }
 }
@@ -470,173 +425,16 @@ const BROKEN: [Flag; 2] = [
     Flag::UpstreamRequestTimeout,
 ];
 
-/// As the pod `upstream` that was asked sees it: what a client's rules did is not known there.
-fn of_server(pod: &PodRef, upstream: SocketAddr, mut entry: Entry, took: Duration) -> Entry {
-    const OF_CLIENTS: [Flag; 2] = [Flag::DelayInjected, Flag::UpstreamRetryLimitExceeded];
-    if let Some(request) = &mut entry.request
-        && let Some(path) = request.rewritten.take()
-    {
-        request.path = path;
-    }
-    entry.flags.retain(|flag| !OF_CLIENTS.contains(flag));
-    Entry {
-        pod: pod.clone(),
-        duration: took,
-        service_time: Some(took),
-        cluster: Some(format!("inbound|{}||", upstream.port())),
-        dialled: Some(upstream),
-        client: entry.upstream_local,
-        upstream_local: None,
-        server_name: None,
-        route: Some("default".to_owned()),
-        ..entry
-    }
-}
-
 impl Drop for Noted {
     fn drop(&mut self) {
         let mut found = std::mem::take(&mut *self.found());
-        let (flags, details) = found.outcome();
-        let logs = Arc::clone(&self.logs);
-        if let Some(meter) = &logs.meter {
-            let (outcome, amount) = self.counted(&found, flags.clone());
+        found.close();
+        if let Some(meter) = &self.logs.meter {
+            let (outcome, amount) = self.counted(&found);
             meter.request(&outcome, &amount);
         }
-        let Some(words) = self.words.take() else {
-            return;
-        };
-        let entry = self.entry(*words, &mut found, flags, details);
-        if self.client.logs {
-            logs.writer.hand_over(logs.format.line(&entry));
-        }
-        // A server knows of requests that it answered.
-        if let (Some(upstream), Some(attempt)) = (found.upstream, found.attempt)
-            && found.service_time.is_some()
-            && let Some(pod) = logs.servers.get(&upstream.ip())
-        {
-            if let Some(local) = found.upstream_local {
-                logs.told.add(local);
-            }
-            let entry = of_server(pod, upstream, entry, attempt.elapsed());
-            logs.writer.hand_over(logs.format.line(&entry));
-        }
-    }
-}
-
-/// A request's body.
-struct Received {
-    body: Body,
-    messages: Messages,
-    noted: Arc<Noted>,
-}
-
-impl hyper::body::Body for Received {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let this = self.get_mut();
-        let next = Pin::new(&mut this.body).poll_frame(context);
-        let noted = &this.noted;
-        count(&next, noted.protocol, &mut this.messages, &noted.received);
-        next
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// An answer's body.
-struct Sent {
-    body: Body,
-    /// Whether it has none, whatever its headers say.
-    is_bare: bool,
-    messages: Messages,
-    noted: Arc<Noted>,
-}
-
-impl hyper::body::Body for Sent {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let this = self.get_mut();
-        let next = Pin::new(&mut this.body).poll_frame(context);
-        let noted = &this.noted;
-        count(&next, noted.protocol, &mut this.messages, &noted.sent);
-        match &next {
-            Poll::Ready(None) => noted.found().ended = true,
-            Poll::Ready(Some(Err(error))) => {
-                let flag = if error.is::<hyper::Error>() {
-                    Flag::UpstreamConnectionTermination
-                } else {
-                    Flag::UpstreamRequestTimeout
-                };
-                noted.found().flags.insert(flag);
-            }
-            Poll::Ready(Some(Ok(frame))) => noted.trailers(frame),
-            Poll::Pending => {}
-        }
-        next
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Noted {
-    /// The status of gRPC comes after the body, if there is one.
-    fn trailers(&self, frame: &Frame<Bytes>) {
-        let trailers = frame.trailers_ref();
-        if let Some(status) = trailers.and_then(|all| all.get(GRPC_STATUS)) {
-            let mut found = self.found();
-            found.answer.insert(GRPC_STATUS, status.clone());
-            if self.protocol == Protocol::Grpc {
-                found.grpc = trailers.and_then(grpc);
-            }
-        }
-    }
-}
-
-impl Drop for Sent {
-    fn drop(&mut self) {
-        // A body whose end is known beforehand is not asked for more.
-        if self.is_bare || self.body.is_end_stream() {
-            self.noted.found().ended = true;
-        }
-    }
-}
-
-fn count(
-    next: &Poll<Option<Result<Frame<Bytes>, Broken>>>,
-    protocol: Protocol,
-    messages: &mut Messages,
-    to: &Passed,
-) {
-    if let Poll::Ready(Some(Ok(frame))) = next
-        && let Some(data) = frame.data_ref()
-    {
-        let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        to.bytes.fetch_add(length, Ordering::Relaxed);
-        if protocol == Protocol::Grpc {
-            let begun = messages.take(data);
-            to.messages.fetch_add(begun, Ordering::Relaxed);
+        if let Some(words) = found.words.take() {
+            self.log(*words, &found);
         }
     }
 }

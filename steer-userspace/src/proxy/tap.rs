@@ -182,7 +182,7 @@ impl Replay {
             .into_iter()
             .map(|(cookie, namespace)| {
                 let known = before.remove(&cookie);
-                let new = || Arc::new(Upstreams::new(self.door.clone(), namespace).of(cookie));
+                let new = || Arc::new(Upstreams::new(self.door.clone(), namespace, 1).of(cookie));
                 (cookie, known.unwrap_or_else(new))
             })
             .collect();

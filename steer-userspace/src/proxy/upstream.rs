@@ -23,7 +23,7 @@ use super::{
     body::Body,
     door::{Door, Namespace},
     mirror::UNDER_WAY,
-    note::UpstreamLocal,
+    workers,
 };
 use crate::requests::Failure;
 
@@ -41,7 +41,8 @@ pub(super) struct Upstreams {
     door: Door,
     namespace: Namespace,
     client: u64,
-    kept: Mutex<Kept>,
+    /// By the thread that made them: each uses its own.
+    kept: Box<[Mutex<Kept>]>,
 }
 
 #[derive(Default)]
@@ -61,6 +62,13 @@ struct Alone {
 struct Shared {
     sender: http2::SendRequest<Body>,
     local: SocketAddr,
+}
+
+/// An answer, or its head.
+pub(super) struct Answer {
+    pub(super) response: Response<Incoming>,
+    /// This end of the connection that it came over.
+    pub(super) local: SocketAddr,
 }
 
 /// A request that was not answered.
@@ -111,19 +119,14 @@ fn failure(error: &hyper::Error) -> Failure {
     }
 }
 
-/// An answer, with this end of the connection that it came over.
-fn over(local: UpstreamLocal, mut response: Response<Incoming>) -> Response<Incoming> {
-    response.extensions_mut().insert(local);
-    response
-}
-
 impl Upstreams {
-    pub(super) fn new(door: Door, namespace: Namespace) -> Self {
+    /// None yet; so many threads use them.
+    pub(super) fn new(door: Door, namespace: Namespace, threads: usize) -> Self {
         Self {
             door,
             namespace,
             client: 0,
-            kept: Mutex::default(),
+            kept: (0..threads.max(1)).map(|_| Mutex::default()).collect(),
         }
     }
 
@@ -132,7 +135,7 @@ impl Upstreams {
         self: &Arc<Self>,
         to: SocketAddr,
         request: Request<Body>,
-    ) -> Result<Response<Incoming>, Lost> {
+    ) -> Result<Answer, Lost> {
         if request.version() == Version::HTTP_2 {
             self.send_shared(to, request).await
         } else {
@@ -145,7 +148,7 @@ impl Upstreams {
         self: &Arc<Self>,
         to: SocketAddr,
         mut request: Request<Body>,
-    ) -> Result<Response<Incoming>, Lost> {
+    ) -> Result<Answer, Lost> {
         loop {
             let (mut alone, reused) = match self.take_idle(to) {
                 Some(alone) => (alone, true),
@@ -156,9 +159,9 @@ impl Upstreams {
             };
             match alone.sender.try_send_request(request).await {
                 Ok(response) => {
-                    let local = UpstreamLocal(alone.local);
+                    let local = alone.local;
                     self.give_back(to, alone);
-                    return Ok(over(local, response));
+                    return Ok(Answer { response, local });
                 }
                 Err(mut error) => match error.take_message() {
                     // It was closed while it was idle: the next one.
@@ -174,7 +177,7 @@ impl Upstreams {
         &self,
         to: SocketAddr,
         mut request: Request<Body>,
-    ) -> Result<Response<Incoming>, Lost> {
+    ) -> Result<Answer, Lost> {
         loop {
             let known = self.kept().shared.get(&to).cloned();
             let known = known.filter(|shared| !shared.sender.is_closed());
@@ -187,7 +190,10 @@ impl Upstreams {
                 },
             };
             match shared.sender.try_send_request(request).await {
-                Ok(response) => return Ok(over(UpstreamLocal(shared.local), response)),
+                Ok(response) => {
+                    let local = shared.local;
+                    return Ok(Answer { response, local });
+                }
                 Err(mut error) => match error.take_message() {
                     Some(same) if reused => {
                         self.kept().shared.remove(&to);
@@ -274,15 +280,26 @@ impl Upstreams {
 
     /// Lets go of connections that were idle for too long, or are closed.
     pub(super) fn tidy(&self) {
-        let mut kept = self.kept();
-        kept.idle.retain(|_, idle| {
-            idle.retain(|(alone, since)| !alone.sender.is_closed() && since.elapsed() < IDLE_MAX);
-            !idle.is_empty()
-        });
-        kept.shared.retain(|_, shared| !shared.sender.is_closed());
+        for kept in &self.kept {
+            lock(kept).tidy();
+        }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kept[workers::number() % self.kept.len()])
     }
+}
+
+impl Kept {
+    fn tidy(&mut self) {
+        self.idle.retain(|_, idle| {
+            idle.retain(|(alone, since)| !alone.sender.is_closed() && since.elapsed() < IDLE_MAX);
+            !idle.is_empty()
+        });
+        self.shared.retain(|_, shared| !shared.sender.is_closed());
+    }
+}
+
+fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }

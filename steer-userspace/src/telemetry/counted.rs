@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, hash::Hash, net::SocketAddr, sync::Arc, time::Duration};
 
+use foldhash::fast::RandomState;
 use steer_common::{
     addr::{Addr, Peer},
     connection::{Connection, OBSERVE_ACCEPTED},
@@ -49,8 +50,8 @@ pub struct Counted {
 /// long as the directory, and all series.
 #[derive(Debug, Default)]
 struct Known {
-    connections: HashMap<Way, Slot>,
-    requests: HashMap<Outcome, Answered>,
+    connections: HashMap<Way, Slot, RandomState>,
+    requests: HashMap<Outcome, Answered, RandomState>,
 }
 
 /// All that decides the series of a connection that was steered, or accepted.
@@ -436,7 +437,7 @@ impl Counted {
     }
 }
 
-fn remember<K: Eq + Hash, V>(known: &mut HashMap<K, V>, key: K, value: V) {
+fn remember<K: Eq + Hash, V>(known: &mut HashMap<K, V, RandomState>, key: K, value: V) {
     if known.len() >= KNOWN_MAX {
         known.clear();
     }

@@ -14,6 +14,8 @@ use steer_tests::{agent::Agent, lab::Lab, pod::Pod, topology};
 
 /// Where the rules stand.
 const ROUTE: &str = "route.yaml";
+/// Connections of one client are served on two threads, wherever this runs.
+const THREADS: [&str; 2] = ["--proxy-threads", "2"];
 /// How long the agent may take to notice something.
 const NOTICE_MAX: Duration = Duration::from_secs(30);
 
@@ -43,7 +45,7 @@ impl Stage {
         let lab = topology::bookstore(&Lab::fresh_name(purpose))?;
         lab.configure("destination-rule.yaml", topology::CATALOG_SUBSETS)?;
         lab.configure(ROUTE, &virtual_service(rules, ""))?;
-        let agent = lab.agent_with(arguments)?;
+        let agent = lab.agent_with(&[&THREADS, arguments].concat())?;
         Ok(Self { agent, lab })
     }
 

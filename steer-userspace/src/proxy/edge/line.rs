@@ -33,7 +33,7 @@ impl Line {
     pub(super) fn begin(way: &Way, ends: Ends, name: &str) -> Self {
         let noted = || {
             let logs = way.logs()?;
-            let pod = logs.gateways.get(&way.port)?.clone();
+            let pod = (*logs.gateways.get(&way.port)?.pod).clone();
             let entry = Entry {
                 pod,
                 start: ends.start,

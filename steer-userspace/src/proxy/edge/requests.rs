@@ -12,11 +12,10 @@ use super::{
     ready::{Inside, Ready},
 };
 use crate::proxy::{
-    body::Body,
     connection::{self, Stream},
     forward::{self, Scheme},
     local,
-    note::Note,
+    note::{Note, Sent},
     table,
 };
 
@@ -65,16 +64,16 @@ impl Site {
         found.cloned()
     }
 
-    async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, mut request: Request<Incoming>) -> Response<Sent> {
         let scheme = self.scheme();
         forwarded::note(request.headers_mut(), self.ends.client.ip(), scheme);
         request.extensions_mut().insert(Scheme(scheme));
-        let note = self.note(&mut request);
+        let note = self.note(&request);
         let (parts, body) = request.into_parts();
         let authority = forward::authority(&parts, "").unwrap_or_default();
         let response = if let Some(ready) = self.find(&authority) {
             let request = Request::from_parts(parts, body);
-            self.way.pod.answer(&ready, request).await
+            self.way.pod.answer(&ready, request, &note).await
         } else {
             note.no_route();
             local::answer(&parts.headers, StatusCode::NOT_FOUND, "")
@@ -83,7 +82,7 @@ impl Site {
     }
 
     /// What is noted of a request for the access log.
-    fn note(&self, request: &mut Request<Incoming>) -> Note {
+    fn note(&self, request: &Request<Incoming>) -> Note {
         let Some(logs) = self.way.logs() else {
             return Note::default();
         };

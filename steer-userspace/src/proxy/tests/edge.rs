@@ -21,15 +21,15 @@ use tokio::{
 };
 
 use super::{
-    super::{Logs, Orders, Proxy, Told},
-    ground::{Client, SOON, nobody, server, whole},
+    super::{LoggedClient, Logs, Orders, Proxy, Told},
+    ground::{Client, SOON, THREADS, nobody, server, whole},
     log::Log,
 };
 use crate::{
     access_log::Format,
     desired::{
         gateway::model::{Chain, Entrance, Inside, Site, Stream, VirtualHost},
-        model::{Destination, Endpoint, PodRef, RequestRule, Rule},
+        model::{Destination, Endpoint, RequestRule, Rule},
     },
     requests,
 };
@@ -47,11 +47,15 @@ impl Edge {
 
     /// With lines in a log.
     fn logging(entrance: &Entrance, log: &Log, format: &str) -> Self {
+        let client = LoggedClient {
+            logs: true,
+            ..LoggedClient::default()
+        };
         let logs = |port| Logs {
             format: Arc::new(Format::text(format).0),
             writer: log.writer.clone(),
             clients: BTreeMap::new(),
-            gateways: BTreeMap::from([(port, PodRef::default())]),
+            gateways: BTreeMap::from([(port, Arc::new(client))]),
             servers: BTreeMap::new(),
             told: Told::default(),
             meter: None,
@@ -63,7 +67,7 @@ impl Edge {
         let free = std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let proxy = Proxy::start(Arc::new(|_| Ok(())), Box::new(|_| false)).unwrap();
+        let proxy = Proxy::start(Arc::new(|_| Ok(())), Box::new(|_| false), THREADS).unwrap();
         proxy.serve(Orders {
             edge: BTreeMap::from([(port, requests::Entrance::new(entrance).unwrap())]),
             logs: logs(port),

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     convert::Infallible,
     net::SocketAddr,
+    num::NonZeroUsize,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -44,6 +45,9 @@ use crate::{
 /// Longer than anything here takes.
 pub(super) const SOON: Duration = Duration::from_secs(20);
 
+/// Connections of one client are on several threads.
+pub(super) const THREADS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+
 /// A route of its own: tests run side by side.
 static NEXT: AtomicU32 = AtomicU32::new(0x3f_0000);
 
@@ -64,13 +68,13 @@ type Pieces = Arc<Mutex<VecDeque<(TapHead, Vec<u8>)>>>;
 impl Ground {
     /// Rules as written; subsets are names of servers.
     pub(super) async fn new(rules: Value, endpoints: &[(&str, &[SocketAddr])]) -> Self {
-        let this = Self::silent(endpoints);
+        let this = Self::silent(endpoints, THREADS);
         this.serve(rules);
         this.connect().await;
         this
     }
 
-    /// The same, with an access log.
+    /// The same, with an access log; by one thread, so that clients use the same connections to endpoints.
     pub(super) async fn logging(
         rules: Value,
         endpoints: &[(&str, &[SocketAddr])],
@@ -96,7 +100,7 @@ impl Ground {
         };
         let this = Self {
             logs: Some(Arc::new(logs)),
-            ..Self::silent(endpoints)
+            ..Self::silent(endpoints, NonZeroUsize::MIN)
         };
         this.serve(rules);
         this.connect().await;
@@ -107,7 +111,7 @@ impl Ground {
     pub(super) async fn same_host(rules: Value, endpoints: &[(&str, &[SocketAddr])]) -> Self {
         let this = Self {
             mirror_host: MirrorHost::Same,
-            ..Self::silent(endpoints)
+            ..Self::silent(endpoints, THREADS)
         };
         this.serve(rules);
         this.connect().await;
@@ -116,12 +120,12 @@ impl Ground {
 
     /// The same, where clients send directly, and the tap hands over what they send.
     pub(super) fn tapped(rules: Value, endpoints: &[(&str, &[SocketAddr])]) -> Self {
-        let this = Self::silent(endpoints);
+        let this = Self::silent(endpoints, THREADS);
         this.serve_as(ServiceKey::default(), rules, true);
         this
     }
 
-    fn silent(endpoints: &[(&str, &[SocketAddr])]) -> Self {
+    fn silent(endpoints: &[(&str, &[SocketAddr])], threads: NonZeroUsize) -> Self {
         let pieces = Pieces::default();
         let tap = Arc::clone(&pieces);
         let tap: Tap = Box::new(move |take| {
@@ -130,7 +134,7 @@ impl Ground {
         });
         Self {
             logs: None,
-            proxy: Proxy::start(Arc::new(|_| Ok(())), tap).unwrap(),
+            proxy: Proxy::start(Arc::new(|_| Ok(())), tap, threads).unwrap(),
             pieces,
             mirror_host: MirrorHost::default(),
             // Of other processes on this machine too.

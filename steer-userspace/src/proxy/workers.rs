@@ -1,0 +1,195 @@
+//! Threads that serve connections, each from its first byte to its last on one of them: what belongs to a connection
+//! stays with the processor that has it in its cache.
+
+use std::{
+    cell::Cell,
+    future::Future,
+    io,
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use tokio::{
+    net::TcpStream,
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+};
+
+thread_local! {
+    /// Which of them this thread is; others count as the first.
+    static NUMBER: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Which of them this thread is.
+pub(super) fn number() -> usize {
+    NUMBER.get()
+}
+
+/// Begins something on a thread.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads. The first is that of whoever accepts; the others end when this is gone, and what they serve with them.
+#[derive(Clone)]
+pub(super) struct Workers {
+    own: Load,
+    others: Arc<[Worker]>,
+}
+
+struct Worker {
+    jobs: UnboundedSender<Job>,
+    load: Load,
+}
+
+/// How many connections a thread has.
+#[derive(Clone, Default)]
+struct Load(Arc<AtomicUsize>);
+
+/// Counts as one as long as it is there.
+struct Weight(Load);
+
+impl Load {
+    fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn weight(&self) -> Weight {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Weight(self.clone())
+    }
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Workers {
+    /// So many threads, with the calling one.
+    pub(super) fn start(count: NonZeroUsize) -> io::Result<Self> {
+        let others = (1..count.get()).map(Worker::start);
+        Ok(Self {
+            own: Load::default(),
+            others: others.collect::<io::Result<_>>()?,
+        })
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.others.len() + 1
+    }
+
+    /// Has a connection served by the thread that has the fewest. Called on the first of them.
+    pub(super) fn serve<F>(
+        &self,
+        stream: TcpStream,
+        serve: impl FnOnce(TcpStream) -> F + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let least = self.others.iter().min_by_key(|worker| worker.load.get());
+        match least {
+            Some(worker) if worker.load.get() < self.own.get() => worker.serve(stream, serve),
+            _ => spawn(self.own.weight(), serve(stream)),
+        }
+    }
+}
+
+impl Worker {
+    fn start(number: usize) -> io::Result<Self> {
+        let (jobs, wanted) = unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let run = move || {
+            NUMBER.set(number);
+            runtime.block_on(work(wanted));
+        };
+        thread::Builder::new()
+            .name(format!("steer-proxy-{number}"))
+            .spawn(run)?;
+        Ok(Self {
+            jobs,
+            load: Load::default(),
+        })
+    }
+
+    fn serve<F>(&self, stream: TcpStream, serve: impl FnOnce(TcpStream) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let weight = self.load.weight();
+        // Whoever waits for its bytes is that thread from now on.
+        let moved = stream.into_std();
+        let job = move || match moved.and_then(TcpStream::from_std) {
+            Ok(stream) => spawn(weight, serve(stream)),
+            Err(error) => tracing::warn!(%error, "a connection could not be served"),
+        };
+        // The thread ends only with this.
+        let _ended = self.jobs.send(Box::new(job));
+    }
+}
+
+async fn work(mut wanted: UnboundedReceiver<Job>) {
+    while let Some(job) = wanted.recv().await {
+        job();
+    }
+}
+
+fn spawn(weight: Weight, served: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(async move {
+        let _weight = weight;
+        served.await;
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, net::Ipv4Addr};
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// Says on which thread it is, and stays until the client goes.
+    async fn say(mut stream: TcpStream) {
+        let number = u8::try_from(number()).unwrap();
+        stream.write_all(&[number]).await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn each_thread_has_its_share() {
+        let workers = Workers::start(NonZeroUsize::new(3).unwrap()).unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut clients = Vec::new();
+        let mut found = Vec::new();
+        for _ in 0..6 {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            workers.serve(stream, say);
+            found.push(client.read_u8().await.unwrap());
+            clients.push(client);
+        }
+        for three in found.chunks(3) {
+            assert_eq!(three.iter().collect::<BTreeSet<_>>().len(), 3, "{found:?}");
+        }
+        // Who has gone leaves room.
+        let first = found.iter().position(|&number| number == 1).unwrap();
+        drop(clients.swap_remove(first));
+        while workers.others[0].load.get() > 1 {
+            tokio::task::yield_now().await;
+        }
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        workers.serve(stream, say);
+        assert_eq!(client.read_u8().await.unwrap(), 1);
+    }
+}

@@ -97,7 +97,7 @@ pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
         .hosts(clients)
         .build()?;
     let (first, second) = serve(&lab)?;
-    let agent = lab.agent()?;
+    let agent = lab.agent_with(&["--proxy-threads", "1"])?;
     let targets = targets(second);
     await_hand_over(&lab, targets[HEADER])?;
     let listener = Listener::Cohorts {
@@ -120,7 +120,7 @@ pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
         .filter(|name| *name != HAPROXY || other.is_ok())
         .map(|name| (name, targets[name]))
         .collect();
-    let rounds = if full { 40 } else { 5 };
+    let rounds = if full { 12 } else { 5 };
     for kind in KINDS.iter().filter(|kind| full || !kind.full) {
         let ratios = compare(&lab, &ways, kind, rounds)?;
         tell(report, kind.name, &ratios);

@@ -41,7 +41,8 @@ pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
     let (second, _v2) = serve(lab.pod("v2")?)?;
     lab.configure("cluster.yaml", &l7::configuration(first, second))?;
     lab.configure("weighted.yaml", weights::CONFIGURATION)?;
-    let agent = lab.agent()?;
+    // So that connections of one client are on several, wherever this runs.
+    let agent = lab.agent_with(&["--proxy-threads", "2"])?;
     let service = l7::targets(second)[l7::HEADER];
     l7::await_hand_over(&lab, service)?;
     let mut dialler = Dialler::start(lab.pod(l7::HEADER)?)?;

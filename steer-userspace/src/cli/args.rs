@@ -547,7 +547,7 @@ pub struct Agent {
     /// What is told of traffic.
     #[command(flatten)]
     pub metrics: Metrics,
-    /// How many threads look at requests; half of the processors if not given, at most 8
+    /// How many threads look at requests; if not given, half as many as there are processors for the agent, at most 8
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub proxy_threads: Option<u16>,
     /// Log lines as JSON

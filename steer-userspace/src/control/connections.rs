@@ -106,12 +106,12 @@ impl Connections {
             if let Some(metrics) = metrics {
                 metrics.record(&closed);
             }
-            // Of a pod that is gone, or does not log, or not any more.
-            if self.names.logger(&closed).is_none() {
-                continue;
-            }
             let accepted = closed.side == OBSERVE_ACCEPTED;
             if accepted && self.told.take(closed.remote.to_socket_addr()) {
+                continue;
+            }
+            // Of a pod that is gone, or does not log, or not any more.
+            if self.names.logger(&closed).is_none() {
                 continue;
             }
             if let Some(entry) = self.names.entry(&closed, now_ns(), Timestamp::now()) {

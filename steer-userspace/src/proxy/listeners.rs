@@ -149,10 +149,12 @@ impl Listeners {
             alive,
             mut gone,
             // What is under way ends on its threads.
-            workers: _workers,
+            workers,
             ..
         } = self;
-        // Those that the kernel has sent already come in.
+        // Those that the kernel has sent already come in, and are read.
+        sleep(ON_THE_WAY).await;
+        workers.catch_up().await;
         sleep(ON_THE_WAY).await;
         ends.send_replace(true);
         drop((open, edge, alive));

@@ -31,7 +31,7 @@ use crate::requests::Failure;
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept.
 const IDLE_MAX: Duration = Duration::from_mins(1);
-/// How many idle connections to one endpoint are kept: as many as copies may be under way. Fewer would be
+/// How many idle connections to one endpoint each thread keeps: as many as copies may be under way. Fewer would be
 /// closed after each burst, and the ports of the pod run out: then each attempt to connect looks through
 /// all of them.
 const IDLE_COUNT: usize = UNDER_WAY;

@@ -15,7 +15,10 @@ use std::{
 
 use tokio::{
     net::TcpStream,
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    sync::{
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+        oneshot,
+    },
 };
 
 thread_local! {
@@ -36,6 +39,8 @@ type Job = Box<dyn FnOnce() + Send>;
 pub(super) struct Workers {
     own: Load,
     others: Arc<[Worker]>,
+    /// Of those that have equally few, each has its turn.
+    turn: Arc<AtomicUsize>,
 }
 
 struct Worker {
@@ -43,7 +48,7 @@ struct Worker {
     load: Load,
 }
 
-/// How many connections a thread has.
+/// How many connections a thread has. One that became a tunnel counts no more.
 #[derive(Clone, Default)]
 struct Load(Arc<AtomicUsize>);
 
@@ -74,6 +79,7 @@ impl Workers {
         Ok(Self {
             own: Load::default(),
             others: others.collect::<io::Result<_>>()?,
+            turn: Arc::default(),
         })
     }
 
@@ -90,10 +96,32 @@ impl Workers {
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
-        let least = self.others.iter().min_by_key(|worker| worker.load.get());
-        match least {
-            Some(worker) if worker.load.get() < self.own.get() => worker.serve(stream, serve),
-            _ => spawn(self.own.weight(), serve(stream)),
+        match self.least() {
+            Some(worker) => worker.serve(stream, serve),
+            None => spawn(self.own.weight(), serve(stream)),
+        }
+    }
+
+    /// The thread that has the fewest; none is the first.
+    fn least(&self) -> Option<&Worker> {
+        let count = self.count();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let all = (0..count).map(|at| turn.wrapping_add(at) % count);
+        let all = all.map(|number| number.checked_sub(1).and_then(|at| self.others.get(at)));
+        let load = |worker: &Option<&Worker>| worker.map_or(self.own.get(), Worker::load);
+        all.min_by_key(load).flatten()
+    }
+
+    /// Waits until the others have begun what they were given.
+    pub(super) async fn catch_up(&self) {
+        for worker in self.others.iter() {
+            let (done, begun) = oneshot::channel();
+            let job = move || {
+                let _waits = done.send(());
+            };
+            if worker.jobs.send(Box::new(job)).is_ok() {
+                let _ended = begun.await;
+            }
         }
     }
 }
@@ -115,6 +143,15 @@ impl Worker {
             jobs,
             load: Load::default(),
         })
+    }
+
+    /// How many connections it has; too many, if it has ended.
+    fn load(&self) -> usize {
+        if self.jobs.is_closed() {
+            usize::MAX
+        } else {
+            self.load.get()
+        }
     }
 
     fn serve<F>(&self, stream: TcpStream, serve: impl FnOnce(TcpStream) -> F + Send + 'static)
@@ -191,5 +228,16 @@ mod tests {
         let (stream, _) = listener.accept().await.unwrap();
         workers.serve(stream, say);
         assert_eq!(client.read_u8().await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn those_that_have_none_take_turns() {
+        let workers = Workers::start(NonZeroUsize::new(2).unwrap()).unwrap();
+        let is_own = |_| workers.least().is_none();
+        assert_eq!(
+            (0..4).map(is_own).collect::<Vec<_>>(),
+            [true, false, true, false]
+        );
+        workers.catch_up().await;
     }
 }

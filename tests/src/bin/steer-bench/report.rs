@@ -66,17 +66,20 @@ pub(crate) fn quartiles(values: &[f64]) -> [f64; 3] {
 }
 
 /// The mean of some values as a ratio to that of others that each of them was measured beside, and its standard error.
-/// Not the mean of their ratios: noise makes that larger.
+/// Not the mean of their ratios: noise makes that larger. Neighbours may share what they were measured beside.
 pub(crate) fn ratio(values: &[f64], others: &[f64]) -> (f64, f64) {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let other = mean(others);
     let ratio = mean(values) / other;
     let pairs = values.iter().zip(others);
-    let squares: Vec<f64> = pairs
-        .map(|(value, beside)| ((value - ratio * beside) / other).powi(2))
+    let rests: Vec<f64> = pairs
+        .map(|(value, beside)| (value - ratio * beside) / other)
         .collect();
     let count = values.len() as f64;
-    (ratio, (mean(&squares) / (count - 1.0)).sqrt())
+    let squares = rests.iter().map(|rest| rest.powi(2)).sum::<f64>();
+    let shared = rests.windows(2).map(|two| two[0] * two[1]).sum::<f64>();
+    let variance = (squares + 2.0 * shared.max(0.0)) / count;
+    (ratio, (variance / (count - 1.0)).sqrt())
 }
 
 #[cfg(test)]

@@ -108,8 +108,8 @@ impl Workers {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let all = (0..count).map(|at| turn.wrapping_add(at) % count);
         let all = all.map(|number| number.checked_sub(1).and_then(|at| self.others.get(at)));
-        let load = |worker: &Option<&Worker>| worker.map_or(self.own.get(), Worker::load);
-        all.min_by_key(load).flatten()
+        all.min_by_key(|worker| worker.map_or(self.own.get(), Worker::load))
+            .flatten()
     }
 
     /// Waits until the others have begun what they were given.

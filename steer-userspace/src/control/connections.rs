@@ -111,10 +111,11 @@ impl Connections {
                 continue;
             }
             // Of a pod that is gone, or does not log, or not any more.
-            if self.names.logger(&closed).is_none() {
+            let Some(pod) = self.names.logger(&closed) else {
                 continue;
-            }
-            if let Some(entry) = self.names.entry(&closed, now_ns(), Timestamp::now()) {
+            };
+            let (clock_ns, now) = (now_ns(), Timestamp::now());
+            if let Some(entry) = self.names.entry(pod.clone(), &closed, clock_ns, now) {
                 self.log.hand_over(self.names.format.line(&entry));
             }
         }
@@ -151,9 +152,14 @@ impl Names {
         (sides & closed.side != 0).then_some(pod)
     }
 
-    /// What a line says of a connection. `clock_ns` is the kernel's clock `now`.
-    fn entry(&self, closed: &Connection, clock_ns: u64, now: Timestamp) -> Option<Entry> {
-        let pod = self.logger(closed)?.clone();
+    /// What a line of the pod's says of a connection. `clock_ns` is the kernel's clock `now`.
+    fn entry(
+        &self,
+        pod: PodRef,
+        closed: &Connection,
+        clock_ns: u64,
+        now: Timestamp,
+    ) -> Option<Entry> {
         let ago = i64::try_from(clock_ns.saturating_sub(closed.opened_ns)).unwrap_or(i64::MAX);
         let took = closed.closed_ns.saturating_sub(closed.opened_ns);
         let accepted = closed.side == OBSERVE_ACCEPTED;
@@ -240,7 +246,8 @@ mod tests {
             clusters: BTreeMap::from([(9, vec![cluster("v1"), cluster("v2")])]),
         };
         let now = "2026-11-29T16:00:01Z".parse().unwrap();
-        let entry = names.entry(closed, 6_000_000_000, now)?;
+        let pod = names.logger(closed)?.clone();
+        let entry = names.entry(pod, closed, 6_000_000_000, now)?;
         Some(names.format.line(&entry))
     }
 

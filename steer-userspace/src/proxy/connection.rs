@@ -16,7 +16,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{gate::Gate, headers, note::Sent};
+use super::{gate::Gate, headers, note::Counted};
 
 /// What a connection is made of.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
@@ -26,7 +26,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 /// Answers what comes over `stream`.
 pub(super) async fn serve<A>(stream: impl Stream, ends: &mut watch::Receiver<bool>, answer: A)
 where
-    A: Service<Request<Incoming>, Response = Response<Sent>, Error = Infallible>,
+    A: Service<Request<Incoming>, Response = Response<Counted>, Error = Infallible>,
     A::Future: Send + 'static,
 {
     let answer = service_fn(move |request| {

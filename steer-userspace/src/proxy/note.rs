@@ -14,6 +14,7 @@ use std::{
 };
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, uri::PathAndQuery};
+use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
@@ -24,7 +25,7 @@ use crate::{
     requests::Failure,
     telemetry::{Amount, Asked, Meter, Outcome, Protocol},
 };
-pub(super) use bodies::Sent;
+pub(super) use bodies::Counted;
 use line::Words;
 
 /// Whose lines are written, where to, and how they look.
@@ -282,18 +283,20 @@ impl Note {
     /// The request's body, which is counted as it passes.
     pub(super) fn received(&self, body: Body) -> Body {
         match &self.0 {
-            Some(noted) if !body.is_end_stream() => bodies::received(body, noted),
+            Some(noted) if !body.is_end_stream() => {
+                Counted::received(body, Arc::clone(noted)).boxed_unsync()
+            }
             _ => body,
         }
     }
 
     /// The answer as the client gets it, which is counted as it passes.
-    pub(super) fn sent(self, response: Response<Body>) -> Response<Sent> {
+    pub(super) fn sent(self, response: Response<Body>) -> Response<Counted> {
         let Some(noted) = self.0 else {
-            return response.map(Sent::uncounted);
+            return response.map(Counted::uncounted);
         };
         let is_bare = noted.is_answered(&response);
-        response.map(|body| Sent::counted(body, is_bare, noted))
+        response.map(|body| Counted::sent(body, is_bare, noted))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::proxy::{
     connection::{self, Stream},
     forward::{self, Scheme},
     local,
-    note::{Note, Sent},
+    note::{Counted, Note},
     table,
 };
 
@@ -64,7 +64,7 @@ impl Site {
         found.cloned()
     }
 
-    async fn answer(&self, mut request: Request<Incoming>) -> Response<Sent> {
+    async fn answer(&self, mut request: Request<Incoming>) -> Response<Counted> {
         let scheme = self.scheme();
         forwarded::note(request.headers_mut(), self.ends.client.ip(), scheme);
         request.extensions_mut().insert(Scheme(scheme));

@@ -7,10 +7,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, SizeHint};
 
-use super::{Noted, Passed};
+use super::Noted;
 use crate::{
     access_log::Flag,
     proxy::{
@@ -20,39 +19,29 @@ use crate::{
     telemetry::Protocol,
 };
 
-/// A request's body.
-struct Received {
-    body: Body,
-    messages: Messages,
-    noted: Arc<Noted>,
-}
-
-/// An answer's body, as the client gets it.
-pub(in crate::proxy) struct Sent {
+/// A body whose bytes are counted as they pass.
+pub(in crate::proxy) struct Counted {
     body: Body,
     /// None, if nobody notes anything.
     counting: Option<Counting>,
 }
 
-/// What an answer is counted by.
 struct Counting {
-    /// Whether it has no body, whatever its headers say.
-    is_bare: bool,
+    way: Way,
     messages: Messages,
     noted: Arc<Noted>,
 }
 
-/// A request's body, counted.
-pub(super) fn received(body: Body, noted: &Arc<Noted>) -> Body {
-    let counted = Received {
-        body,
-        messages: Messages::default(),
-        noted: Arc::clone(noted),
-    };
-    counted.boxed_unsync()
+/// Whose body it is.
+#[derive(Clone, Copy)]
+enum Way {
+    /// A client's.
+    Received,
+    /// The client gets it; bare, it has none, whatever its headers say.
+    Sent { is_bare: bool },
 }
 
-impl Sent {
+impl Counted {
     /// One that nobody counts.
     pub(super) fn uncounted(body: Body) -> Self {
         Self {
@@ -61,10 +50,19 @@ impl Sent {
         }
     }
 
-    /// One that is counted. `is_bare` says that nothing of it is sent.
-    pub(super) fn counted(body: Body, is_bare: bool, noted: Arc<Noted>) -> Self {
+    /// A request's.
+    pub(super) fn received(body: Body, noted: Arc<Noted>) -> Self {
+        Self::by(body, Way::Received, noted)
+    }
+
+    /// An answer's. `is_bare` says that nothing of it is sent.
+    pub(super) fn sent(body: Body, is_bare: bool, noted: Arc<Noted>) -> Self {
+        Self::by(body, Way::Sent { is_bare }, noted)
+    }
+
+    fn by(body: Body, way: Way, noted: Arc<Noted>) -> Self {
         let counting = Counting {
-            is_bare,
+            way,
             messages: Messages::default(),
             noted,
         };
@@ -75,7 +73,7 @@ impl Sent {
     }
 }
 
-impl hyper::body::Body for Received {
+impl hyper::body::Body for Counted {
     type Data = Bytes;
     type Error = Broken;
 
@@ -85,32 +83,8 @@ impl hyper::body::Body for Received {
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = self.get_mut();
         let next = Pin::new(&mut this.body).poll_frame(context);
-        let noted = &this.noted;
-        count(&next, noted.protocol, &mut this.messages, &noted.received);
-        next
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl hyper::body::Body for Sent {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let this = self.get_mut();
-        let next = Pin::new(&mut this.body).poll_frame(context);
-        if let Some(counting) = &mut this.counting {
-            counting.passed(&next);
+        if let (Some(counting), Poll::Ready(next)) = (&mut this.counting, &next) {
+            counting.passed(next.as_ref());
         }
         next
     }
@@ -125,12 +99,37 @@ impl hyper::body::Body for Sent {
 }
 
 impl Counting {
-    fn passed(&mut self, next: &Poll<Option<Result<Frame<Bytes>, Broken>>>) {
+    fn passed(&mut self, next: Option<&Result<Frame<Bytes>, Broken>>) {
+        if let Some(Ok(frame)) = next
+            && let Some(data) = frame.data_ref()
+        {
+            self.count(data);
+        }
+        match self.way {
+            Way::Received => {}
+            Way::Sent { .. } => self.goes_on(next),
+        }
+    }
+
+    fn count(&mut self, data: &[u8]) {
+        let to = match self.way {
+            Way::Received => &self.noted.received,
+            Way::Sent { .. } => &self.noted.sent,
+        };
+        let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+        to.bytes.fetch_add(length, Ordering::Relaxed);
+        if self.noted.protocol == Protocol::Grpc {
+            let begun = self.messages.take(data);
+            to.messages.fetch_add(begun, Ordering::Relaxed);
+        }
+    }
+
+    /// How an answer went on.
+    fn goes_on(&self, next: Option<&Result<Frame<Bytes>, Broken>>) {
         let noted = &self.noted;
-        count(next, noted.protocol, &mut self.messages, &noted.sent);
         match next {
-            Poll::Ready(None) => noted.found().ended = true,
-            Poll::Ready(Some(Err(error))) => {
+            None => noted.found().ended = true,
+            Some(Err(error)) => {
                 let flag = if error.is::<hyper::Error>() {
                     Flag::UpstreamConnectionTermination
                 } else {
@@ -138,41 +137,23 @@ impl Counting {
                 };
                 noted.found().flags.insert(flag);
             }
-            Poll::Ready(Some(Ok(frame))) => {
+            Some(Ok(frame)) => {
                 if let Some(trailers) = frame.trailers_ref() {
                     noted.trailers(trailers);
                 }
             }
-            Poll::Pending => {}
         }
     }
 }
 
-impl Drop for Sent {
+impl Drop for Counted {
     fn drop(&mut self) {
         // A body whose end is known beforehand is not asked for more.
         if let Some(counting) = &self.counting
-            && (counting.is_bare || self.body.is_end_stream())
+            && let Way::Sent { is_bare } = counting.way
+            && (is_bare || self.body.is_end_stream())
         {
             counting.noted.found().ended = true;
-        }
-    }
-}
-
-fn count(
-    next: &Poll<Option<Result<Frame<Bytes>, Broken>>>,
-    protocol: Protocol,
-    messages: &mut Messages,
-    to: &Passed,
-) {
-    if let Poll::Ready(Some(Ok(frame))) = next
-        && let Some(data) = frame.data_ref()
-    {
-        let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        to.bytes.fetch_add(length, Ordering::Relaxed);
-        if protocol == Protocol::Grpc {
-            let begun = messages.take(data);
-            to.messages.fetch_add(begun, Ordering::Relaxed);
         }
     }
 }

@@ -5,11 +5,13 @@
 //! at how long the node's processors had nothing to do, and keeps to less where that was hardly ever.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     os::unix::fs::FileExt as _,
     str,
     time::{Duration, Instant},
 };
+
+use procfs::{CurrentSI as _, KernelStats};
 
 /// How often the processors are looked at. The kernel counts in hundredths of a second.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -113,8 +115,8 @@ fn owed(ran: Duration, took: Duration, may_have: f64) -> Duration {
 
 impl Rest {
     /// What is left alone on a node with so many processors.
-    fn of(processors: u32) -> Self {
-        let processors = f64::from(processors.max(1));
+    fn of(processors: usize) -> Self {
+        let processors = f64::from(u32::try_from(processors.max(1)).unwrap_or(u32::MAX));
         Self {
             scarce: SCARCE.max(SCARCE_PROCESSORS / processors),
             plenty: PLENTY.max(PLENTY_PROCESSORS / processors),
@@ -186,13 +188,8 @@ fn processors(text: &str) -> Option<Processors> {
 }
 
 /// How many processors the node has, whatever this process may use of them.
-fn processors_of_node() -> Option<u32> {
-    let text = fs::read_to_string("/proc/stat").ok()?;
-    let own = |line: &&str| {
-        let number = line.strip_prefix("cpu");
-        number.is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
-    };
-    u32::try_from(text.lines().filter(own).count()).ok()
+fn processors_of_node() -> Option<usize> {
+    Some(KernelStats::current().ok()?.cpu_time.len())
 }
 
 #[cfg(test)]

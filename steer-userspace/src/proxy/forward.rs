@@ -26,6 +26,7 @@ use super::{
     note::Note,
     table::{Ready, Tickets},
     upstream::{Answer, Lost, Upstreams},
+    workers,
 };
 use crate::access_log::Flag;
 use crate::requests::{
@@ -422,6 +423,7 @@ fn handed_back(
 }
 
 async fn tunnel(client: OnUpgrade, server: OnUpgrade, note: Note) {
+    let _weight = workers::weight();
     let (Ok(client), Ok(server)) = (client.await, server.await) else {
         return;
     };

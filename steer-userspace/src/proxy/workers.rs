@@ -2,7 +2,7 @@
 //! stays with the processor that has it in its cache.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::Future,
     io,
     num::NonZeroUsize,
@@ -24,11 +24,18 @@ use tokio::{
 thread_local! {
     /// Which of them this thread is; others count as the first.
     static NUMBER: Cell<usize> = const { Cell::new(0) };
+    /// What it serves.
+    static LOAD: RefCell<Load> = RefCell::default();
 }
 
 /// Which of them this thread is.
 pub(super) fn number() -> usize {
     NUMBER.get()
+}
+
+/// Weighs on this thread as a connection does: what a connection became that is served no more.
+pub(super) fn weight() -> Weight {
+    LOAD.with_borrow(Load::weight)
 }
 
 /// Begins something on a thread.
@@ -48,12 +55,12 @@ struct Worker {
     load: Load,
 }
 
-/// How many connections a thread has. One that became a tunnel counts no more.
+/// How many connections a thread has.
 #[derive(Clone, Default)]
 struct Load(Arc<AtomicUsize>);
 
 /// Counts as one as long as it is there.
-struct Weight(Load);
+pub(super) struct Weight(Load);
 
 impl Load {
     fn get(&self) -> usize {
@@ -76,8 +83,10 @@ impl Workers {
     /// So many threads, with the calling one.
     pub(super) fn start(count: NonZeroUsize) -> io::Result<Self> {
         let others = (1..count.get()).map(Worker::start);
+        let own = Load::default();
+        LOAD.set(own.clone());
         Ok(Self {
-            own: Load::default(),
+            own,
             others: others.collect::<io::Result<_>>()?,
             turn: Arc::default(),
         })
@@ -132,17 +141,17 @@ impl Worker {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
+        let load = Load::default();
+        let its = load.clone();
         let run = move || {
             NUMBER.set(number);
+            LOAD.set(its);
             runtime.block_on(work(wanted));
         };
         thread::Builder::new()
             .name(format!("steer-proxy-{number}"))
             .spawn(run)?;
-        Ok(Self {
-            jobs,
-            load: Load::default(),
-        })
+        Ok(Self { jobs, load })
     }
 
     /// How many connections it has; too many, if it has ended.
@@ -228,6 +237,37 @@ mod tests {
         let (stream, _) = listener.accept().await.unwrap();
         workers.serve(stream, say);
         assert_eq!(client.read_u8().await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_a_connection_became_weighs_as_much() {
+        let workers = Workers::start(NonZeroUsize::new(2).unwrap()).unwrap();
+        let other = &workers.others[0];
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let (done, mut gone) = oneshot::channel();
+        other.serve(stream, move |mut stream| async move {
+            let weight = weight();
+            tokio::spawn(async move {
+                stream.write_all(b"!").await.unwrap();
+                stream.read_to_end(&mut Vec::new()).await.unwrap();
+                drop(weight);
+                done.send(()).unwrap();
+            });
+        });
+        client.read_u8().await.unwrap();
+        workers.catch_up().await;
+        assert_eq!((other.load(), workers.own.get()), (1, 0));
+        assert!(gone.try_recv().is_err());
+        drop(client);
+        gone.await.unwrap();
+        assert_eq!(other.load(), 0);
+        let weight = weight();
+        assert_eq!(workers.own.get(), 1);
+        drop(weight);
     }
 
     #[tokio::test]

@@ -2,7 +2,9 @@
 //!
 //! `SCHED_IDLE` is a rule among the threads of one group. Where live traffic is in other groups (cgroups with weights of a
 //! processor; sessions, with autogroup), the scheduler gives each group its share, whoever is in it. So the thread looks
-//! at how long the node's processors had nothing to do, and keeps to less where that was hardly ever.
+//! at how long the node's processors had nothing to do, and keeps to less where that was hardly ever. What it may have
+//! has to be earned anew after a rest, as a congestion window after one (RFC 5681, 4.1): otherwise each load would begin beside
+//! as many copies as an idle node had room for.
 
 use std::{
     fs::File,
@@ -22,9 +24,10 @@ const PLENTY: f64 = 0.14;
 /// wakes up.
 const SCARCE_PROCESSORS: f64 = 0.5;
 const PLENTY_PROCESSORS: f64 = 0.7;
-/// The least and the most of one processor that copies may have.
+/// The least and the most of one processor that copies may have, and the most of those who did not need half of that.
 const LEAST: f64 = 0.01;
 const MOST: f64 = 1.0;
+const UNUSED: f64 = 0.05;
 /// How fast that falls, and grows.
 const LESS: f64 = 0.25;
 const MORE: f64 = 1.5;
@@ -70,7 +73,7 @@ impl Pace {
         let mut this = Self {
             account: Account::open(),
             rest: Rest::of(processors_of_node().unwrap_or(1)),
-            may_have: MOST,
+            may_have: UNUSED,
             since: Instant::now(),
             ran: Duration::ZERO,
             processors: Processors::default(),
@@ -94,7 +97,10 @@ impl Pace {
         let pause = owed(ran, took, self.may_have);
         if took + pause >= LOOK_EVERY {
             let now = account.processors().unwrap_or_default();
-            self.may_have = self.rest.next(self.may_have, self.processors, now);
+            if let Some(idle) = self.processors.idle_until(now) {
+                let used = ran >= took.mul_f64(self.may_have / 2.0);
+                self.may_have = self.rest.next(self.may_have, used, idle);
+            }
             self.begin();
         }
         pause
@@ -123,20 +129,24 @@ impl Rest {
         }
     }
 
-    /// How much copies may have from now on.
-    fn next(self, may_have: f64, before: Processors, now: Processors) -> f64 {
-        let all = now.all.saturating_sub(before.all);
-        if all == 0 {
-            return may_have;
-        }
-        let idle = precise(now.idle.saturating_sub(before.idle)) / precise(all);
+    /// How much copies may have from now on, if they used what they had, and this share of the processors was idle.
+    fn next(self, may_have: f64, used: bool, idle: f64) -> f64 {
+        let most = if used { MOST } else { UNUSED };
         if idle < self.scarce {
             (may_have * LESS).max(LEAST)
         } else if idle > self.plenty {
-            (may_have * MORE).min(MOST)
+            (may_have * MORE).min(most)
         } else {
-            may_have
+            may_have.min(most)
         }
+    }
+}
+
+impl Processors {
+    /// The share of their time that was idle until then. None if no tick has passed.
+    fn idle_until(self, now: Self) -> Option<f64> {
+        let all = now.all.saturating_sub(self.all);
+        (all > 0).then(|| precise(now.idle.saturating_sub(self.idle)) / precise(all))
     }
 }
 
@@ -200,34 +210,48 @@ mod tests {
         Processors { idle, all }
     }
 
-    /// As often as that share of the processors is idle.
-    fn after(times: u32, mut may_have: f64, idle: u64) -> f64 {
+    /// As often as that percentage of the processors is idle.
+    fn after(times: u32, mut may_have: f64, used: bool, idle: u64) -> f64 {
         for _ in 0..times {
-            may_have = Rest::of(64).next(may_have, of(50, 1_000), of(50 + idle, 1_100));
+            let idle = of(50, 1_000).idle_until(of(50 + idle, 1_100));
+            may_have = Rest::of(64).next(may_have, used, idle.unwrap());
         }
         may_have
     }
 
+    fn same(one: f64, other: f64) -> bool {
+        (one - other).abs() < 1e-9
+    }
+
     #[test]
     fn copies_give_way_within_a_fifth_of_a_second() {
-        assert!((after(4, MOST, 3) - LEAST).abs() < 1e-9);
-        assert!((after(1, LEAST, 3) - LEAST).abs() < 1e-9);
+        assert!(same(after(4, MOST, true, 3), LEAST));
+        assert!(same(after(1, LEAST, true, 3), LEAST));
+        assert!(same(after(1, UNUSED, false, 3), UNUSED * LESS));
     }
 
     #[test]
     fn they_take_what_is_idle_and_leave_a_rest() {
-        assert!((after(12, LEAST, 40) - MOST).abs() < 1e-9);
-        assert!((after(12, 0.5, 11) - 0.5).abs() < 1e-9);
-        // No tick has passed.
-        assert!((Rest::of(64).next(0.3, of(5, 10), of(5, 10)) - 0.3).abs() < 1e-9);
+        assert!(same(after(12, LEAST, true, 40), MOST));
+        assert!(same(after(12, 0.5, true, 11), 0.5));
+        assert_eq!(of(5, 10).idle_until(of(5, 10)), None);
+    }
+
+    #[test]
+    fn what_is_not_used_is_given_back() {
+        for idle in [11, 40] {
+            assert!(same(after(1, MOST, false, idle), UNUSED));
+        }
+        assert!(same(after(12, LEAST, false, 40), UNUSED));
+        assert!(same(after(12, LEAST, false, 11), LEAST));
     }
 
     #[test]
     fn half_a_processor_is_left_of_few() {
-        let few = |idle| Rest::of(2).next(0.4, of(0, 0), of(idle, 100));
-        assert!((few(24) - 0.1).abs() < 1e-9);
-        assert!((few(30) - 0.4).abs() < 1e-9);
-        assert!((few(36) - 0.6).abs() < 1e-9);
+        let few = |idle| Rest::of(2).next(0.4, true, idle);
+        assert!(same(few(0.24), 0.1));
+        assert!(same(few(0.30), 0.4));
+        assert!(same(few(0.36), 0.6));
         assert!(processors_of_node().unwrap() > 0);
     }
 

@@ -50,9 +50,6 @@ pub type Source = Box<dyn FnMut(&mut Take<'_>) -> bool + Send>;
 
 /// How often the tap is looked at.
 const EVERY: Duration = Duration::from_millis(2);
-/// How many pieces are taken at once, before those that read them have their turn; and while others want the processors.
-const AT_ONCE: usize = 4_096;
-const AT_ONCE_PRESSED: usize = 64;
 /// How many pieces may wait for those that read them, of all connections together.
 const WAITING_MAX: usize = 256;
 /// How often connections that say nothing are forgotten.
@@ -155,11 +152,7 @@ impl Replay {
                 },
                 () = sleep(rest) => {}
             }
-            self.read(if pace.is_pressed() {
-                AT_ONCE_PRESSED
-            } else {
-                AT_ONCE
-            });
+            self.read(pace.pieces());
             if self.tidied.elapsed() >= TIDY_EVERY {
                 self.tidy();
             }
@@ -189,8 +182,8 @@ impl Replay {
     }
 
     /// Reads what was handed over meanwhile. What there is no room for stays where it is.
-    fn read(&mut self, at_once: usize) {
-        for _ in 0..at_once {
+    fn read(&mut self, pieces: usize) {
+        for _ in 0..pieces {
             // Each piece that waits may begin a copy.
             let waiting = WAITING_MAX - self.room.available_permits();
             if self.mirrors.free() <= waiting {

@@ -24,13 +24,17 @@ const PLENTY: f64 = 0.14;
 /// wakes up.
 const SCARCE_PROCESSORS: f64 = 0.5;
 const PLENTY_PROCESSORS: f64 = 0.7;
-/// The least and the most of one processor that copies may have, and the most of those who did not need half of that.
-const LEAST: f64 = 0.01;
-const MOST: f64 = 1.0;
-const UNUSED: f64 = 0.05;
-/// How fast that falls, and grows.
-const LESS: f64 = 0.25;
-const MORE: f64 = 1.5;
+/// All of one processor's time, in the unit that copies are given it in.
+const WHOLE: u32 = 1_000;
+/// The least of it that they may have, and the most where they did not use half of what they had.
+const LEAST: u32 = 4;
+const UNUSED: u32 = 20;
+/// What they have may be a quarter of what it was, or half as much again.
+const LESS: u32 = 4;
+const MORE: (u32, u32) = (3, 2);
+/// How many pieces are taken at once by who may have a whole processor, and by anybody.
+const PIECES: usize = 1_024;
+const PIECES_MIN: usize = 16;
 /// The longest pause. Meanwhile the ring fills with some ten thousand small requests.
 const PAUSE_MAX: Duration = Duration::from_millis(128);
 
@@ -55,7 +59,8 @@ pub(super) struct Pace {
     /// None where the kernel keeps no such account: then there are no pauses.
     account: Option<Account>,
     rest: Rest,
-    may_have: f64,
+    /// Of `WHOLE`.
+    may_have: u32,
     /// When this look began, and what had been by then.
     since: Instant,
     ran: Duration,
@@ -82,9 +87,10 @@ impl Pace {
         this
     }
 
-    /// Whether others want the processors.
-    pub(super) fn is_pressed(&self) -> bool {
-        self.may_have < MOST
+    /// How many pieces to take now: about four times as many as there is time for until the next look at the ring, so
+    /// that it is time that bounds them, and a burst is short all the same.
+    pub(super) fn pieces(&self) -> usize {
+        (PIECES * self.may_have as usize / WHOLE as usize).max(PIECES_MIN)
     }
 
     /// How long to stay away now.
@@ -98,7 +104,7 @@ impl Pace {
         if took + pause >= LOOK_EVERY {
             let now = account.processors().unwrap_or_default();
             if let Some(idle) = self.processors.idle_until(now) {
-                let used = ran >= took.mul_f64(self.may_have / 2.0);
+                let used = ran * WHOLE * 2 >= took * self.may_have;
                 self.may_have = self.rest.next(self.may_have, used, idle);
             }
             self.begin();
@@ -115,8 +121,8 @@ impl Pace {
 }
 
 /// For how long a thread that ran for so long has to stay away, if it may have that much of a processor.
-fn owed(ran: Duration, took: Duration, may_have: f64) -> Duration {
-    ran.div_f64(may_have).saturating_sub(took).min(PAUSE_MAX)
+fn owed(ran: Duration, took: Duration, may_have: u32) -> Duration {
+    (ran * WHOLE / may_have).saturating_sub(took).min(PAUSE_MAX)
 }
 
 impl Rest {
@@ -130,12 +136,12 @@ impl Rest {
     }
 
     /// How much copies may have from now on, if they used what they had, and this share of the processors was idle.
-    fn next(self, may_have: f64, used: bool, idle: f64) -> f64 {
-        let most = if used { MOST } else { UNUSED };
+    fn next(self, may_have: u32, used: bool, idle: f64) -> u32 {
+        let most = if used { WHOLE } else { UNUSED };
         if idle < self.scarce {
-            (may_have * LESS).max(LEAST)
+            (may_have / LESS).max(LEAST)
         } else if idle > self.plenty {
-            (may_have * MORE).min(most)
+            (may_have * MORE.0 / MORE.1).min(most)
         } else {
             may_have.min(most)
         }
@@ -211,7 +217,7 @@ mod tests {
     }
 
     /// As often as that percentage of the processors is idle.
-    fn after(times: u32, mut may_have: f64, used: bool, idle: u64) -> f64 {
+    fn after(times: u32, mut may_have: u32, used: bool, idle: u64) -> u32 {
         for _ in 0..times {
             let idle = of(50, 1_000).idle_until(of(50 + idle, 1_100));
             may_have = Rest::of(64).next(may_have, used, idle.unwrap());
@@ -219,48 +225,41 @@ mod tests {
         may_have
     }
 
-    fn same(one: f64, other: f64) -> bool {
-        (one - other).abs() < 1e-9
-    }
-
     #[test]
     fn copies_give_way_within_a_fifth_of_a_second() {
-        assert!(same(after(4, MOST, true, 3), LEAST));
-        assert!(same(after(1, LEAST, true, 3), LEAST));
-        assert!(same(after(1, UNUSED, false, 3), UNUSED * LESS));
+        assert_eq!(after(4, WHOLE, true, 3), LEAST);
+        assert_eq!(after(1, LEAST, true, 3), LEAST);
+        assert_eq!(after(1, 400, false, 3), 100);
     }
 
     #[test]
     fn they_take_what_is_idle_and_leave_a_rest() {
-        assert!(same(after(12, LEAST, true, 40), MOST));
-        assert!(same(after(12, 0.5, true, 11), 0.5));
+        assert_eq!(after(16, LEAST, true, 40), WHOLE);
+        assert_eq!(after(12, 500, true, 11), 500);
         assert_eq!(of(5, 10).idle_until(of(5, 10)), None);
     }
 
     #[test]
     fn what_is_not_used_is_given_back() {
-        for idle in [11, 40] {
-            assert!(same(after(1, MOST, false, idle), UNUSED));
-        }
-        assert!(same(after(12, LEAST, false, 40), UNUSED));
-        assert!(same(after(12, LEAST, false, 11), LEAST));
+        assert_eq!(after(1, WHOLE, false, 11), UNUSED);
+        assert_eq!(after(1, WHOLE, false, 40), UNUSED);
+        assert_eq!(after(12, LEAST, false, 40), UNUSED);
+        assert_eq!(after(12, LEAST, false, 11), LEAST);
     }
 
     #[test]
     fn half_a_processor_is_left_of_few() {
-        let few = |idle| Rest::of(2).next(0.4, true, idle);
-        assert!(same(few(0.24), 0.1));
-        assert!(same(few(0.30), 0.4));
-        assert!(same(few(0.36), 0.6));
+        let few = |idle| Rest::of(2).next(400, true, idle);
+        assert_eq!([0.24, 0.30, 0.36].map(few), [100, 400, 600]);
         assert!(processors_of_node().unwrap() > 0);
     }
 
     #[test]
     fn pauses_make_up_for_what_was_run() {
         let ms = Duration::from_millis;
-        assert_eq!(owed(ms(2), ms(20), 0.1), ms(0));
-        assert_eq!(owed(ms(2), ms(5), 0.1), ms(15));
-        assert_eq!(owed(ms(9), ms(9), MOST), ms(0));
+        assert_eq!(owed(ms(2), ms(20), 100), ms(0));
+        assert_eq!(owed(ms(2), ms(5), 100), ms(15));
+        assert_eq!(owed(ms(9), ms(9), WHOLE), ms(0));
         assert_eq!(owed(ms(9), ms(9), LEAST), PAUSE_MAX);
     }
 

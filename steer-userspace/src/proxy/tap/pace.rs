@@ -32,7 +32,7 @@ const UNUSED: u32 = 20;
 /// What they have may be a quarter of what it was, or half as much again.
 const LESS: u32 = 4;
 const MORE: (u32, u32) = (3, 2);
-/// How many pieces are taken at once by who may have a whole processor, and by anybody.
+/// How many pieces are taken at once by who may have a whole processor, and how many at least.
 const PIECES: usize = 1_024;
 const PIECES_MIN: usize = 16;
 /// The longest pause. Meanwhile the ring fills with some ten thousand small requests.
@@ -75,10 +75,11 @@ struct Account {
 impl Pace {
     /// That of this thread.
     pub(super) fn of_this_thread() -> Self {
+        let account = Account::open();
         let mut this = Self {
-            account: Account::open(),
+            may_have: account.as_ref().map_or(WHOLE, |_| UNUSED),
+            account,
             rest: Rest::of(processors_of_node().unwrap_or(1)),
-            may_have: UNUSED,
             since: Instant::now(),
             ran: Duration::ZERO,
             processors: Processors::default(),

@@ -175,7 +175,10 @@ impl Replay {
             .into_iter()
             .map(|(cookie, namespace)| {
                 let known = before.remove(&cookie);
-                let new = || Arc::new(Upstreams::new(self.door.clone(), namespace, 1).of(cookie));
+                let new = || {
+                    let fresh = Upstreams::new(self.door.clone(), namespace, 1);
+                    Arc::new(fresh.of(cookie).that_discards())
+                };
                 (cookie, known.unwrap_or_else(new))
             })
             .collect();

@@ -36,11 +36,16 @@ const IDLE_MAX: Duration = Duration::from_mins(1);
 /// all of them.
 const IDLE_COUNT: usize = UNDER_WAY;
 
+/// How much of an answer is read at once that nobody waits for, and how long its head may be.
+const DISCARDED_MAX: usize = 64 * 1024;
+
 /// The connections of one pod.
 pub(super) struct Upstreams {
     door: Door,
     namespace: Namespace,
     client: u64,
+    /// Whether nobody waits for what is answered.
+    discards: bool,
     /// By the thread that made them: each uses its own.
     kept: Box<[Mutex<Kept>]>,
 }
@@ -126,6 +131,7 @@ impl Upstreams {
             door,
             namespace,
             client: 0,
+            discards: false,
             kept: (0..threads.max(1)).map(|_| Mutex::default()).collect(),
         }
     }
@@ -208,7 +214,11 @@ impl Upstreams {
     async fn open(&self, to: SocketAddr) -> io::Result<Alone> {
         let stream = self.connect(to).await?;
         let local = stream.local_addr()?;
-        let handshake = http1::Builder::new().handshake(TokioIo::new(stream)).await;
+        let mut builder = http1::Builder::new();
+        if self.discards {
+            builder.max_buf_size(DISCARDED_MAX);
+        }
+        let handshake = builder.handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(io::Error::other)?;
         tokio::spawn(connection.with_upgrades());
         Ok(Alone { sender, local })
@@ -250,6 +260,15 @@ impl Upstreams {
     /// Those of a pod.
     pub(super) fn of(self, client: u64) -> Self {
         Self { client, ..self }
+    }
+
+    /// Those of copies: a thousand answers may come at once, and each would have as much memory as one that is handed
+    /// on.
+    pub(super) fn that_discards(self) -> Self {
+        Self {
+            discards: true,
+            ..self
+        }
     }
 
     fn take_idle(&self, to: SocketAddr) -> Option<Alone> {

@@ -76,6 +76,11 @@ impl Envoy {
         Ok(Self { pid })
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Ends it.
     pub(crate) fn stop(self) -> Result<()> {
         let pid = Pid::from_raw(i32::try_from(self.pid)?);

@@ -16,6 +16,7 @@ use steer_tests::{
 };
 
 use crate::{
+    churn,
     envoy::{Envoy, Listener},
     haproxy,
     report::{Report, quartiles, say},
@@ -29,6 +30,8 @@ pub(crate) const PORT: u16 = 8080;
 const PROXY: u16 = 15_001;
 /// The header that leads to the second version.
 const COHORT: (&str, &str) = ("x-istio-cohort", "internal");
+/// How long a round is.
+const SECS: u32 = 1;
 /// How long the agent may take to begin.
 const BEGUN_MAX: Duration = Duration::from_secs(10);
 
@@ -62,6 +65,29 @@ impl Kind {
             full: true,
         }
     }
+}
+
+/// How a client reaches the server.
+pub(crate) struct Way {
+    pub(crate) name: &'static str,
+    pub(crate) target: SocketAddr,
+    /// The process that looks at its requests, where that is looked at in turn.
+    pub(crate) worker: Option<u32>,
+}
+
+impl Way {
+    /// Seconds of processor time that its process has had.
+    fn used(&self) -> Result<Option<f64>> {
+        self.worker.map(churn::cpu).transpose()
+    }
+}
+
+/// What the rounds of one kind of load said, by the name of the way.
+pub(crate) struct Compared {
+    /// Rates as ratios to direct.
+    pub(crate) ratios: BTreeMap<&'static str, Vec<f64>>,
+    /// Seconds of processor time of a process for each request.
+    costs: BTreeMap<&'static str, Vec<f64>>,
 }
 
 pub(crate) const KINDS: [Kind; 7] = [
@@ -114,17 +140,26 @@ pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
     if let Err(reason) = &other {
         say(&format!("no HAProxy: {reason:#}"));
     }
-    let ways: Vec<(&str, SocketAddr)> = CLIENTS
+    let worker = |name| match name {
+        HEADER => Some(agent.pid()),
+        ENVOY => envoy.as_ref().ok().map(Envoy::pid),
+        _ => None,
+    };
+    let ways: Vec<Way> = CLIENTS
         .into_iter()
         .filter(|name| *name != ENVOY || envoy.is_ok())
         .filter(|name| *name != HAPROXY || other.is_ok())
-        .map(|name| (name, targets[name]))
+        .map(|name| Way {
+            name,
+            target: targets[name],
+            worker: worker(name),
+        })
         .collect();
     let rounds = if full { 12 } else { 5 };
     for kind in KINDS.iter().filter(|kind| full || !kind.full) {
-        let ratios = compare(&lab, &ways, kind, rounds)?;
-        tell(report, kind.name, &ratios);
-        tap::tell(report, kind.name, &ratios);
+        let compared = compare(&lab, &ways, kind, rounds)?;
+        tell(report, kind.name, &compared);
+        tap::tell(report, kind.name, &compared.ratios);
     }
     tap::shares(&lab, &targets, report)?;
     report.figure(
@@ -143,26 +178,32 @@ fn finish(agent: Agent, envoy: Result<Envoy>) -> Result<()> {
 }
 
 /// The ratios of one kind of load.
-fn tell(report: &mut Report, kind: &str, ratios: &BTreeMap<&str, Vec<f64>>) {
+fn tell(report: &mut Report, kind: &str, compared: &Compared) {
+    let Compared { ratios, costs } = compared;
     let median = |name: &str| ratios.get(name).map(|found| quartiles(found)[1]);
     let direct = median(HEADER).unwrap_or_default();
     report.figure(&format!("l7.header_ratio_to_direct.{kind}"), direct);
     let name = format!("l7.header_ratio_to_envoy.{kind}");
-    match ratio(ratios, ENVOY) {
+    match ratio(ratios, HEADER, ENVOY) {
         Some(ratio) => report.at_least(&name, ratio, 1.5),
         None => report.unavailable(&name, "there is no Envoy"),
     }
+    let name = format!("l7.header_per_processor_ratio_to_envoy.{kind}");
+    match ratio(costs, ENVOY, HEADER) {
+        Some(ratio) => report.figure(&name, ratio),
+        None => report.unavailable(&name, "there is no Envoy"),
+    }
     let name = format!("l7.header_ratio_to_haproxy.{kind}");
-    match ratio(ratios, HAPROXY) {
+    match ratio(ratios, HEADER, HAPROXY) {
         Some(ratio) => report.figure(&name, ratio),
         None => report.unavailable(&name, "there is no HAProxy"),
     }
 }
 
-/// The median of the header match's rate as a ratio to another's, round by round.
-fn ratio(ratios: &BTreeMap<&str, Vec<f64>>, other: &str) -> Option<f64> {
-    let pairs = ratios.get(HEADER)?.iter().zip(ratios.get(other)?);
-    let each: Vec<f64> = pairs.map(|(steer, other)| steer / other).collect();
+/// The median of one's figures as a ratio to another's, round by round.
+fn ratio(figures: &BTreeMap<&str, Vec<f64>>, one: &str, other: &str) -> Option<f64> {
+    let pairs = figures.get(one)?.iter().zip(figures.get(other)?);
+    let each: Vec<f64> = pairs.map(|(one, other)| one / other).collect();
     Some(quartiles(&each)[1])
 }
 
@@ -259,29 +300,31 @@ pub(crate) fn await_hand_over(lab: &Lab, service: SocketAddr) -> Result<()> {
 }
 
 /// Loads the ways in turn; the rates as ratios to direct, by client.
-pub(crate) fn compare<'a>(
-    lab: &Lab,
-    ways: &[(&'a str, SocketAddr)],
-    kind: &Kind,
-    rounds: usize,
-) -> Result<BTreeMap<&'a str, Vec<f64>>> {
+pub(crate) fn compare(lab: &Lab, ways: &[Way], kind: &Kind, rounds: usize) -> Result<Compared> {
     let header = format!("{}: {}", COHORT.0, COHORT.1);
-    let mut ratios: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let mut ratios: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
+    let mut costs: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
     for round in 0..rounds {
         let mut rates = BTreeMap::new();
         for at in 0..ways.len() {
-            let (name, target) = ways[(round + zigzag(at, ways.len())) % ways.len()];
+            let way = &ways[(round + zigzag(at, ways.len())) % ways.len()];
             let load = Load {
-                target,
+                target: way.target,
                 path: kind.path,
                 connections: kind.connections,
-                secs: 1,
+                secs: SECS,
                 close: kind.close,
                 headers: &[&header],
             };
-            let pod: &Pod = lab.pod(name)?;
-            rates.insert(name, load.run(pod)?);
-            if name == MIRROR {
+            let pod: &Pod = lab.pod(way.name)?;
+            let before = way.used()?;
+            let rate = load.run(pod)?;
+            if let (Some(before), Some(after)) = (before, way.used()?) {
+                let each = (after - before) / (rate * f64::from(SECS));
+                costs.entry(way.name).or_default().push(each);
+            }
+            rates.insert(way.name, rate);
+            if way.name == MIRROR {
                 tap::settle(lab)?;
             }
         }
@@ -296,9 +339,16 @@ pub(crate) fn compare<'a>(
         "{}: requests a second as a ratio to direct, medians of {rounds} rounds of 1 s in turn (and quartiles)",
         kind.name
     ));
-    for (name, _) in ways {
+    for way in ways {
+        let name = way.name;
         let [low, middle, high] = quartiles(&ratios[name]);
-        say(&format!("  {name:<14} {middle:.3} ({low:.3} .. {high:.3})"));
+        let cost = costs.get(name).map(|each| quartiles(each)[1] * 1e6);
+        let cost = cost.map_or_else(String::new, |cost| {
+            format!("; {cost:.1} us of processor time in its process for each")
+        });
+        say(&format!(
+            "  {name:<14} {middle:.3} ({low:.3} .. {high:.3}){cost}"
+        ));
     }
-    Ok(ratios)
+    Ok(Compared { ratios, costs })
 }

@@ -12,7 +12,7 @@ use anyhow::{Result, ensure};
 use steer_tests::lab::{HostSpec, Lab};
 
 use crate::{
-    l7::{self, AGAIN, DIRECT, MIRROR},
+    l7::{self, AGAIN, DIRECT, MIRROR, Way},
     report::{Report, quartiles, say},
     web::{self, Load},
 };
@@ -45,11 +45,15 @@ pub(crate) fn run(full: bool, report: &mut Report) -> Result<()> {
     let agent = lab.agent()?;
     let targets = l7::targets(second);
     await_copies(&lab, targets[MIRROR])?;
-    let ways = CLIENTS.map(|(name, _)| (name, targets[name]));
+    let ways = CLIENTS.map(|(name, _)| Way {
+        name,
+        target: targets[name],
+        worker: None,
+    });
     let rounds = if full { 40 } else { 9 };
     for kind in l7::KINDS.iter().filter(|kind| full || !kind.full) {
-        let ratios = l7::compare(&lab, &ways, kind, rounds)?;
-        tell(report, kind.name, &ratios);
+        let compared = l7::compare(&lab, &ways, kind, rounds)?;
+        tell(report, kind.name, &compared.ratios);
     }
     shares(&lab, &targets, report)?;
     agent.stop()?;

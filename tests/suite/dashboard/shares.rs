@@ -43,15 +43,16 @@ fn shares(stage: &Stage, browser: &Browser<'_>, checks: &mut Checks) -> Result<(
     let measured = script("document.getElementById('window').textContent.startsWith('Rates')");
     eventually(browser, "a second sample", &measured)?;
     stage.ask("client", CATALOG, 100)?;
-    stage.ask("client", "http://webapp/api/catalog", 20)?;
-    // Each address of the service has its own turns, and the webapp takes either: of 120 connections, up to one for each
-    // family may be the other version's.
-    let split = script(
-        "lane('catalog').querySelectorAll('.wanted').length === 0
-        && lane('catalog').querySelectorAll('.source').length === 2
-        && Math.abs(parseFloat(shares('catalog').split('v2 ')[1]) - 10) <= 200 / 120",
+    let exact = script(
+        "lane('catalog').querySelectorAll('.wanted').length === 0 && shares('catalog') === 'v1 90%, v2 10%'",
     );
-    eventually(browser, "90 and 10 of connections", &split)?;
+    eventually(browser, "90 and 10 of connections", &exact)?;
+    let seen = browser.text(&script("shares('catalog')"))?;
+    checks.check("the split is 90 and 10", seen.contains("v2 10"), &seen);
+    // Not part of what is exact: the webapp dials either address of the service, and each has its own turns.
+    stage.ask("client", "http://webapp/api/catalog", 20)?;
+    let both = script("lane('catalog').querySelectorAll('.source').length === 2");
+    eventually(browser, "two that ask", &both)?;
     let depth = browser.text(&script(
         "lane('catalog').querySelector('.depth').textContent",
     ))?;

@@ -27,8 +27,10 @@ use super::{
     table::{Ready, Tickets},
     upstream::Upstreams,
 };
-use crate::access_log::Flag;
-use crate::requests::{Action, CorsAnswer, Failure, Rule, Seen};
+use crate::{
+    access_log::Flag,
+    requests::{Action, CorsAnswer, Failure, Rule, Seen},
+};
 use asked::Asked;
 use back::handed_back;
 use sending::Sending;

@@ -15,8 +15,10 @@ use crate::{
 };
 
 mod count;
+mod failures;
 
 use count::Count;
+use failures::Failures;
 
 /// Run every layer of the tests, or one suite
 #[derive(clap::Args)]
@@ -101,12 +103,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     let mut total = Count::default();
     let mut failed = Vec::new();
+    let mut failures = Failures::default();
     for layer in &layers {
         say(&format!("{layer} tests"));
         let mut counts = Vec::new();
         let mut ok = lines(&mut command(layer, args, &metadata, &steer), |line| {
             println!("{line}");
             counts.extend(Count::read(line));
+            failures.read(line);
         })?;
         let mut count: Count = counts.iter().copied().sum();
         if counts.is_empty() || (!ok && count.failed == 0) {
@@ -118,6 +122,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             failed.push(layer.as_str());
         }
         total += count;
+    }
+    if layers.len() > 1 {
+        repeat(&failures);
     }
     Ok(conclude(total, &failed, args))
 }
@@ -132,6 +139,17 @@ fn build(suites: &[String], args: &Args) -> Result<()> {
         command.arg("--release");
     }
     lines(&mut command, |line| println!("{line}")).map(drop)
+}
+
+/// What failed far above.
+fn repeat(failures: &Failures) {
+    if failures.lines().is_empty() {
+        return;
+    }
+    say("what failed, once more:");
+    for line in failures.lines() {
+        println!("{line}");
+    }
 }
 
 /// The last line is the count alone; what went wrong stands before it.

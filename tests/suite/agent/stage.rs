@@ -95,10 +95,17 @@ impl Stage {
         self.await_weights(&weights)
     }
 
-    /// Waits until the kernel splits the catalog like this.
+    /// Waits until the kernel splits the catalog like this, and the agent has said so: its status, and the
+    /// rules that can be returned to, are written once the kernel has them.
     pub(crate) fn await_weights(&self, weights: &[u32]) -> Result<()> {
         eventually(&format!("a split of {weights:?}"), || {
             Ok((catalog_weights(&self.lab)? == weights).then_some(()))
+        })?;
+        eventually("a status of what is in force", || {
+            let told = status(&self.lab)?["generation"].as_u64();
+            let live = Maps::open(&Pins::new(self.lab.dirs().pins()))?.read()?;
+            let in_force = live.applying == 0 && told == Some(live.generation.into());
+            Ok(in_force.then_some(()))
         })
     }
 }

@@ -60,7 +60,7 @@ impl fmt::Display for Count {
 }
 
 /// The text between terminal escapes `ESC [ ... m` and `ESC ( B`.
-fn without_colours(line: &str) -> String {
+pub(super) fn without_colours(line: &str) -> String {
     let mut plain = String::new();
     let mut characters = line.chars();
     while let Some(character) = characters.next() {

@@ -1,0 +1,65 @@
+//! What failed and why, kept to be said once more at the end: thousands of lines may stand between.
+
+use super::count::without_colours;
+
+/// The reports of failed tests, as the test programs printed them.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    lines: Vec<String>,
+    reading: bool,
+}
+
+/// What opens the reports of a libtest-like program, and stands again before the bare names.
+const HEADING: &str = "failures:";
+
+impl Failures {
+    /// Reads one line of a libtest-like program.
+    pub(crate) fn read(&mut self, line: &str) {
+        let plain = without_colours(line);
+        match plain.trim_end() {
+            HEADING => self.reading = !self.reading,
+            line if line.starts_with("test result: ") => self.reading = false,
+            line if self.reading && !line.is_empty() => self.lines.push(line.to_owned()),
+            _ => {}
+        }
+    }
+
+    /// The reports.
+    pub(crate) fn lines(&self) -> &[String] {
+        &self.lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_are_kept_and_nothing_else() {
+        let mut failures = Failures::default();
+        let output = "\nrunning 2 tests\ntest a ... ok\ntest b ... FAILED\n\n\x1b[31mfailures:\x1b(B\x1b[m\n\n\
+                      ---- b ----\n3 is not 4\n\n  at the well\n\n\nfailures:\n    b\n\n\
+                      test result: FAILED. 1 passed; 1 failed; 0 ignored\ntest c ... ok\n";
+        for line in output.lines() {
+            failures.read(line);
+        }
+        assert_eq!(
+            failures.lines(),
+            ["---- b ----", "3 is not 4", "  at the well"]
+        );
+    }
+
+    #[test]
+    fn a_program_that_dies_in_its_report_leaves_the_next_one_alone() {
+        let mut failures = Failures::default();
+        for line in [
+            "failures:",
+            "---- b ----",
+            "test result: FAILED. ",
+            "test c ... ok",
+        ] {
+            failures.read(line);
+        }
+        assert_eq!(failures.lines(), ["---- b ----"]);
+    }
+}

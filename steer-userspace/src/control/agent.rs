@@ -1,16 +1,12 @@
 //! The agent: reads, compiles, applies, watches, and says how it stands.
 
+mod apply;
 mod count;
+mod look;
+mod read;
 mod report;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
-    num::NonZeroUsize,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, io, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -28,7 +24,7 @@ use super::{
     outside::Outside,
     refusals::Refusals,
     requests::Requests,
-    resolve::{self, Resolver, Wanted},
+    resolve::{Resolver, Wanted},
     rules::Rules,
     scan::Scans,
     status::Status,
@@ -36,22 +32,19 @@ use super::{
     truth::{self, Truth},
 };
 use crate::{
-    desired::{Desired, Lowering, Settings, model::PodRef},
+    desired::{Desired, Lowering, Settings},
     feedback::Feedback,
     finding::Finding,
     image::{
-        Compiler, Node,
-        egress::{Found, Limits, Port},
+        Compiler,
+        egress::{Found, Limits},
     },
-    kernel::{
-        Beside, Events, Heartbeat, KernelError, Removed, beside, capability, heartbeat::now_ns,
-        privilege,
-    },
+    kernel::{Beside, Events, Heartbeat, KernelError, capability, heartbeat::now_ns, privilege},
     node::{
         NodeError,
         discover::{Scan, Scanner},
     },
-    source::{Snapshot, kubernetes::ClusterSettings},
+    source::Snapshot,
 };
 
 /// What an agent needs.
@@ -339,356 +332,6 @@ impl Agent {
             clusters_file::write(&self.settings.engine.state, clusters).map_err(failed)?;
         }
         Ok(())
-    }
-
-    /// Puts right what somebody else changed in the kernel.
-    fn look(&mut self) -> Result<(), AgentError> {
-        if let Origin::Cluster(ClusterSettings {
-            node: Some(node), ..
-        }) = &self.settings.origin
-        {
-            let now = Instant::now();
-            self.untold |= self.strays.look(&self.snapshot, node, &self.found, now);
-        }
-        self.count_outcomes();
-        self.look_beside();
-        self.look_at_ports();
-        self.look_outside();
-        self.requests.count(&self.settings.engine.state);
-        let mirrored = self.requests.mirrored();
-        self.untold |= self
-            .told
-            .as_ref()
-            .is_some_and(|told| told.mirrored != mirrored);
-        self.look_at_the_kernel()?;
-        if self.untold { self.tell() } else { Ok(()) }
-    }
-
-    /// Looks which ports that gateways need could not be opened.
-    fn look_at_ports(&mut self) {
-        let closed = self.requests.closed();
-        self.untold |= closed != self.closed;
-        self.closed = closed;
-    }
-
-    /// Looks by which addresses and interfaces clients outside come in.
-    fn look_outside(&mut self) {
-        if self.outside.look(&self.desired, &self.found) {
-            self.apply();
-        }
-        self.enter();
-    }
-
-    /// Steers what comes in from outside, where the image leads it to pods.
-    fn enter(&mut self) {
-        let (kernel, image) = (self.engine.kernel_mut(), self.compiler.image());
-        if let Err(error) = self.outside.enter(kernel, image) {
-            tracing::warn!(%error, "what comes in from outside is not steered in the kernel");
-        }
-    }
-
-    /// Looks who else decides where sockets connect.
-    fn look_beside(&mut self) {
-        let kernel = &self.settings.engine.kernel;
-        let pods = self.pods();
-        let all = pods.values().map(PathBuf::as_path);
-        match beside(&kernel.pins, all.chain([kernel.cgroup.as_path()])) {
-            Ok(found) if found == self.beside => {}
-            Ok(found) => {
-                self.beside = found;
-                self.untold = true;
-            }
-            Err(error) => tracing::debug!(%error, "programs of others cannot be looked for"),
-        }
-    }
-
-    fn look_at_the_kernel(&mut self) -> Result<(), AgentError> {
-        if self.outcome != Outcome::InForce {
-            return Ok(());
-        }
-        let image = self.compiler.image();
-        match self.truth.look(&mut self.engine, image) {
-            Ok(false) => Ok(()),
-            Ok(true) => self.tell(),
-            Err(error) => {
-                tracing::warn!(%error, "what somebody else changed cannot be put right");
-                Ok(())
-            }
-        }
-    }
-
-    /// The configuration may have changed.
-    fn change(&mut self) -> Result<(), AgentError> {
-        if self.read()? {
-            self.apply();
-        }
-        self.tell()
-    }
-
-    /// Like `change`; what the kernel refused is tried again.
-    fn change_or_retry(&mut self) -> Result<(), AgentError> {
-        let again = self.outcome == Outcome::RefusedByKernel;
-        if self.read()? || again {
-            self.apply();
-        }
-        self.tell()
-    }
-
-    /// Reads what is written; false if nothing is to be done about it.
-    fn read(&mut self) -> Result<bool, AgentError> {
-        let read = self.feed.read();
-        self.take(read)
-    }
-
-    /// Takes what was read; false if nothing is to be done about it.
-    fn take(&mut self, read: Result<Option<Snapshot>, Vec<Finding>>) -> Result<bool, AgentError> {
-        if let (Some(metrics), Ok(found)) = (&self.metrics, &read) {
-            metrics.read(found.is_some());
-        }
-        let fresh = match read {
-            Ok(None) => false,
-            Ok(Some(snapshot)) => {
-                self.written = snapshot;
-                self.rules.write(self.feed.rules());
-                true
-            }
-            Err(findings) => {
-                self.refuse(findings);
-                false
-            }
-        };
-        let state = &self.settings.engine.state;
-        let failed = |source| AgentError::Io {
-            action: "reading the rules of earlier generations",
-            source,
-        };
-        if !self.rules.look(state).map_err(failed)? && !fresh {
-            return Ok(false);
-        }
-        match self.rules.choose(&self.written, state).map_err(failed)? {
-            Ok(snapshot) => {
-                let same_pods = self.snapshot.has_pods_of(&snapshot);
-                self.snapshot = snapshot;
-                if !same_pods {
-                    self.scans.look_for(self.snapshot.pod_addresses());
-                }
-                Ok(true)
-            }
-            Err(findings) => {
-                self.refuse(findings);
-                Ok(false)
-            }
-        }
-    }
-
-    /// Puts the last configuration that could be read in force.
-    fn apply(&mut self) {
-        let started = Instant::now();
-        let local: BTreeSet<PodRef> = self.found.namespaces.values().cloned().collect();
-        self.desired = self.lowering.lower(&self.snapshot, &local);
-        self.auto.deepen(&mut self.desired);
-        self.clusters_changed = true;
-        self.untold = true;
-        self.outside.look(&self.desired, &self.found);
-        let node = self.node();
-        let workloads = self.found.workloads.values();
-        self.engine.know(
-            workloads
-                .map(|found| (found.cookie, found.insider))
-                .collect(),
-        );
-        let image = self.compiler.compile_on(&self.desired, &node);
-        let applied = self.engine.apply(image);
-        self.outcome = match &applied {
-            Ok(_) => Outcome::InForce,
-            Err(EngineError::Plan(_)) => Outcome::DoesNotFit,
-            Err(_) => Outcome::RefusedByKernel,
-        };
-        match applied {
-            Ok(applied) => {
-                // Numbers mean what they meant when connections closed.
-                self.connections.take(self.metrics.as_ref());
-                self.refused.clear();
-                self.note_rules(applied.generation);
-                self.serve();
-                self.count();
-                self.count_apply(started.elapsed());
-                self.observe();
-                self.enter();
-                self.look_at_ports();
-                self.remove_others();
-                if applied.steps > 0 {
-                    self.tell_event(events::What::Reconfigured {
-                        generation: applied.generation,
-                        services_changed: applied.services_changed,
-                        writes: applied.steps,
-                    });
-                    report::log_applied(&applied, &self.desired.findings, started.elapsed());
-                }
-            }
-            Err(error) => {
-                self.count_apply(started.elapsed());
-                self.refuse(vec![report::not_applied(&error)]);
-            }
-        }
-    }
-
-    /// Observes the connections of pods that log; of all, if they are counted.
-    fn observe(&mut self) {
-        let (kernel, layout) = self.engine.kernel_and_layout();
-        let followed = self.connections.follow(
-            &self.desired,
-            layout,
-            &self.found,
-            kernel,
-            self.metrics.as_ref(),
-        );
-        if let Err(error) = followed {
-            tracing::warn!(%error, "connections have no lines in the access log");
-        }
-    }
-
-    /// Looks at requests, and copies them, where the rules say so.
-    fn serve(&mut self) {
-        let state = &self.settings.engine.state;
-        let layout = self.engine.layout();
-        let tapped = self
-            .requests
-            .serve(&self.desired, layout, &self.found, state);
-        match self.engine.kernel_mut().tap(&tapped) {
-            Ok(0) => {}
-            Ok(more) => tracing::warn!(
-                more,
-                "so many routes too many: their requests are not copied"
-            ),
-            Err(error) => tracing::warn!(%error, "requests are not copied"),
-        }
-    }
-
-    /// Counts requests where connections are split only as long as that keeps their weights.
-    fn count(&mut self) {
-        let (kernel, layout) = self.engine.kernel_and_layout();
-        let counted = kernel.requests().and_then(|counted| {
-            let wanted = self.auto.follow(layout, &counted);
-            let more = kernel.count_requests(&wanted, &counted)?;
-            if self.auto.has_new() {
-                let used = self.requests.used();
-                self.auto.begin(&kernel.requests()?, &used, Instant::now());
-            }
-            Ok(more)
-        });
-        match counted {
-            Ok(0) => {}
-            Ok(more) => tracing::warn!(
-                more,
-                "so many routes too many: their connections are split whatever becomes of requests"
-            ),
-            Err(error) => tracing::warn!(%error, "requests are not counted"),
-        }
-        self.keep();
-    }
-
-    /// Looks how requests were shared meanwhile, and splits them where that is needed.
-    fn judge(&mut self) -> Result<(), AgentError> {
-        if self.auto.is_idle() || self.outcome != Outcome::InForce {
-            return Ok(());
-        }
-        let counted = match self.engine.kernel().requests() {
-            Ok(counted) => counted,
-            Err(error) => {
-                tracing::warn!(%error, "requests that were counted cannot be read");
-                return Ok(());
-            }
-        };
-        let used = self.requests.used();
-        let classes = &self.desired.class_names;
-        let changed = self.auto.look(&counted, &used, classes, Instant::now());
-        if !changed.is_empty() {
-            for what in changed {
-                self.tell_event(what);
-            }
-            // Whoever listens is there before connections are sent there.
-            self.auto.deepen(&mut self.desired);
-            self.serve();
-            self.apply();
-            return self.tell();
-        }
-        self.keep();
-        Ok(())
-    }
-
-    /// Writes down how weights are kept, for listings.
-    fn keep(&mut self) {
-        if let Err(error) = self.auto.write(&self.settings.engine.state) {
-            tracing::warn!(%error, "listings do not show how weights are kept");
-        }
-        self.count_splits();
-    }
-
-    /// What a version with another layout left goes once ours is in force: attach before detach.
-    fn remove_others(&mut self) {
-        if std::mem::replace(&mut self.others_gone, true) {
-            return;
-        }
-        match self.engine.kernel_mut().remove_others() {
-            Ok(removed) if removed == Removed::default() => {}
-            Ok(removed) => tracing::info!(
-                programs = removed.links,
-                maps = removed.maps,
-                "removed what another version had pinned"
-            ),
-            Err(error) => tracing::warn!(%error, "what another version has pinned stays"),
-        }
-    }
-
-    /// Keeps the rules that are in force, to return to them one day.
-    fn note_rules(&mut self, generation: u32) {
-        if let Err(error) = self.rules.note(&self.settings.engine.state, generation) {
-            tracing::warn!(%error, "these rules cannot be returned to: they are not kept");
-        }
-    }
-
-    /// Names have other addresses, or have them for longer.
-    fn resolved(&mut self, names: Found) {
-        let addresses = resolve::addresses(&names);
-        if addresses != resolve::addresses(&self.names) {
-            self.lowering.resolved(Arc::new(addresses));
-        }
-        self.names = Arc::new(names);
-        self.apply();
-    }
-
-    /// What is known of this node. A pod may send from the addresses that Kubernetes gave it,
-    /// whatever others it gives itself.
-    fn node(&self) -> Node {
-        let ports = self.found.workloads.iter().map(|(pod, found)| {
-            let written = self.snapshot.pod(pod);
-            let given: Vec<_> = written
-                .into_iter()
-                .flat_map(|written| written.spec.addresses())
-                .collect();
-            let own = found.addresses.iter().copied();
-            let port = Port {
-                cookie: found.cookie,
-                pod: pod.clone(),
-                policy: String::new(),
-                addresses: own.filter(|one| given.contains(one)).collect(),
-                bridge: found.bridge,
-            };
-            (found.host_index, port)
-        });
-        let workloads = self.found.workloads.values();
-        let interfaces = workloads.map(|found| (found.cookie, found.index));
-        Node {
-            own: self.found.own,
-            pods: self.found.namespaces.clone(),
-            interfaces: interfaces.collect(),
-            ports: ports.collect(),
-            found: Arc::clone(&self.names),
-            limits: self.settings.limits,
-            canary: true,
-            edge: self.outside.edge(&self.found),
-        }
     }
 }
 

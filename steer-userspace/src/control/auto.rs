@@ -223,7 +223,9 @@ impl Watched {
     fn seen(&self, counted: &Requests, used: &BTreeMap<SplitId, Used>) -> Option<Seen> {
         let mut seen = Seen::default();
         for split in self.splits.values() {
-            let row = counted.get(&split.id)?;
+            let row = counted.get(&split.id);
+            let row = row.filter(|row| row.since == split.since)?;
+            seen.generations.push(row.since);
             let direct = row.requests.iter().copied().take(split.names.len());
             seen.direct.push(direct.collect());
             let used = used.get(&split.id).copied().unwrap_or_default();

@@ -43,6 +43,9 @@ pub(super) enum By {
 /// What was seen so far.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Seen {
+    /// Since which generation these are counted, for each of the route's addresses: with other weights
+    /// they begin anew.
+    pub(super) generations: Vec<u32>,
     /// Requests that clients sent directly: for each of the route's addresses, by destination.
     pub(super) direct: Vec<Vec<u64>>,
     /// Connections that the agent took.
@@ -54,7 +57,11 @@ pub(super) struct Seen {
 impl Seen {
     /// What came since then; none if the counts began anew meanwhile.
     fn since(&self, then: &Self) -> Option<Self> {
+        if self.generations != then.generations {
+            return None;
+        }
         Some(Self {
+            generations: self.generations.clone(),
             direct: differences(&self.direct, &then.direct, |now, then| {
                 differences(now, then, |now, then| now.checked_sub(*then))
             })?,
@@ -195,6 +202,7 @@ mod tests {
 
     fn seen(direct: [u64; 2], connections: u64, requests: u64) -> Seen {
         Seen {
+            generations: vec![1],
             direct: vec![direct.to_vec()],
             connections,
             requests,
@@ -298,6 +306,20 @@ mod tests {
         assert!(!stage.look(20, seen([300, 0], 0, 0)));
         assert!(!stage.look(25, seen([510, 0], 0, 0)));
         assert!(stage.look(30, seen([510, 0], 0, 0)));
+    }
+
+    /// A new count may have overtaken the old one by the time it is looked at.
+    #[test]
+    fn counts_of_other_weights_are_not_compared() {
+        let mut stage = Stage::new();
+        stage.watch.begin(seen([20, 180], 0, 0), stage.start);
+        let anew = |direct| Seen {
+            generations: vec![2],
+            ..seen(direct, 0, 0)
+        };
+        assert!(!stage.look(20, anew([1_800, 200])));
+        assert!(!stage.look(30, anew([2_700, 300])));
+        assert!(stage.look(40, anew([3_700, 300])));
     }
 
     #[test]

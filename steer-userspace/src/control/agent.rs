@@ -274,6 +274,8 @@ impl Agent {
             "agent is ready"
         );
         loop {
+            // After each thing that was done, too: it may have taken long.
+            self.beat(now_ns())?;
             resolver.look_for(Wanted {
                 names: self.desired.egress.resolve.clone(),
                 resolvers: self.desired.egress.resolvers.clone(),
@@ -296,7 +298,7 @@ impl Agent {
                 _ = settle.tick() => self.rest()?,
                 _ = look.tick() => self.look()?,
                 _ = judge.tick() => self.judge()?,
-                _ = beat.tick() => self.beat(now_ns())?,
+                _ = beat.tick() => {}
             }
         }
         self.beat(0)?;

@@ -23,7 +23,9 @@ use crate::{
     kernel::{OwnSockets, Pins, Tap},
     node::discover::Scan,
     plan::Layout,
-    proxy::{LoggedClient, Logs, Mirrored, Orders, Place, Proxy, Served, Take, Told, Used},
+    proxy::{
+        LoggedClient, Logs, Mirrored, Opening, Orders, Place, Proxy, Served, Take, Told, Used,
+    },
     requests::{Entrance, Route, Shown, listed},
     telemetry::{Meter, Recent},
 };
@@ -34,6 +36,8 @@ const FLUSHED_MAX: Duration = Duration::from_secs(1);
 /// The request proxy, and the file of its rules.
 pub(super) struct Requests {
     proxy: Proxy,
+    /// What the proxy was told last, if it may not have its listeners yet.
+    opening: Option<Opening>,
     log: Writer,
     told: Told,
     /// How many requests each rule had taken when it was last written.
@@ -53,6 +57,7 @@ impl Requests {
         let mark = move |socket: BorrowedFd<'_>| own.mark(socket).map_err(io::Error::other);
         Ok(Self {
             proxy: Proxy::start(Arc::new(mark), tap, threads)?,
+            opening: None,
             log: Writer::start()?,
             told: Told::default(),
             taken: BTreeMap::new(),
@@ -116,6 +121,15 @@ impl Requests {
         self.log.flush(FLUSHED_MAX);
     }
 
+    /// Whether what is to be served has its listeners, or has them before so long.
+    pub(super) fn is_open_within(&mut self, most: Duration) -> bool {
+        let open = self.opening.as_ref().is_none_or(|found| found.wait(most));
+        if open {
+            self.opening = None;
+        }
+        open
+    }
+
     /// Serves the routes that look at requests, to the pods that are here. Says which are to be tapped.
     pub(super) fn serve(
         &mut self,
@@ -138,7 +152,7 @@ impl Requests {
         self.busy = !idle;
         let mut orders = wanted.orders(desired, found);
         orders.logs = self.logs(desired, found);
-        self.proxy.serve(orders);
+        self.opening = Some(self.proxy.serve(orders));
         if let Err(error) = requests_file::write(state, &wanted.shown) {
             tracing::warn!(%error, "listings do not show the rules that look at requests");
         }

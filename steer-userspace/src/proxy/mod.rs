@@ -49,7 +49,7 @@ use std::{
     os::fd::BorrowedFd,
     sync::{
         Arc, PoisonError,
-        mpsc::{SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread,
     time::Duration,
@@ -77,9 +77,6 @@ use tap::Copier;
 pub use tap::{Source as Tap, Take};
 pub use told::Told;
 use workers::Workers;
-
-/// How long to wait for listeners.
-const SERVED_MAX: Duration = Duration::from_millis(500);
 
 /// How long to wait for requests that are under way.
 const ENDED_MAX: Duration = Duration::from_secs(5);
@@ -228,24 +225,31 @@ impl Proxy {
         closed.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Serves this from now on, and waits a moment until listeners are open. What is under way ends as
-    /// it began.
-    pub fn serve(&self, orders: Orders) {
-        // Where it takes longer, connections take the rule that needs no request meanwhile.
-        self.tell(Order::Serve(orders), SERVED_MAX);
+    /// Serves this from now on, once listeners are open. What is under way ends as it began.
+    pub fn serve(&self, orders: Orders) -> Opening {
+        self.tell(Order::Serve(orders))
     }
 
     /// Takes no more connections, and waits a while until requests that are under way are answered. The
     /// kernel must not send any more here.
     pub fn end(&self) {
-        self.tell(Order::End, ENDED_MAX);
+        self.tell(Order::End).wait(ENDED_MAX);
     }
 
-    fn tell(&self, order: Order, most: Duration) {
+    fn tell(&self, order: Order) -> Opening {
         let (done, heard) = sync_channel(1);
-        // The thread ends only with this, or when it was told to.
-        if self.orders.send((order, done)).is_ok() {
-            let _late = heard.recv_timeout(most);
-        }
+        // The thread ends only with this, or when it was told to: then nothing is to be waited for.
+        let _ended = self.orders.send((order, done));
+        Opening(heard)
+    }
+}
+
+/// Something that the proxy was told to do, and may not have done yet.
+pub struct Opening(Receiver<()>);
+
+impl Opening {
+    /// Waits until it is done, but no longer than this; says whether it need not be waited for any more.
+    pub fn wait(&self, most: Duration) -> bool {
+        self.0.recv_timeout(most) != Err(RecvTimeoutError::Timeout)
     }
 }

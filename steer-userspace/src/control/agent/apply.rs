@@ -1,6 +1,10 @@
 //! Puts what was read in force: lowered, compiled, applied, and everything that goes with it.
 
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     super::{EngineError, events::What},
@@ -9,8 +13,12 @@ use super::{
 use crate::{
     desired::model::PodRef,
     image::{Node, egress::Port},
-    kernel::Removed,
+    kernel::{Removed, heartbeat::now_ns},
 };
+
+/// How long to wait for listeners: so often so long.
+const OPEN_LOOKS: u32 = 20;
+const OPEN_EVERY: Duration = Duration::from_millis(100);
 
 impl Agent {
     /// Puts the last configuration that could be read in force.
@@ -94,6 +102,20 @@ impl Agent {
                 "so many routes too many: their requests are not copied"
             ),
             Err(error) => tracing::warn!(%error, "requests are not copied"),
+        }
+        self.open();
+    }
+
+    /// Waits until listeners are open, and lives meanwhile. Where that takes too long, connections take
+    /// the rule that needs no request.
+    fn open(&mut self) {
+        for _ in 0..OPEN_LOOKS {
+            if self.requests.is_open_within(OPEN_EVERY) {
+                return;
+            }
+            if let Err(error) = self.beat(now_ns()) {
+                tracing::warn!(%error, "the kernel does not know that the agent lives");
+            }
         }
     }
 

@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{manifest::Upstream, need, pod::Pod};
 
-/// How long a request may take until it is noted.
-const NOTED_MAX: Duration = Duration::from_secs(2);
+/// How long a request may take until it is noted. Copies for a mirror are sent when nothing else is to be done,
+/// which on a busy machine may take its time.
+const NOTED_MAX: Duration = Duration::from_secs(30);
 
 /// What a pod's web server answers to every request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::Write as _,
     os::unix::fs::symlink,
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
@@ -107,8 +108,9 @@ fn shapes() -> Result<()> {
     stage.await_weights(&[50, 50])
 }
 
-/// Writes `text` to the route in small pieces over `lasting`, and closes the file.
-fn write_slowly(lab: &Lab, text: &str, lasting: Duration) -> Result<()> {
+/// Writes `text` to the route in small pieces over `lasting`, and closes the file. It says so before it does: seen
+/// from outside, a file that is still open may be closed already.
+fn write_slowly(lab: &Lab, text: &str, lasting: Duration, closes: &AtomicBool) -> Result<()> {
     let mut file = File::create(lab.dirs().config().join(ROUTE))?;
     let pieces: Vec<&[u8]> = text.as_bytes().chunks(40).collect();
     let pause = lasting / u32::try_from(pieces.len())?;
@@ -117,6 +119,8 @@ fn write_slowly(lab: &Lab, text: &str, lasting: Duration) -> Result<()> {
         file.flush()?;
         thread::sleep(pause);
     }
+    closes.store(true, Ordering::SeqCst);
+    drop(file);
     Ok(())
 }
 
@@ -130,13 +134,14 @@ fn halves() -> Result<()> {
     // Cut between two documents, half of it says that everything goes to v2.
     let other = route("zzz", "catalog", &[to("v2", 1)]);
     let text = format!("{other}---\n{}", split([50, 50]));
+    let closes = AtomicBool::new(false);
     let mut changes = 0_u32;
     thread::scope(|scope| -> Result<()> {
-        let writer = scope.spawn(|| write_slowly(lab, &text, SLOW));
+        let writer = scope.spawn(|| write_slowly(lab, &text, SLOW, &closes));
         while !writer.is_finished() {
             let same = rows(lab)? == before && is_applied(&status(lab)?);
-            // The last piece may be applied before the writer is seen to have ended.
-            changes += u32::from(!same && !writer.is_finished());
+            // What was read before the file was closed; afterwards it may be applied at once.
+            changes += u32::from(!same && !closes.load(Ordering::SeqCst));
             thread::sleep(Duration::from_millis(20));
         }
         writer.join().map_err(|_| anyhow!("the writer panicked"))?
@@ -150,13 +155,17 @@ fn meanwhile() -> Result<()> {
     let stage = Stage::raise("meanwhile")?;
     let lab = &stage.lab;
     let webapp = route("webapp", "webapp", &[to("v1", 1)]);
+    let closes = AtomicBool::new(false);
     let applied = thread::scope(|scope| -> Result<bool> {
-        let writer = scope.spawn(|| write_slowly(lab, &split([50, 50]), Duration::from_secs(2)));
+        let writer = scope.spawn(|| {
+            let lasting = Duration::from_secs(2);
+            write_slowly(lab, &split([50, 50]), lasting, &closes)
+        });
         thread::sleep(Duration::from_millis(200));
         let before = status(lab)?["generation"].as_u64();
         lab.configure("webapp.yaml", &webapp)?;
         wait_for(lab, |status| status["generation"].as_u64() > before)?;
-        let early = !writer.is_finished();
+        let early = !closes.load(Ordering::SeqCst);
         let ended = writer.join();
         ended.map_err(|_| anyhow!("the writer panicked"))??;
         Ok(early)

@@ -1,6 +1,11 @@
 //! A version whose maps have another layout is replaced, and one that begins where nothing is left.
 
-use std::{fs, path::PathBuf, process::Stdio};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _},
+    path::PathBuf,
+    process::Stdio,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use libtest_mimic::Trial;
@@ -67,28 +72,35 @@ fn goes_on() -> Result<()> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
+    let mut output = BufReader::new(client.stdout.take().context("its output")?);
+    let mut said = String::new();
+    output.read_line(&mut said)?;
+    ensure!(said == "connected\n", "only the old programs: {said:?}");
     let _agent = lab.agent()?;
     ensure!(own.exists() && !other.exists(), "the old pins are there");
     drop(client.stdin.take());
-    let output = client.wait_with_output()?;
-    let said = String::from_utf8(output.stdout)?;
+    said.clear();
+    output.read_to_string(&mut said)?;
+    let status = client.wait()?;
     let [made, answered] = said.split_whitespace().collect::<Vec<_>>()[..] else {
-        bail!("{}: {said}", output.status);
+        bail!("{status}: {said}");
     };
     ensure!(made.parse::<u32>()? > 20, "only {made} connections");
     ensure!(made == answered, "{made} were made, {answered} answered");
     Ok(())
 }
 
-/// Connections, some each second until standard input ends; then a request on each. Says how many were
-/// tried, and how many answered.
+/// Connections, some each second until standard input ends and there are more than twenty; then a request on
+/// each. Says when the first is made, and at the end how many were tried, and how many answered.
 const MEANWHILE: &str = "import select, socket, sys, time\n\
     target = (sys.argv[1], int(sys.argv[2]))\n\
     made, tried = [], 0\n\
-    while not select.select([sys.stdin], [], [], 0.02)[0]:\n\
+    while tried <= 20 or not select.select([sys.stdin], [], [], 0)[0]:\n\
     \x20   tried += 1\n\
     \x20   try: made.append(socket.create_connection(target, 5))\n\
     \x20   except OSError as error: print(error, file=sys.stderr)\n\
+    \x20   if tried == len(made) == 1: print('connected', flush=True)\n\
+    \x20   time.sleep(0.02)\n\
     for one in made: one.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n')\n\
     end, answered = time.time() + 5, 0\n\
     for one in made:\n\

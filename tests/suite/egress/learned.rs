@@ -11,8 +11,8 @@ use crate::{
     registry,
 };
 
-/// How long a change of the files may take.
-const IN_FORCE_MAX: Duration = Duration::from_secs(5);
+/// How long a change of the files may take: the machine may be busy.
+const IN_FORCE_MAX: Duration = Duration::from_secs(30);
 
 /// An application's calls, as programs and their arguments.
 struct Call {

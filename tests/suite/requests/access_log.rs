@@ -87,12 +87,6 @@ fn selected() -> Result<()> {
     stage.configure(FILE, &telemetry("webapp", ""))?;
     let webapp = stage.lab.pod("webapp")?;
     curl(stage.client()?, CATALOG, &[])?;
-    curl(webapp, CATALOG, &["-A", "first"])?;
-    curl(
-        webapp,
-        CATALOG,
-        &["-A", "second", "-H", "x-istio-cohort: internal"],
-    )?;
     let own = || -> Result<Vec<String>> {
         let text = fs::read_to_string(stage.agent.log())?;
         let lines = text
@@ -100,6 +94,14 @@ fn selected() -> Result<()> {
             .filter(|line| line.contains("\"GET /items HTTP/1.1\""));
         Ok(lines.map(ToOwned::to_owned).collect())
     };
+    curl(webapp, CATALOG, &["-A", "first"])?;
+    // Connections are served on two threads, whose lines have no order.
+    eventually("a line in the agent's output", || Ok(!own()?.is_empty()))?;
+    curl(
+        webapp,
+        CATALOG,
+        &["-A", "second", "-H", "x-istio-cohort: internal"],
+    )?;
     eventually("two lines in the agent's output", || Ok(own()?.len() >= 2))?;
     let found = own()?;
     ensure!(found.len() == 2, "{found:#?}");
@@ -253,6 +255,8 @@ fn server() -> Result<()> {
     let path = mesh_for_webapp(&stage)?;
     stage.configure(FILE, &telemetry("catalog", ", match: {mode: SERVER}"))?;
     curl(stage.client()?, CATALOG, &[])?;
+    // Whoever writes the next line is another.
+    lines(&path, 1)?;
     let direct = "http://10.10.0.13:3000/items";
     curl(stage.client()?, direct, &[])?;
     let found = lines(&path, 2)?;
@@ -402,13 +406,14 @@ fn gateway() -> Result<()> {
     let node = Network::default().uplink;
     let url = format!("http://{node}:30000/items");
     curl(stage.client()?, CATALOG, &[])?;
-    for host in ["catalog.istioinaction.io", "other.istioinaction.io"] {
-        curl(
-            outside,
-            &url,
-            &["-A", "far", "-H", &format!("Host: {host}")],
-        )?;
-    }
+    let ask = |host: &str| {
+        let host = format!("Host: {host}");
+        curl(outside, &url, &["-A", "far", "-H", &host])
+    };
+    ask("catalog.istioinaction.io")?;
+    // Connections are served on two threads, whose lines have no order.
+    lines(&path, 1)?;
+    ask("other.istioinaction.io")?;
     let found = lines(&path, 2)?;
     let address = outside.v4()?;
     let of_client = |line: &str| {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Result, anyhow, ensure};
 use libtest_mimic::Trial;
 use nix::{
     sys::signal::{Signal, kill},
@@ -16,7 +16,7 @@ use steer_tests::harness::test;
 
 use crate::{
     clients::{INTERNAL, PUBLIC, curl},
-    stage::{COHORT, Stage},
+    stage::{COHORT, Stage, eventually, reason},
 };
 
 pub(crate) fn tests() -> Vec<Trial> {
@@ -122,13 +122,19 @@ fn under_load() -> Result<()> {
 fn stopped() -> Result<()> {
     let late = COHORT.replace(
         "http:\n  - match",
-        "http:\n  - fault: {delay: {fixedDelay: 1s}}\n    match",
+        "http:\n  - fault: {delay: {fixedDelay: 3s}}\n    match",
     );
     let Stage { agent, lab } = Stage::raise("stopped", &late)?;
     let client = lab.pod("client")?;
+    let handed_over = reason(&lab, "handed_over")?;
     thread::scope(|scope| {
         let under_way = scope.spawn(|| curl(client, CATALOG, &[INTERNAL], &["-4"]));
-        thread::sleep(Duration::from_millis(400));
+        eventually("the connection to be handed over", || {
+            Ok(reason(&lab, "handed_over")? == handed_over + 1)
+        })?;
+        // Its request follows at once, and is not answered for seconds.
+        thread::sleep(Duration::from_millis(100));
+        ensure!(!under_way.is_finished(), "it was answered at once");
         let others = scope.spawn(|| {
             let one = |_| curl(client, CATALOG, &[PUBLIC], &["-4"]);
             (0..20).map(one).collect::<Result<Vec<_>>>()
@@ -145,7 +151,8 @@ fn stopped() -> Result<()> {
 
 fn stalled() -> Result<()> {
     let stage = Stage::raise_with("stalled", COHORT, &["--heartbeat-timeout", "500ms"])?;
-    ensure!(internal(&stage)? == "v2");
+    let looked_at = || Ok(internal(&stage)? == "v2");
+    eventually("requests to be looked at", looked_at)?;
     let pid = Pid::from_raw(i32::try_from(stage.agent.pid())?);
     kill(pid, Signal::SIGSTOP)?;
     thread::sleep(Duration::from_millis(600));
@@ -154,13 +161,7 @@ fn stalled() -> Result<()> {
     let took = started.elapsed();
     kill(pid, Signal::SIGCONT)?;
     ensure!(got? == "v1" && took < Duration::from_secs(1), "{took:?}");
-    let started = Instant::now();
-    while internal(&stage)? != "v2" {
-        if started.elapsed() > Duration::from_secs(2) {
-            bail!("it is back, and requests are not looked at");
-        }
-    }
-    Ok(())
+    eventually("requests to be looked at again", looked_at)
 }
 
 fn closed() -> Result<()> {

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, io, path::Path, sync::Arc, time::Instant};
 
 pub use file::{Kept, read_kept};
 pub use watch::Bounds;
-use watch::{By, Seen, Watch};
+use watch::{By, Seen, Watch, Weighed};
 
 use steer_common::service::{CLASS_ANYONE, ClassId, Depth, ServiceKey, SplitId};
 
@@ -166,15 +166,10 @@ impl Auto {
             let Some(seen) = found.seen(counted, used) else {
                 continue;
             };
-            let weights: Vec<_> = found
-                .splits
-                .values()
-                .map(|split| split.weights.clone())
-                .collect();
             let Some(watch) = &mut found.watch else {
                 continue;
             };
-            if watch.look(&self.bounds, &weights, seen, now) {
+            if watch.look(&self.bounds, seen, now) {
                 found.decided = jiff::Timestamp::now();
                 told(id, watch);
                 changed.push(event(id, found.kept(), classes));
@@ -225,7 +220,10 @@ impl Watched {
         for split in self.splits.values() {
             let row = counted.get(&split.id);
             let row = row.filter(|row| row.since == split.since)?;
-            seen.generations.push(row.since);
+            seen.splits.push(Weighed {
+                weights: split.weights.clone(),
+                since: row.since,
+            });
             let direct = row.requests.iter().copied().take(split.names.len());
             seen.direct.push(direct.collect());
             let used = used.get(&split.id).copied().unwrap_or_default();

@@ -24,7 +24,7 @@ use crate::{
     node::discover::Scan,
     plan::Layout,
     proxy::{
-        LoggedClient, Logs, Mirrored, Opening, Orders, Place, Proxy, Served, Take, Told, Used,
+        LoggedClient, Logs, Mirrored, Orders, Pending, Place, Proxy, Served, Take, Told, Used,
     },
     requests::{Entrance, Route, Shown, listed},
     telemetry::{Meter, Recent},
@@ -36,8 +36,6 @@ const FLUSHED_MAX: Duration = Duration::from_secs(1);
 /// The request proxy, and the file of its rules.
 pub(super) struct Requests {
     proxy: Proxy,
-    /// What the proxy was told last, if it may not have its listeners yet.
-    opening: Option<Opening>,
     log: Writer,
     told: Told,
     /// How many requests each rule had taken when it was last written.
@@ -57,7 +55,6 @@ impl Requests {
         let mark = move |socket: BorrowedFd<'_>| own.mark(socket).map_err(io::Error::other);
         Ok(Self {
             proxy: Proxy::start(Arc::new(mark), tap, threads)?,
-            opening: None,
             log: Writer::start()?,
             told: Told::default(),
             taken: BTreeMap::new(),
@@ -121,23 +118,15 @@ impl Requests {
         self.log.flush(FLUSHED_MAX);
     }
 
-    /// Whether what is to be served has its listeners, or has them before so long.
-    pub(super) fn is_open_within(&mut self, most: Duration) -> bool {
-        let open = self.opening.as_ref().is_none_or(|found| found.wait(most));
-        if open {
-            self.opening = None;
-        }
-        open
-    }
-
-    /// Serves the routes that look at requests, to the pods that are here. Says which are to be tapped.
+    /// Serves the routes that look at requests, to the pods that are here. Says which are to be tapped
+    /// once that is done.
     pub(super) fn serve(
         &mut self,
         desired: &Desired,
         layout: &Layout,
         found: &Scan,
         state: &Path,
-    ) -> BTreeSet<SplitId> {
+    ) -> (BTreeSet<SplitId>, Option<Pending>) {
         let logs = &desired.access_logs;
         if !(logs.pods.is_empty() && logs.gateways.is_empty()) {
             self.log.aim(Target::new(&logs.file));
@@ -147,19 +136,19 @@ impl Requests {
         let tapped = tapped.map(|(&split, _)| split).collect();
         let idle = wanted.shown.is_empty() && desired.listeners.is_empty();
         if idle && !self.busy {
-            return tapped;
+            return (tapped, None);
         }
         self.busy = !idle;
         let mut orders = wanted.orders(desired, found);
         orders.logs = self.logs(desired, found);
-        self.opening = Some(self.proxy.serve(orders));
+        let pending = self.proxy.serve(orders);
         if let Err(error) = requests_file::write(state, &wanted.shown) {
             tracing::warn!(%error, "listings do not show the rules that look at requests");
         }
         if let Err(error) = edge_file::write(state, &listed(&desired.listeners)) {
             tracing::warn!(%error, "listings do not show what gateways serve");
         }
-        tapped
+        (tapped, Some(pending))
     }
 }
 

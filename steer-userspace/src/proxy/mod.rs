@@ -225,31 +225,33 @@ impl Proxy {
         closed.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Serves this from now on, once listeners are open. What is under way ends as it began.
-    pub fn serve(&self, orders: Orders) -> Opening {
+    /// Serves this from now on; its listeners are open when it is done. What is under way ends as it
+    /// began.
+    pub fn serve(&self, orders: Orders) -> Pending {
         self.tell(Order::Serve(orders))
     }
 
     /// Takes no more connections, and waits a while until requests that are under way are answered. The
     /// kernel must not send any more here.
     pub fn end(&self) {
-        self.tell(Order::End).wait(ENDED_MAX);
+        let _late = self.tell(Order::End).wait(ENDED_MAX);
     }
 
-    fn tell(&self, order: Order) -> Opening {
+    fn tell(&self, order: Order) -> Pending {
         let (done, heard) = sync_channel(1);
         // The thread ends only with this, or when it was told to: then nothing is to be waited for.
         let _ended = self.orders.send((order, done));
-        Opening(heard)
+        Pending(heard)
     }
 }
 
 /// Something that the proxy was told to do, and may not have done yet.
-pub struct Opening(Receiver<()>);
+#[must_use]
+pub struct Pending(Receiver<()>);
 
-impl Opening {
-    /// Waits until it is done, but no longer than this; says whether it need not be waited for any more.
-    pub fn wait(&self, most: Duration) -> bool {
-        self.0.recv_timeout(most) != Err(RecvTimeoutError::Timeout)
+impl Pending {
+    /// Waits until it is done, but no longer than this. Where the proxy has ended, nobody will do it.
+    pub fn wait(&self, most: Duration) -> Result<(), RecvTimeoutError> {
+        self.0.recv_timeout(most)
     }
 }

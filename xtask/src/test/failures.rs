@@ -18,7 +18,10 @@ impl Failures {
         let plain = without_colours(line);
         match plain.trim_end() {
             HEADING => self.reading = !self.reading,
-            line if line.starts_with("test result: ") => self.reading = false,
+            // A program that died in its report has not closed it.
+            line if line.starts_with("test result: ") || line.starts_with("running ") => {
+                self.reading = false;
+            }
             line if self.reading && !line.is_empty() => self.lines.push(line.to_owned()),
             _ => {}
         }
@@ -52,14 +55,18 @@ mod tests {
     #[test]
     fn a_program_that_dies_in_its_report_leaves_the_next_one_alone() {
         let mut failures = Failures::default();
-        for line in [
+        let died = ["failures:", "---- b ----"];
+        let next = [
+            "running 1 test",
+            "test c ... FAILED",
             "failures:",
-            "---- b ----",
-            "test result: FAILED. ",
-            "test c ... ok",
-        ] {
+            "---- c ----",
+            "failures:",
+            "    c",
+        ];
+        for line in died.iter().chain(&next) {
             failures.read(line);
         }
-        assert_eq!(failures.lines(), ["---- b ----"]);
+        assert_eq!(failures.lines(), ["---- b ----", "---- c ----"]);
     }
 }

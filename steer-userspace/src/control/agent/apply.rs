@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::Arc,
+    sync::{Arc, mpsc::RecvTimeoutError},
     time::{Duration, Instant},
 };
 
@@ -14,11 +14,11 @@ use crate::{
     desired::model::PodRef,
     image::{Node, egress::Port},
     kernel::{Removed, heartbeat::now_ns},
+    proxy::Pending,
 };
 
-/// How long to wait for listeners: so often so long.
-const OPEN_LOOKS: u32 = 20;
-const OPEN_EVERY: Duration = Duration::from_millis(100);
+/// How long to wait for listeners.
+const OPEN_MAX: Duration = Duration::from_secs(2);
 
 impl Agent {
     /// Puts the last configuration that could be read in force.
@@ -39,6 +39,7 @@ impl Agent {
         );
         let image = self.compiler.compile_on(&self.desired, &node);
         let applied = self.engine.apply(image);
+        let took = started.elapsed();
         self.outcome = match &applied {
             Ok(_) => Outcome::InForce,
             Err(EngineError::Plan(_)) => Outcome::DoesNotFit,
@@ -52,7 +53,7 @@ impl Agent {
                 self.note_rules(applied.generation);
                 self.serve();
                 self.count();
-                self.count_apply(started.elapsed());
+                self.count_apply(took);
                 self.observe();
                 self.enter();
                 self.look_at_ports();
@@ -63,11 +64,11 @@ impl Agent {
                         services_changed: applied.services_changed,
                         writes: applied.steps,
                     });
-                    report::log_applied(&applied, &self.desired.findings, started.elapsed());
+                    report::log_applied(&applied, &self.desired.findings, took);
                 }
             }
             Err(error) => {
-                self.count_apply(started.elapsed());
+                self.count_apply(took);
                 self.refuse(vec![report::not_applied(&error)]);
             }
         }
@@ -92,9 +93,13 @@ impl Agent {
     pub(super) fn serve(&mut self) {
         let state = &self.settings.engine.state;
         let layout = self.engine.layout();
-        let tapped = self
+        let (tapped, pending) = self
             .requests
             .serve(&self.desired, layout, &self.found, state);
+        // Whoever copies knows of it before the kernel hands anything over.
+        if let Some(pending) = pending {
+            self.open(&pending);
+        }
         match self.engine.kernel_mut().tap(&tapped) {
             Ok(0) => {}
             Ok(more) => tracing::warn!(
@@ -103,20 +108,23 @@ impl Agent {
             ),
             Err(error) => tracing::warn!(%error, "requests are not copied"),
         }
-        self.open();
     }
 
     /// Waits until listeners are open, and lives meanwhile. Where that takes too long, connections take
     /// the rule that needs no request.
-    fn open(&mut self) {
-        for _ in 0..OPEN_LOOKS {
-            if self.requests.is_open_within(OPEN_EVERY) {
-                return;
-            }
+    fn open(&mut self, pending: &Pending) {
+        let started = Instant::now();
+        while started.elapsed() < OPEN_MAX {
             if let Err(error) = self.beat(now_ns()) {
                 tracing::warn!(%error, "the kernel does not know that the agent lives");
             }
+            if pending.wait(self.settings.heartbeat.every()) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
         }
+        tracing::warn!(
+            "listeners are not open yet: requests are not looked at where they are missing"
+        );
     }
 
     /// Counts requests where connections are split only as long as that keeps their weights.

@@ -40,12 +40,20 @@ pub(super) enum By {
     Request,
 }
 
+/// What an address splits by: requests that were counted under other weights say nothing about these.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Weighed {
+    /// What is drawn, by destination: one without an endpoint has no weight.
+    pub(super) weights: Vec<u32>,
+    /// The generation since which requests are counted.
+    pub(super) since: u32,
+}
+
 /// What was seen so far.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Seen {
-    /// Since which generation these are counted, for each of the route's addresses: with other weights
-    /// they begin anew.
-    pub(super) generations: Vec<u32>,
+    /// What each of the route's addresses splits by, since when.
+    pub(super) splits: Vec<Weighed>,
     /// Requests that clients sent directly: for each of the route's addresses, by destination.
     pub(super) direct: Vec<Vec<u64>>,
     /// Connections that the agent took.
@@ -57,11 +65,11 @@ pub(super) struct Seen {
 impl Seen {
     /// What came since then; none if the counts began anew meanwhile.
     fn since(&self, then: &Self) -> Option<Self> {
-        if self.generations != then.generations {
+        if self.splits != then.splits {
             return None;
         }
         Some(Self {
-            generations: self.generations.clone(),
+            splits: self.splits.clone(),
             direct: differences(&self.direct, &then.direct, |now, then| {
                 differences(now, then, |now, then| now.checked_sub(*then))
             })?,
@@ -115,15 +123,8 @@ impl Watch {
         }
     }
 
-    /// Takes what was seen until now; true if something else is split from now on. `weights` are those of
-    /// each address.
-    pub(super) fn look(
-        &mut self,
-        bounds: &Bounds,
-        weights: &[Vec<u32>],
-        seen: Seen,
-        now: Instant,
-    ) -> bool {
+    /// Takes what was seen until now; true if something else is split from now on.
+    pub(super) fn look(&mut self, bounds: &Bounds, seen: Seen, now: Instant) -> bool {
         let Some(fresh) = seen.since(&self.then) else {
             self.begin(seen, now);
             return false;
@@ -131,7 +132,7 @@ impl Watch {
         let window = now.saturating_duration_since(self.at);
         let total = fresh.direct.iter().flatten().sum();
         let judged = (total >= bounds.requests)
-            .then(|| stray(weights, &fresh.direct))
+            .then(|| stray(&fresh.splits, &fresh.direct))
             .flatten()
             .map(|points| Measured {
                 requests: total,
@@ -165,10 +166,10 @@ impl Watch {
 
 /// The largest distance of a destination's share from its weight, in percentage points; none if nothing
 /// has a weight or a share.
-fn stray(weights: &[Vec<u32>], requests: &[Vec<u64>]) -> Option<f64> {
+fn stray(splits: &[Weighed], requests: &[Vec<u64>]) -> Option<f64> {
     let mut distances: Vec<f64> = Vec::new();
     let mut all = 0;
-    for (weights, requests) in weights.iter().zip(requests) {
+    for (Weighed { weights, .. }, requests) in splits.iter().zip(requests) {
         let sum: u64 = weights.iter().copied().map(u64::from).sum();
         let total: u64 = requests.iter().sum();
         if sum == 0 {
@@ -200,9 +201,16 @@ mod tests {
 
     use super::*;
 
+    fn weighed(weights: &[u32]) -> Weighed {
+        Weighed {
+            weights: weights.to_vec(),
+            since: 1,
+        }
+    }
+
     fn seen(direct: [u64; 2], connections: u64, requests: u64) -> Seen {
         Seen {
-            generations: vec![1],
+            splits: vec![weighed(&[90, 10])],
             direct: vec![direct.to_vec()],
             connections,
             requests,
@@ -225,8 +233,7 @@ mod tests {
 
         fn look(&mut self, secs: u64, seen: Seen) -> bool {
             let now = self.start + Duration::from_secs(secs);
-            self.watch
-                .look(&Bounds::default(), &[vec![90, 10]], seen, now)
+            self.watch.look(&Bounds::default(), seen, now)
         }
     }
 
@@ -314,7 +321,10 @@ mod tests {
         let mut stage = Stage::new();
         stage.watch.begin(seen([20, 180], 0, 0), stage.start);
         let anew = |direct| Seen {
-            generations: vec![2],
+            splits: vec![Weighed {
+                since: 2,
+                ..weighed(&[90, 10])
+            }],
             ..seen(direct, 0, 0)
         };
         assert!(!stage.look(20, anew([1_800, 200])));
@@ -322,19 +332,36 @@ mod tests {
         assert!(stage.look(40, anew([3_700, 300])));
     }
 
+    /// The kernel goes on counting where a destination loses its endpoints or has them again.
+    #[test]
+    fn what_was_drawn_by_other_weights_is_not_judged_by_these() {
+        let mut stage = Stage::new();
+        let without = |direct| Seen {
+            splits: vec![weighed(&[90, 0])],
+            ..seen(direct, 0, 0)
+        };
+        assert!(!stage.look(10, seen([900, 100], 0, 0)));
+        assert!(!stage.look(20, without([1_800, 200])));
+        assert!(!stage.look(30, without([2_800, 200])));
+        assert!(!stage.look(40, seen([3_800, 200], 0, 0)));
+        assert!(!stage.look(50, seen([4_700, 300], 0, 0)));
+        assert_eq!(stage.watch.by, By::Connection);
+    }
+
     #[test]
     fn without_weights_nothing_is_judged() {
-        assert_eq!(stray(&[vec![0, 0]], &[vec![100, 100]]), None);
-        assert_eq!(stray(&[vec![1, 1]], &[vec![0, 0]]), None);
-        assert_eq!(stray(&[vec![1, 1, 2]], &[vec![50, 50, 100]]), Some(0.0));
+        assert_eq!(stray(&[weighed(&[0, 0])], &[vec![100, 100]]), None);
+        assert_eq!(stray(&[weighed(&[1, 1])], &[vec![0, 0]]), None);
+        let three = [weighed(&[1, 1, 2])];
+        assert_eq!(stray(&three, &[vec![50, 50, 100]]), Some(0.0));
     }
 
     /// What one address is short of, another makes up for; each has the weights that it can have.
     #[test]
     fn addresses_are_judged_together() {
-        let weights = [vec![90, 10], vec![90, 0]];
-        assert_eq!(stray(&weights, &[vec![180, 20], vec![100, 0]]), Some(0.0));
-        let both = [vec![90, 10], vec![90, 10]];
+        let unlike = [weighed(&[90, 10]), weighed(&[90, 0])];
+        assert_eq!(stray(&unlike, &[vec![180, 20], vec![100, 0]]), Some(0.0));
+        let both = [weighed(&[90, 10]), weighed(&[90, 10])];
         assert_eq!(stray(&both, &[vec![100, 0], vec![80, 20]]), Some(0.0));
         assert_eq!(stray(&both, &[vec![100, 0], vec![100, 0]]), Some(10.0));
     }
@@ -348,7 +375,7 @@ mod tests {
             periods in 1_u64..50,
         ) {
             let requests: Vec<u64> = weights.iter().map(|&weight| u64::from(weight) * periods).collect();
-            let points = stray(&[weights], &[requests]).unwrap();
+            let points = stray(&[weighed(&weights)], &[requests]).unwrap();
             prop_assert!(points < 1e-9, "{points}");
         }
     }

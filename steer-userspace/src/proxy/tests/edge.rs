@@ -68,12 +68,12 @@ impl Edge {
         let port = free.local_addr().unwrap().port();
         drop(free);
         let proxy = Proxy::start(Arc::new(|_| Ok(())), Box::new(|_| false), THREADS).unwrap();
-        let opening = proxy.serve(Orders {
+        let pending = proxy.serve(Orders {
             edge: BTreeMap::from([(port, requests::Entrance::new(entrance).unwrap())]),
             logs: logs(port),
             ..Orders::default()
         });
-        assert!(opening.wait(SOON), "it does not listen");
+        assert_eq!(pending.wait(SOON), Ok(()), "it does not listen");
         Self {
             _proxy: proxy,
             port,

@@ -195,7 +195,7 @@ impl Ground {
             tapped,
         };
         let listens = (!tapped).then_some(self.split);
-        let opening = self.proxy.serve(Orders {
+        let pending = self.proxy.serve(Orders {
             routes: BTreeMap::from([(self.split, served)]),
             pods: vec![Place {
                 cookie: 1,
@@ -205,7 +205,7 @@ impl Ground {
             logs: self.logs.clone(),
             edge: BTreeMap::new(),
         });
-        assert!(opening.wait(SOON), "it does not listen");
+        assert_eq!(pending.wait(SOON), Ok(()), "it does not listen");
     }
 
     fn rule(&self, written: HttpRoute) -> RequestRule {

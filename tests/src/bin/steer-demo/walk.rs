@@ -208,7 +208,7 @@ impl Walk<'_> {
             "a mirror: version 1 answers, version 2 gets a copy of each request",
         )?;
         self.route("mirror.yaml")?;
-        let before = self.requests_of_v2()?;
+        let before = self.noted_by_v2("before-s10")?.len();
         let curl = clients::curl(self.client()?, CATALOG, 100, Connections::Kept)?;
         self.measured("curl, keep-alive", &curl)?;
         let noted = http::requests(self.stage.pod("catalog-v2")?, before + 100)?;
@@ -333,11 +333,6 @@ impl Walk<'_> {
         let now = self.noted_by_v2(mark)?;
         let new = now.strip_prefix(noted).context("lines of v2 are gone")?;
         Ok(matches!(new, [line] if is_marked(line, mark)))
-    }
-
-    /// Requests that v2 has noted.
-    fn requests_of_v2(&self) -> Result<usize> {
-        Ok(http::requests(self.stage.pod("catalog-v2")?, 1)?.len())
     }
 
     /// Every cluster that a route of the catalog leads to.

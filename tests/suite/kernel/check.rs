@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -108,21 +107,6 @@ pub(crate) fn counts(attempts: &[Attempt]) -> Result<BTreeMap<SocketAddr, usize>
         *counts.entry(landed(attempt)?).or_default() += 1;
     }
     Ok(counts)
-}
-
-/// Far less than a retransmission takes, far more than a refusal.
-const AT_ONCE: Duration = Duration::from_millis(500);
-/// After which a packet that gets no answer is sent again: nothing that is refused by silence ends before.
-const RETRANSMISSION: Duration = Duration::from_secs(1);
-
-/// Refusals came at once: none waited for a packet to be sent again. Any one of them may have waited for a busy
-/// machine, but not all.
-pub(crate) fn ensure_at_once(took: impl IntoIterator<Item = Duration>) -> Result<()> {
-    let took: Vec<Duration> = took.into_iter().collect();
-    let least = took.iter().min().context("nothing was refused")?;
-    ensure!(*least < AT_ONCE, "{took:?}");
-    ensure!(took.iter().all(|took| *took < RETRANSMISSION), "{took:?}");
-    Ok(())
 }
 
 /// How often each outcome came in all: endpoints, and errors by name.

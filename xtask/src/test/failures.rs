@@ -19,9 +19,7 @@ impl Failures {
         match plain.trim_end() {
             HEADING => self.reading = !self.reading,
             // A program that died in its report has not closed it.
-            line if line.starts_with("test result: ") || line.starts_with("running ") => {
-                self.reading = false;
-            }
+            line if line.starts_with("test result: ") || begins(line) => self.reading = false,
             line if self.reading && !line.is_empty() => self.lines.push(line.to_owned()),
             _ => {}
         }
@@ -33,6 +31,13 @@ impl Failures {
     }
 }
 
+/// Whether this is the first line of a program: `running 3 tests`.
+fn begins(line: &str) -> bool {
+    let count = line.strip_prefix("running ");
+    let count = count.and_then(|rest| rest.split_once(" test"));
+    count.is_some_and(|(count, _)| count.parse::<u64>().is_ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,14 +46,14 @@ mod tests {
     fn reports_are_kept_and_nothing_else() {
         let mut failures = Failures::default();
         let output = "\nrunning 2 tests\ntest a ... ok\ntest b ... FAILED\n\n\x1b[31mfailures:\x1b(B\x1b[m\n\n\
-                      ---- b ----\n3 is not 4\n\n  at the well\n\n\nfailures:\n    b\n\n\
+                      ---- b ----\nrunning curl: 3 is not 4\n\n  at the well\n\n\nfailures:\n    b\n\n\
                       test result: FAILED. 1 passed; 1 failed; 0 ignored\ntest c ... ok\n";
         for line in output.lines() {
             failures.read(line);
         }
         assert_eq!(
             failures.lines(),
-            ["---- b ----", "3 is not 4", "  at the well"]
+            ["---- b ----", "running curl: 3 is not 4", "  at the well"]
         );
     }
 
